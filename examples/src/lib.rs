@@ -1,0 +1,1 @@
+//! Runnable hosts of the IronClaw crates.

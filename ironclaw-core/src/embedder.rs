@@ -1,0 +1,82 @@
+//! From texts to vectors.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::error::error_type;
+use crate::id::EmbeddingModelId;
+
+/// Turns texts into vectors that are near each other when the texts are alike.
+#[async_trait]
+pub trait Embedder: Send + Sync + std::fmt::Debug {
+    /// The model: vectors of two models are never compared.
+    fn model(&self) -> &EmbeddingModel;
+
+    /// One vector for each text, in order, of exactly [`EmbeddingModel::dimensions`] finite numbers and length 1
+    /// (an empty or unknown text may give a vector of zeros).
+    ///
+    /// The same text for the same purpose gives the same vector. Local models run on threads of their own. Dropping
+    /// the future gives up the result; nothing is left behind.
+    ///
+    /// # Errors
+    /// An [`EmbedError`]; then there is no vector for any of the texts.
+    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
+}
+
+/// What the vectors are for; some models embed the two differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// To be found.
+    Document,
+    /// To find with.
+    Query,
+}
+
+/// An embedding model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddingModel {
+    /// Its id: everything that changes its vectors changes the id.
+    pub id: EmbeddingModelId,
+    /// The length of its vectors.
+    pub dimensions: u32,
+    /// Whether it compares words only (feature hashing), not meaning.
+    pub lexical: bool,
+}
+
+/// Which way an embedder failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EmbedErrorKind {
+    /// A text is longer than the embedder takes, or has no form it takes.
+    #[error("invalid input")]
+    InvalidInput,
+    /// The model can't be loaded.
+    #[error("model unavailable")]
+    ModelUnavailable,
+    /// The service refused the credentials.
+    #[error("not authorised")]
+    Unauthorised,
+    /// The service asked to slow down.
+    #[error("rate limited")]
+    RateLimited,
+    /// The service could not be reached or did not answer in time.
+    #[error("unreachable")]
+    Unreachable,
+    /// The answer is not what was asked: wrong count, wrong dimensions, not finite.
+    #[error("malformed answer")]
+    MalformedAnswer,
+}
+
+error_type! {
+    /// Why texts could not be embedded.
+    EmbedError, EmbedErrorKind
+}
+
+impl EmbedError {
+    /// Whether the same call may succeed later without a change.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind(), EmbedErrorKind::RateLimited | EmbedErrorKind::Unreachable)
+    }
+}

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+pub mod audit;
+pub mod change;
+pub mod clock;
+pub mod embedder;
+pub mod id;
+pub mod input;
+pub mod limits;
+pub mod llm;
+pub mod maintenance;
+pub mod memory;
+pub mod model;
+pub mod page;
+pub mod sandbox;
+pub mod scope;
+pub mod search;
+pub mod secret;
+pub mod store;
+pub mod tool;
+pub mod vault;
+
+mod error;
+
+pub use change::{Change, Receipt};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use embedder::Embedder;
+pub use error::BoxError;
+pub use input::InputError;
+pub use limits::Limits;
+pub use llm::LlmProvider;
+pub use maintenance::Maintenance;
+pub use memory::Memory;
+pub use page::{Cursor, Page, PageRequest};
+pub use sandbox::Sandbox;
+pub use scope::{Principal, RequestContext, Scope};
+pub use secret::SecretValue;
+pub use store::{MemoryStore, Store, StoreExt, VaultStore};
+pub use tool::Tool;
+pub use vault::{KeySource, Vault};

@@ -1,0 +1,203 @@
+//! What no single user's scope can do.
+
+use async_trait::async_trait;
+
+use crate::change::Receipt;
+use crate::id::{HoldId, QuotaName, RoleName, RootKeyWrapId, TenantId, UserId};
+use crate::model::access::{User, UserRole, UserStatus};
+use crate::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
+use crate::model::privacy::{Erasure, Hold, RetainedCategory, RetentionPolicy};
+use crate::model::secrets::{RootKeyWrap, VaultHeader};
+use crate::page::{Page, PageRequest};
+use crate::store::StoreError;
+
+/// The admin plane of a store, reached with an operator's credential: for an embedded store whoever may open the
+/// file, for PostgreSQL a role of its own.
+///
+/// Every call is audited on the chain `system`, under the operator's name, in the commit of what it does.
+#[async_trait]
+pub trait Maintenance: Send + Sync + std::fmt::Debug {
+    /// Commits a system change with its audit event, or nothing.
+    ///
+    /// Dropping the future leaves the change either whole or not begun.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError>;
+
+    /// The tenants' users, ordered by tenant and id.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError>;
+
+    /// The legal holds, released ones included, oldest first.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError>;
+
+    /// The retention policies, ordered by tenant and category.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn retention_policies(&self) -> Result<Vec<RetentionPolicy>, StoreError>;
+
+    /// The erasures, oldest first.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn erasures(&self, page: &PageRequest) -> Result<Page<Erasure>, StoreError>;
+
+    /// The chain `system`, oldest first.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn system_events(&self, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError>;
+
+    /// The checkpoints of the log, oldest first.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn checkpoints(&self, page: &PageRequest) -> Result<Page<AuditCheckpoint>, StoreError>;
+
+    /// Verifies every chain of the log, the system's included, and gives their heads.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Corrupt`](crate::store::StoreErrorKind::Corrupt) with the first break as its source.
+    async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError>;
+
+    /// Deletes what retention policies no longer keep, except what a legal hold protects. How many rows were
+    /// deleted.
+    ///
+    /// # Errors
+    /// A [`StoreError`]; what was deleted before it stays deleted.
+    async fn apply_retention(&self) -> Result<u64, StoreError>;
+
+    /// Makes what was deleted unrecoverable from the store's own files: removes what deleting left behind, and
+    /// rewrites or empties the files that still hold its bytes.
+    ///
+    /// # Errors
+    /// A [`StoreError`]. That another process prevents it is no error: the report says what is pending.
+    async fn scrub(&self) -> Result<Scrubbed, StoreError>;
+
+    /// Checks the store's own consistency: the database's structure, references between rows, search indexes
+    /// against their rows. What is wrong, in words; empty if nothing is.
+    ///
+    /// # Errors
+    /// A [`StoreError`] if the check itself could not be made.
+    async fn check_integrity(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// What a scrub did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// What could not be done yet and why, in words; empty when no deleted byte is left.
+    pub pending: Vec<String>,
+}
+
+/// One write of an operator. It is committed with its audit event.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum SystemChange {
+    /// Makes a tenant's vault; one that exists is refused.
+    InitVault {
+        /// The tenant.
+        tenant: TenantId,
+        /// The vault.
+        header: VaultHeader,
+        /// The root key as the first key source wraps it.
+        wrap: RootKeyWrap,
+    },
+    /// Adds a wrapping of a root key.
+    AddRootKeyWrap {
+        /// The tenant.
+        tenant: TenantId,
+        /// The wrapping.
+        wrap: RootKeyWrap,
+    },
+    /// Removes a wrapping of a root key; the last one is refused.
+    RemoveRootKeyWrap {
+        /// The tenant.
+        tenant: TenantId,
+        /// The wrapping.
+        id: RootKeyWrapId,
+    },
+    /// Sets a user's status and roles, which must exist.
+    PutUser {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        owner: UserId,
+        /// Whether the user may act.
+        status: UserStatus,
+        /// The roles.
+        roles: Vec<RoleName>,
+    },
+    /// Sets a role of a tenant. Its `updated_at` is set by the store.
+    PutRole {
+        /// The tenant.
+        tenant: TenantId,
+        /// The role.
+        role: UserRole,
+    },
+    /// Deletes a role of a tenant; whoever held it does no longer.
+    DeleteRole {
+        /// The tenant.
+        tenant: TenantId,
+        /// The role.
+        name: RoleName,
+    },
+    /// Sets a user's quota; what was used stays.
+    PutQuota {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        owner: UserId,
+        /// What is limited.
+        name: QuotaName,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// Places a legal hold. Its `created_at` and `released_at` are set by the store.
+    PlaceHold {
+        /// The hold.
+        hold: Hold,
+    },
+    /// Releases a legal hold; one that is not there or released already is not found.
+    ReleaseHold {
+        /// The hold.
+        id: HoldId,
+    },
+    /// Sets how long a tenant keeps a category of data.
+    PutRetention {
+        /// The tenant.
+        tenant: TenantId,
+        /// The category.
+        category: RetainedCategory,
+        /// The days, at least 1.
+        days: u32,
+    },
+    /// Deletes a retention policy: the category is kept for ever. Deleting what is not there is no error.
+    DeleteRetention {
+        /// The tenant.
+        tenant: TenantId,
+        /// The category.
+        category: RetainedCategory,
+    },
+    /// Erases everything of a user but the public part of their audit chain, and keeps the erasure as proof. A legal
+    /// hold refuses it; a user who is not there is not found.
+    EraseUser {
+        /// The tenant.
+        tenant: TenantId,
+        /// The user.
+        owner: UserId,
+        /// The erasure's id.
+        id: crate::id::ErasureId,
+    },
+    /// Records a checkpoint of the log. Its `created_at` is set by the store.
+    PutCheckpoint {
+        /// The checkpoint.
+        checkpoint: AuditCheckpoint,
+    },
+}

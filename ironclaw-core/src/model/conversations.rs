@@ -1,0 +1,97 @@
+//! Conversations and their messages.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::id::{ConversationId, MessageId, ToolName};
+use crate::llm::ToolCall;
+
+/// A conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// Its title; may be empty.
+    pub title: String,
+    /// When it was started.
+    pub created_at: Timestamp,
+    /// When its title or its messages last changed.
+    pub updated_at: Timestamp,
+    /// How many messages it has: the sequence number of the last.
+    pub messages: u64,
+    /// Its row version, from 1.
+    pub version: u64,
+}
+
+/// A message to append.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Who says it.
+    pub role: Role,
+    /// The text; may be empty.
+    pub content: String,
+    /// The tools that an assistant's message calls.
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call a tool's message answers.
+    pub tool_result: Option<ToolResult>,
+    /// Anything the host keeps with it: an object, or null.
+    pub metadata: Value,
+}
+
+impl NewMessage {
+    /// A message of text alone.
+    pub fn text(id: MessageId, role: Role, content: impl Into<String>) -> Self {
+        Self { id, role, content: content.into(), tool_calls: Vec::new(), tool_result: None, metadata: Value::Null }
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// Its place in the conversation, from 1 without gaps.
+    pub sequence: u64,
+    /// When it was appended.
+    pub created_at: Timestamp,
+    /// What was appended.
+    #[serde(flatten)]
+    pub message: NewMessage,
+}
+
+/// Who says a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The agent.
+    Assistant,
+    /// The host's instructions.
+    System,
+    /// A tool's answer.
+    Tool,
+}
+
+/// Which call a tool's message answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolResult {
+    /// The [`ToolCall::id`].
+    pub call_id: String,
+    /// The tool.
+    pub name: ToolName,
+    /// Whether the answer is an error.
+    pub is_error: bool,
+}
+
+/// A message that a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageHit {
+    /// The message.
+    pub message: Message,
+    /// Its BM25 score with the user's own statistics; higher is better.
+    pub score: f64,
+}

@@ -1,0 +1,196 @@
+//! Jobs: what an agent did, step by step.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::id::{AgentName, ConversationId, JobId, LlmCallId, SandboxJobId, ToolName, WorkerName};
+use crate::llm::TokenUsage;
+use crate::tool::SandboxUsage;
+
+/// A job to create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// What it does, in the host's words: `send`.
+    pub kind: String,
+    /// The conversation it belongs to, if any; deleting that deletes the job.
+    pub conversation: Option<ConversationId>,
+    /// The agent that does it, if any.
+    pub agent: Option<AgentName>,
+    /// Its input: anything the host keeps with it.
+    pub input: Value,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What was created.
+    #[serde(flatten)]
+    pub job: NewJob,
+    /// Where it stands.
+    pub state: JobState,
+    /// Who works on it, and until when nobody else may.
+    pub claim: Option<Claim>,
+    /// Why it failed, if it did: a short text without secrets.
+    pub error: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Its row version, from 1.
+    pub version: u64,
+}
+
+/// Who works on a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The worker.
+    pub worker: WorkerName,
+    /// When another may take it over.
+    pub until: Timestamp,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waiting for a worker.
+    Queued,
+    /// Being worked on.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Ended with an error.
+    Failed,
+    /// Stopped by its caller.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether the job is over; an ended job never changes again.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A step of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEvent {
+    /// The job.
+    pub job: JobId,
+    /// Its place, from 1 without gaps.
+    pub sequence: u64,
+    /// When it happened.
+    pub created_at: Timestamp,
+    /// What happened.
+    pub step: JobStep,
+}
+
+/// What happened in a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum JobStep {
+    /// The job changed its state.
+    State {
+        /// The new state.
+        state: JobState,
+    },
+    /// Something was retrieved for the model.
+    Retrieved {
+        /// How many passages.
+        passages: u64,
+        /// How many past messages.
+        messages: u64,
+        /// Why retrieval used full text only, if it did.
+        degraded: Option<String>,
+    },
+    /// A tool was called.
+    ToolCall {
+        /// The model's id of the call.
+        call_id: String,
+        /// The tool's name as the model wrote it.
+        tool: String,
+        /// The arguments.
+        arguments: Value,
+        /// What it answered.
+        outcome: ToolOutcome,
+        /// How long it took, in microseconds.
+        duration_us: u64,
+    },
+    /// Anything the host notes.
+    Note {
+        /// The host's text.
+        text: String,
+    },
+}
+
+/// How a tool's call ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolOutcome {
+    /// With an answer.
+    Success(Value),
+    /// With an error: its code and message.
+    Failure {
+        /// A stable code, as of [`ToolErrorKind::code`](crate::tool::ToolErrorKind::code).
+        code: String,
+        /// The message.
+        message: String,
+    },
+}
+
+/// One call of a language model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LlmCall {
+    /// Its id.
+    pub id: LlmCallId,
+    /// Its job.
+    pub job: JobId,
+    /// The model that was called.
+    pub model: String,
+    /// The whole request.
+    pub request: Value,
+    /// The whole response, if there was one.
+    pub response: Option<Value>,
+    /// The error, if there was one.
+    pub error: Option<String>,
+    /// Tokens and cost.
+    pub usage: TokenUsage,
+    /// How long it took, in microseconds.
+    pub latency_us: u64,
+    /// When it began.
+    pub created_at: Timestamp,
+}
+
+/// One run of a sandboxed tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxJob {
+    /// Its id.
+    pub id: SandboxJobId,
+    /// Its job.
+    pub job: JobId,
+    /// The tool.
+    pub tool: ToolName,
+    /// The arguments.
+    pub parameters: Value,
+    /// How it ended.
+    pub outcome: ToolOutcome,
+    /// What it logged, as lines of `level: message`.
+    pub log: String,
+    /// What it took, if it ran.
+    pub usage: Option<SandboxUsage>,
+    /// When it began.
+    pub created_at: Timestamp,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only in this state.
+    pub state: Option<JobState>,
+    /// Only of this conversation.
+    pub conversation: Option<ConversationId>,
+}

@@ -1,0 +1,62 @@
+//! Legal holds, retention and erasure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::id::{ErasureId, HoldId, TenantId, UserId};
+
+/// A legal hold: while it stands, nothing of the user's is deleted, by anyone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its id.
+    pub id: HoldId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The user.
+    pub owner: UserId,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When it was released, if it was.
+    pub released_at: Option<Timestamp>,
+}
+
+/// How long a tenant keeps a category of data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionPolicy {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// What is deleted when it has not changed for that long.
+    pub category: RetainedCategory,
+    /// How many days it is kept.
+    pub days: u32,
+    /// When the policy last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What a retention policy covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RetainedCategory {
+    /// Conversations with their messages and jobs.
+    Conversations,
+    /// Jobs with their events and calls.
+    Jobs,
+    /// Workspace files.
+    Workspace,
+}
+
+/// An erasure of all of a user's data, kept as proof; it names nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// Its id.
+    pub id: ErasureId,
+    /// The user's stream in the audit log, a random pseudonym that no longer leads to the person.
+    pub stream: [u8; 16],
+    /// How many rows were deleted.
+    pub rows: u64,
+    /// When.
+    pub created_at: Timestamp,
+}

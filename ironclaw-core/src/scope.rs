@@ -1,0 +1,161 @@
+//! Who acts, for whom, on whose data.
+
+use crate::id::{AgentName, TenantId, ToolName, UserId};
+use crate::input::{InputError, check_text};
+
+/// The first argument of every operation on a user's data: whose data it is and who acts.
+///
+/// Its fields are private, so that a scope can be narrowed (an agent acting for its user, a tool acting for the
+/// agent) but never widened to another owner.
+///
+/// ```
+/// use ironclaw_core::id::{AgentName, UserId};
+/// use ironclaw_core::{Principal, Scope};
+///
+/// let ada = Scope::user(UserId::parse("ada")?);
+/// let agent = ada.acting(Principal::Agent(AgentName::parse("assistant")?));
+/// assert_eq!(agent.owner().as_str(), "ada");
+/// assert_eq!(agent.chain().len(), 2);
+/// # Ok::<(), ironclaw_core::InputError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    tenant: TenantId,
+    owner: UserId,
+    chain: Vec<Principal>,
+    request: RequestContext,
+}
+
+impl Scope {
+    /// The scope of a user acting in person, in the default tenant.
+    pub fn user(owner: UserId) -> Self {
+        Self::tenant_user(TenantId::default_tenant(), owner)
+    }
+
+    /// The scope of a user of `tenant` acting in person.
+    pub fn tenant_user(tenant: TenantId, owner: UserId) -> Self {
+        Self { tenant, chain: vec![Principal::User(owner.clone())], owner, request: RequestContext::default() }
+    }
+
+    /// The same owner, with one more principal at the end of the chain: who acts for those before it.
+    #[must_use]
+    pub fn acting(&self, principal: Principal) -> Self {
+        let mut scope = self.clone();
+        scope.chain.push(principal);
+        scope
+    }
+
+    /// The same scope within this request.
+    #[must_use]
+    pub fn in_request(&self, request: RequestContext) -> Self {
+        Self { request, ..self.clone() }
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Whose data it is.
+    pub fn owner(&self) -> &UserId {
+        &self.owner
+    }
+
+    /// Who acts for whom: the user first, whoever acts now last. Never empty.
+    pub fn chain(&self) -> &[Principal] {
+        &self.chain
+    }
+
+    /// Whether the user acts in person, with no agent and no tool in between.
+    pub fn is_in_person(&self) -> bool {
+        self.chain.len() == 1
+    }
+
+    /// The agent nearest to the end of the chain, if one acts.
+    pub fn agent(&self) -> Option<&AgentName> {
+        self.chain.iter().rev().find_map(|p| match p {
+            Principal::Agent(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// The request's context, for the audit trail.
+    pub fn request(&self) -> &RequestContext {
+        &self.request
+    }
+}
+
+/// One who acts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "name")]
+#[non_exhaustive]
+pub enum Principal {
+    /// A person.
+    User(UserId),
+    /// An agent, for a person.
+    Agent(AgentName),
+    /// A tool, for an agent.
+    Tool(ToolName),
+}
+
+impl Principal {
+    /// `user`, `agent` or `tool`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Agent(_) => "agent",
+            Self::Tool(_) => "tool",
+        }
+    }
+
+    /// The principal's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::User(name) => name.as_str(),
+            Self::Agent(name) => name.as_str(),
+            Self::Tool(name) => name.as_str(),
+        }
+    }
+}
+
+/// Where a call came from, kept in the private part of its audit events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RequestContext {
+    id: Option<String>,
+    ip: Option<std::net::IpAddr>,
+    user_agent: Option<String>,
+}
+
+impl RequestContext {
+    /// The longest request id and user agent, in bytes.
+    pub const TEXT_BYTES: usize = 1024;
+
+    /// A request's context; all parts are optional.
+    ///
+    /// # Errors
+    /// An id or user agent of more than [`Self::TEXT_BYTES`] bytes, or with U+0000 in it.
+    pub fn new(
+        id: Option<String>,
+        ip: Option<std::net::IpAddr>,
+        user_agent: Option<String>,
+    ) -> Result<Self, InputError> {
+        check_text("request id", id.as_deref().unwrap_or_default(), Self::TEXT_BYTES)?;
+        check_text("user agent", user_agent.as_deref().unwrap_or_default(), Self::TEXT_BYTES)?;
+        Ok(Self { id, ip, user_agent })
+    }
+
+    /// The host's id of the request.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// The address the request came from.
+    pub fn ip(&self) -> Option<std::net::IpAddr> {
+        self.ip
+    }
+
+    /// The program that sent the request.
+    pub fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
+    }
+}

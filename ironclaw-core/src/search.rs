@@ -1,0 +1,53 @@
+//! Full-text search as every store does it: one analysis of text into terms, and BM25 with one user's statistics.
+//!
+//! The analysis is the same on every backend, so that a query finds and ranks the same wherever the data is. Terms:
+//! words by UAX #29, in NFKC and lower case, without frequent English and German words, reduced to their stems by the
+//! Snowball algorithms; Chinese, Japanese and Korean text, which has no spaces to go by, as overlapping pairs of
+//! characters.
+
+mod analysis;
+mod bm25;
+
+pub use analysis::{ANALYSIS_VERSION, Terms, analyze};
+pub use bm25::{Bm25, ScoredTerm};
+
+use crate::limits::Limits;
+
+/// The terms of a query: distinct, in the order of the query.
+///
+/// A query is never parsed for operators: quotes, `AND`, `*` and SQL are words or nothing.
+///
+/// ```
+/// use ironclaw_core::search::TextQuery;
+/// use ironclaw_core::Limits;
+///
+/// let query = TextQuery::new("When is the launch? The launches!", &Limits::default());
+/// assert_eq!(query.terms(), ["launch"]);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextQuery {
+    terms: Vec<String>,
+}
+
+impl TextQuery {
+    /// The terms of this text, at most [`Limits::query_terms`] of them.
+    pub fn new(text: &str, limits: &Limits) -> Self {
+        let mut terms: Vec<String> = Vec::new();
+        analysis::for_each_term(text, |term| {
+            if terms.len() < limits.query_terms && !terms.iter().any(|t| t == term) {
+                terms.push(term.to_owned());
+            }
+        });
+        Self { terms }
+    }
+
+    /// The terms; empty for a text without any.
+    pub fn terms(&self) -> &[String] {
+        &self.terms
+    }
+
+    /// Whether there is nothing to search for.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+}

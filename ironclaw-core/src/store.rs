@@ -1,0 +1,162 @@
+//! Where everything is kept.
+//!
+//! [`Apply::apply`] is the only way to write. Reading is a small trait for each category of data.
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::change::{Change, Receipt};
+use crate::error::error_type;
+use crate::input::InputError;
+use crate::scope::Scope;
+
+mod access;
+mod audit;
+mod conversations;
+mod ext;
+mod jobs;
+mod secrets;
+mod settings;
+mod workspace;
+
+pub use access::Access;
+pub use audit::Audit;
+pub use conversations::Conversations;
+pub use ext::StoreExt;
+pub use jobs::Jobs;
+pub use secrets::Secrets;
+pub use settings::Settings;
+pub use workspace::{SearchFilter, VectorQuery, Workspace};
+
+/// The one way to write.
+#[async_trait]
+pub trait Apply: Send + Sync + std::fmt::Debug {
+    /// Commits a change with its audit events, or nothing.
+    ///
+    /// When it returns `Ok`, the change is durable. A change that fails for a reason of its own (input, a missing
+    /// row, a conflict, a precondition, a hold) leaves only its audit events, with the outcome
+    /// [`Failed`](crate::model::audit::Outcome::Failed) or [`Denied`](crate::model::audit::Outcome::Denied), in a
+    /// transaction of their own.
+    ///
+    /// Dropping the future leaves the change either whole or not begun; which of the two, a reading tells.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError>;
+}
+
+/// What a vault asks of a store.
+pub trait VaultStore: Apply {
+    /// Reads sealed secrets and wrapped keys.
+    fn secrets(&self) -> &dyn Secrets;
+
+    /// Reads who may do what.
+    fn access(&self) -> &dyn Access;
+
+    /// Reads the audit trail.
+    fn audit(&self) -> &dyn Audit;
+}
+
+/// What a memory asks of a store.
+pub trait MemoryStore: Apply {
+    /// Reads and searches workspace files.
+    fn workspace(&self) -> &dyn Workspace;
+}
+
+/// A store of every category of data.
+#[async_trait]
+pub trait Store: VaultStore + MemoryStore {
+    /// Reads and searches conversations.
+    fn conversations(&self) -> &dyn Conversations;
+
+    /// Reads jobs.
+    fn jobs(&self) -> &dyn Jobs;
+
+    /// Reads settings and quotas.
+    fn settings(&self) -> &dyn Settings;
+
+    /// Takes no more calls, finishes those that were taken, and closes the store's files and threads. Every call
+    /// after it fails with [`StoreErrorKind::Closed`]; closing again is no error. Dropping the future does not stop
+    /// the closing.
+    ///
+    /// # Errors
+    /// What could not be finished.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Which way a store failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// An argument was refused; nothing was written but the audit event.
+    #[error("invalid input: {0}")]
+    InvalidInput(InputError),
+    /// What the call is about is not there, or not the caller's: the two can't be told apart.
+    #[error("not found")]
+    NotFound,
+    /// What was to be created is there already.
+    #[error("already exists")]
+    AlreadyExists,
+    /// Somebody else changed it first; read it again and decide anew.
+    #[error("conflict")]
+    Conflict,
+    /// A precondition of the change does not hold.
+    #[error("precondition failed")]
+    PreconditionFailed,
+    /// A legal hold forbids the deletion.
+    #[error("legal hold")]
+    LegalHold,
+    /// The quota is used up.
+    #[error("quota exceeded")]
+    QuotaExceeded,
+    /// The user was suspended by an operator.
+    #[error("suspended")]
+    Suspended,
+    /// Another change was applied under the same idempotency key.
+    #[error("idempotency key reused")]
+    IdempotencyKeyReused,
+    /// A row can't be decoded: the message says which table, column and id.
+    #[error("corrupt data")]
+    Corrupt,
+    /// The data was written by a newer version of this crate.
+    #[error("newer schema")]
+    NewerSchema,
+    /// The file or database is not a store of this crate.
+    #[error("not a store")]
+    NotAStore,
+    /// Another process held a lock for too long; try again.
+    #[error("busy")]
+    Busy,
+    /// The store can't be written to.
+    #[error("read-only")]
+    ReadOnly,
+    /// There is no space left.
+    #[error("storage full")]
+    Full,
+    /// Reading or writing failed.
+    #[error("input or output failed")]
+    Io,
+    /// The store was closed.
+    #[error("closed")]
+    Closed,
+    /// The operating system gave no randomness, or the database failed in a way that has no kind of its own.
+    #[error("internal failure")]
+    Internal,
+}
+
+error_type! {
+    /// Why a store failed.
+    StoreError, StoreErrorKind
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without a change.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind(), StoreErrorKind::Busy)
+    }
+
+    /// A refused argument of `operation`.
+    pub fn invalid_input(operation: &'static str, input: InputError) -> Self {
+        Self::new(StoreErrorKind::InvalidInput(input), operation, "")
+    }
+}

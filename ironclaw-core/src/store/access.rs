@@ -1,0 +1,62 @@
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::clock::Timestamp;
+use crate::id::{AgentName, ApiKeyId, ApprovalId, LeaseId, TokenId, ToolName};
+use crate::model::access::{Agent, ApiKey, Approval, Lease, Policy, Token, ToolGrant, User, UserRole};
+use crate::page::{Page, PageRequest};
+use crate::scope::Scope;
+
+/// Reads who may do what.
+///
+/// Every method fails with a [`StoreError`] only when the store itself does; absence is `None` or an empty page.
+/// Pages are in the order of ids (names for agents). Dropping a future has no effect.
+#[async_trait]
+pub trait Access: Send + Sync {
+    /// The owner, or `None` if nothing was ever written for them.
+    async fn user(&self, scope: &Scope) -> Result<Option<User>, StoreError>;
+
+    /// The roles that the owner holds, ordered by name.
+    async fn roles(&self, scope: &Scope) -> Result<Vec<UserRole>, StoreError>;
+
+    /// An agent, or `None`.
+    async fn agent(&self, scope: &Scope, name: &AgentName) -> Result<Option<Agent>, StoreError>;
+
+    /// The owner's agents.
+    async fn agents(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Agent>, StoreError>;
+
+    /// The policies of an agent (of all if absent) that were in force at a time (ever, if absent).
+    async fn policies(
+        &self,
+        scope: &Scope,
+        agent: Option<&AgentName>,
+        at: Option<Timestamp>,
+        page: &PageRequest,
+    ) -> Result<Page<Policy>, StoreError>;
+
+    /// A token, or `None`.
+    async fn token(&self, scope: &Scope, id: TokenId) -> Result<Option<Token>, StoreError>;
+
+    /// An API key, or `None`.
+    async fn api_key(&self, scope: &Scope, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError>;
+
+    /// The owner's API keys.
+    async fn api_keys(&self, scope: &Scope, page: &PageRequest) -> Result<Page<ApiKey>, StoreError>;
+
+    /// A lease, or `None`.
+    async fn lease(&self, scope: &Scope, id: LeaseId) -> Result<Option<Lease>, StoreError>;
+
+    /// An approval, or `None`.
+    async fn approval(&self, scope: &Scope, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
+
+    /// The owner's approvals.
+    async fn approvals(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Approval>, StoreError>;
+
+    /// The capabilities granted to a tool, ended ones included.
+    async fn tool_grants(
+        &self,
+        scope: &Scope,
+        tool: &ToolName,
+        page: &PageRequest,
+    ) -> Result<Page<ToolGrant>, StoreError>;
+}

@@ -1,0 +1,30 @@
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::id::JobId;
+use crate::model::jobs::{Job, JobEvent, JobFilter, LlmCall, SandboxJob};
+use crate::page::{Page, PageRequest};
+use crate::scope::Scope;
+
+/// Reads jobs and what was recorded of them.
+///
+/// Every method fails with a [`StoreError`] only when the store itself does; absence is `None` or an empty page.
+/// Dropping a future has no effect.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// A job, or `None`.
+    async fn job(&self, scope: &Scope, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// The owner's jobs, newest first (by id).
+    async fn jobs(&self, scope: &Scope, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, StoreError>;
+
+    /// A job's steps, in order.
+    async fn job_events(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<JobEvent>, StoreError>;
+
+    /// A job's calls of language models, in the order of their ids.
+    async fn llm_calls(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<LlmCall>, StoreError>;
+
+    /// A job's runs of sandboxed tools, in the order of their ids.
+    async fn sandbox_jobs(&self, scope: &Scope, job: JobId, page: &PageRequest)
+    -> Result<Page<SandboxJob>, StoreError>;
+}

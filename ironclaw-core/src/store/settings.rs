@@ -1,0 +1,23 @@
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::id::{QuotaName, SettingKey};
+use crate::model::settings::{Quota, Setting};
+use crate::page::{Page, PageRequest};
+use crate::scope::Scope;
+
+/// Reads settings and quotas.
+///
+/// Every method fails with a [`StoreError`] only when the store itself does; absence is `None` or an empty page.
+/// Dropping a future has no effect.
+#[async_trait]
+pub trait Settings: Send + Sync {
+    /// A setting, or `None`.
+    async fn setting(&self, scope: &Scope, key: &SettingKey) -> Result<Option<Setting>, StoreError>;
+
+    /// The owner's settings, ordered by the bytes of their keys.
+    async fn settings(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Setting>, StoreError>;
+
+    /// A quota, or `None` if nobody set it: then it is unlimited.
+    async fn quota(&self, scope: &Scope, name: &QuotaName) -> Result<Option<Quota>, StoreError>;
+}
