@@ -24,6 +24,18 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
     async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: Embedder + ?Sized> Embedder for std::sync::Arc<T> {
+    fn model(&self) -> &EmbeddingModel {
+        (**self).model()
+    }
+
+    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        (**self).embed(purpose, texts).await
+    }
+}
+
 /// What the vectors are for; some models embed the two differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

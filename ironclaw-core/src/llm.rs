@@ -29,6 +29,18 @@ pub trait LlmProvider: Send + Sync + std::fmt::Debug {
     async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError>;
 }
 
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: LlmProvider + ?Sized> LlmProvider for std::sync::Arc<T> {
+    fn model(&self) -> &str {
+        (**self).model()
+    }
+
+    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError> {
+        (**self).stream(request).await
+    }
+}
+
 /// The pieces of an answer as they come.
 pub type LlmStream = Pin<Box<dyn Stream<Item = Result<LlmEvent, LlmError>> + Send>>;
 

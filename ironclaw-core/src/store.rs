@@ -17,6 +17,7 @@ mod ext;
 mod jobs;
 mod secrets;
 mod settings;
+mod shared;
 mod workspace;
 
 pub use access::Access;
