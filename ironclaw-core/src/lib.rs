@@ -16,6 +16,7 @@ pub mod sandbox;
 pub mod scope;
 pub mod search;
 pub mod secret;
+pub mod settings;
 pub mod store;
 pub mod tool;
 pub mod vault;
