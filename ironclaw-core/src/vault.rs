@@ -130,8 +130,31 @@ error_type! {
     VaultError, VaultErrorKind
 }
 
-/// The 32 bytes of a root key, wiped from memory when dropped.
-pub type RootKeyBytes = Zeroizing<[u8; 32]>;
+/// The 32 bytes of a root key: wiped from memory when dropped, never printed.
+///
+/// They stay in one place on the heap, so that moving the value leaves no copy behind.
+#[derive(Clone)]
+pub struct RootKeyBytes(Box<Zeroizing<[u8; 32]>>);
+
+impl RootKeyBytes {
+    /// A copy of these bytes; wiping the original is the caller's.
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        let mut copy = Box::new(Zeroizing::new([0; 32]));
+        copy.copy_from_slice(bytes);
+        Self(copy)
+    }
+
+    /// The key. Keep what is read from it for as short as can be.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for RootKeyBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RootKeyBytes([redacted])")
+    }
+}
 
 /// Wraps and unwraps a vault's root key: a key-encryption key (KEK) held somewhere.
 #[async_trait]
@@ -156,6 +179,26 @@ pub trait KeySource: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// A [`KeyError`]; [`KeyErrorKind::WrongKey`] if the key or the associated data is another.
     async fn unwrap(&self, wrapped: &WrappedKey, associated_data: &[u8]) -> Result<RootKeyBytes, KeyError>;
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
+impl<T: KeySource + ?Sized> KeySource for &T {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    async fn create(&self) -> Result<(), KeyError> {
+        (**self).create().await
+    }
+
+    async fn wrap(&self, root: &RootKeyBytes, associated_data: &[u8]) -> Result<WrappedKey, KeyError> {
+        (**self).wrap(root, associated_data).await
+    }
+
+    async fn unwrap(&self, wrapped: &WrappedKey, associated_data: &[u8]) -> Result<RootKeyBytes, KeyError> {
+        (**self).unwrap(wrapped, associated_data).await
+    }
 }
 
 /// Which way a key source failed.
