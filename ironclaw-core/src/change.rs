@@ -285,7 +285,8 @@ pub enum SecretOp {
         /// The version that is used.
         number: u32,
     },
-    /// Deletes a secret with all its versions. Deleting what is not there is no error.
+    /// Deletes a secret with all its versions; their numbers are not used again. Deleting what is not there is no
+    /// error.
     Delete {
         /// The secret.
         name: SecretName,

@@ -48,8 +48,9 @@ pub struct PutSecret {
     pub bindings: Vec<Binding>,
     /// When it stops being revealed.
     pub expires_at: Option<Timestamp>,
-    /// The number of this version: one more than the secret's newest, or 1. The store refuses any other with a
-    /// conflict, because the number is bound into the sealed value.
+    /// The number of this version: one more than the highest that a secret of this name ever had, or 1. The store
+    /// refuses any other with a conflict: the number is bound into the sealed value, so a number that comes back would
+    /// let what was deleted pass for what replaced it.
     pub number: u32,
     /// The sealed value.
     pub sealed: Sealed,

@@ -30,6 +30,10 @@ pub trait Secrets: Send + Sync {
     /// The owner's secrets, ordered by the bytes of their names.
     async fn secrets(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Secret>, StoreError>;
 
+    /// The number that the secret's next version must have: one more than the highest that a secret of this name ever
+    /// had, a deleted one included; 1 for a name that was never used.
+    async fn next_secret_version(&self, scope: &Scope, name: &SecretName) -> Result<u32, StoreError>;
+
     /// A version of a secret, or `None`; the newest if no number is given.
     async fn secret_version(
         &self,
