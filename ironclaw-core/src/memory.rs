@@ -80,6 +80,55 @@ pub trait Memory: Send + Sync + std::fmt::Debug {
     fn tools(&self) -> Vec<Arc<dyn Tool>>;
 }
 
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: Memory + ?Sized> Memory for Arc<T> {
+    async fn write(
+        &self,
+        scope: &Scope,
+        path: &WorkspacePath,
+        content: &[u8],
+        metadata: Value,
+    ) -> Result<Written, MemoryError> {
+        (**self).write(scope, path, content, metadata).await
+    }
+
+    async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, MemoryError> {
+        (**self).entry(scope, path).await
+    }
+
+    async fn read(
+        &self,
+        scope: &Scope,
+        path: &WorkspacePath,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Vec<u8>>, MemoryError> {
+        (**self).read(scope, path, start, end).await
+    }
+
+    async fn list(
+        &self,
+        scope: &Scope,
+        prefix: Option<&WorkspacePath>,
+        page: &PageRequest,
+    ) -> Result<Page<Entry>, MemoryError> {
+        (**self).list(scope, prefix, page).await
+    }
+
+    async fn delete(&self, scope: &Scope, path: &WorkspacePath) -> Result<bool, MemoryError> {
+        (**self).delete(scope, path).await
+    }
+
+    async fn search(&self, scope: &Scope, query: &SearchQuery) -> Result<SearchResults, MemoryError> {
+        (**self).search(scope, query).await
+    }
+
+    fn tools(&self) -> Vec<Arc<dyn Tool>> {
+        (**self).tools()
+    }
+}
+
 /// What a write did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {

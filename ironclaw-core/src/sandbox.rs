@@ -23,6 +23,18 @@ pub trait Sandbox: Send + Sync + std::fmt::Debug {
     async fn close(&self) -> Result<(), SandboxError>;
 }
 
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: Sandbox + ?Sized> Sandbox for Arc<T> {
+    fn tools(&self) -> Vec<Arc<dyn Tool>> {
+        (**self).tools()
+    }
+
+    async fn close(&self) -> Result<(), SandboxError> {
+        (**self).close().await
+    }
+}
+
 /// Which way a sandbox failed, outside a call.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -25,6 +25,18 @@ pub trait Tool: Send + Sync + std::fmt::Debug {
     async fn call(&self, scope: &Scope, arguments: Value) -> Result<ToolOutput, ToolError>;
 }
 
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: Tool + ?Sized> Tool for std::sync::Arc<T> {
+    fn spec(&self) -> &ToolSpec {
+        (**self).spec()
+    }
+
+    async fn call(&self, scope: &Scope, arguments: Value) -> Result<ToolOutput, ToolError> {
+        (**self).call(scope, arguments).await
+    }
+}
+
 /// A tool's name, description and JSON Schemas, as a language model is told of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
