@@ -1,0 +1,259 @@
+//! The embedded store: one libSQL file and no server.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ironclaw_core::id::OperatorName;
+use ironclaw_core::store::{
+    Access, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError, StoreErrorKind,
+    VaultStore, Workspace,
+};
+use ironclaw_core::{Change, Clock, Limits, Receipt, Scope, SystemClock};
+
+use self::change::{APPLY, Failure, Prepared};
+use self::db::Db;
+use self::engine::Engine;
+use self::tx::{Absent, ReadTx};
+
+mod access;
+mod audit;
+mod change;
+mod conversations;
+mod cursor;
+mod db;
+mod engine;
+mod error;
+mod jobs;
+mod maintenance;
+mod privacy;
+mod row;
+mod schema;
+mod secrets;
+mod settings;
+mod statistics;
+mod tx;
+mod users;
+mod workspace;
+
+pub use maintenance::LibsqlMaintenance;
+
+/// A store in one libSQL file, or in memory.
+///
+/// Clones share the file, its threads and its connections; a clone costs nothing. Several processes may open the same
+/// file. A change is on disk before [`apply`](Apply::apply) returns: neither a crash of the process nor of the machine
+/// loses it.
+///
+/// SQLite runs on the store's own threads, never on the executor: one that writes and a few that read. Changes that
+/// are waiting when the writer becomes free commit together. When the last clone is dropped, the threads finish what
+/// was begun and end by themselves; [`close`](Store::close) waits for that and tells of errors.
+#[derive(Clone)]
+pub struct LibsqlStore {
+    engine: Arc<Engine>,
+}
+
+impl LibsqlStore {
+    /// Opens the store in this file, with the defaults of [`builder`](Self::builder), and makes it if there is no
+    /// such file.
+    ///
+    /// # Errors
+    /// As [`LibsqlStoreBuilder::open`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder().open(path).await
+    }
+
+    /// A new store that keeps nothing on disk and is gone with its last clone.
+    ///
+    /// # Errors
+    /// As [`LibsqlStoreBuilder::open`].
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        Self::builder().in_memory().await
+    }
+
+    /// A store to open with other limits, another clock or other numbers of threads.
+    pub fn builder() -> LibsqlStoreBuilder {
+        LibsqlStoreBuilder {
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+            busy_timeout: Duration::from_secs(5),
+            readers: 3,
+        }
+    }
+
+    /// The admin plane: whoever may open the file may use it. The operator's name is audited with what is done.
+    pub fn maintenance(&self, operator: OperatorName) -> LibsqlMaintenance {
+        LibsqlMaintenance::new(self.clone(), operator)
+    }
+
+    /// The limits on what the store accepts.
+    pub fn limits(&self) -> &Limits {
+        self.engine.limits()
+    }
+
+    /// Reads one snapshot of the scope's user; one whom the store does not know has nothing.
+    async fn read<T, F>(&self, operation: &'static str, scope: &Scope, read: F) -> Result<T, StoreError>
+    where
+        T: Absent + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let scope = scope.clone();
+        self.read_any(operation, move |db| match users::find_no(db, &scope)? {
+            Some(owner_no) => read(&ReadTx { db, owner_no }),
+            None => Ok(T::absent()),
+        })
+        .await
+    }
+
+    /// Reads one snapshot of everything.
+    async fn read_any<T, F>(&self, operation: &'static str, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.engine.read(operation, move |db| db.snapshot(|| read(db))).await
+    }
+}
+
+impl std::fmt::Debug for LibsqlStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LibsqlStore").finish_non_exhaustive()
+    }
+}
+
+/// How to open a [`LibsqlStore`].
+#[derive(Debug, Clone)]
+pub struct LibsqlStoreBuilder {
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    busy_timeout: Duration,
+    readers: usize,
+}
+
+impl LibsqlStoreBuilder {
+    /// Limits on what is accepted. Default: [`Limits::default`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the time comes from. Default: the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How long to wait for another process's lock before a call fails with
+    /// [`StoreErrorKind::Busy`]. Default: 5 seconds.
+    #[must_use]
+    pub fn busy_timeout(mut self, busy_timeout: Duration) -> Self {
+        self.busy_timeout = busy_timeout;
+        self
+    }
+
+    /// How many threads read at the same time, from 1 to 64. Default: 3. A store in memory has one thread for all.
+    #[must_use]
+    pub fn readers(mut self, readers: usize) -> Self {
+        self.readers = readers.clamp(1, 64);
+        self
+    }
+
+    /// Opens the store in this file, and makes it if there is no such file: readable and writable by its owner only.
+    /// Its folder must exist.
+    ///
+    /// # Errors
+    /// [`NotAStore`](StoreErrorKind::NotAStore) for anything else than such a file, to which nothing is written;
+    /// [`NewerSchema`](StoreErrorKind::NewerSchema) if a newer version wrote it; otherwise what the disk or another
+    /// process does not allow.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<LibsqlStore, StoreError> {
+        let failed = |context| StoreError::new(StoreErrorKind::Io, "open", context);
+        let path = std::path::absolute(path.as_ref())
+            .map_err(|e| failed("the path can't be made absolute").with_source(e))?
+            .into_os_string()
+            .into_string()
+            .map_err(|_| failed("the path is not UTF-8"))?;
+        self.start(Some(path)).await
+    }
+
+    /// A new store that keeps nothing on disk.
+    ///
+    /// # Errors
+    /// What the operating system does not allow: threads, randomness.
+    pub async fn in_memory(self) -> Result<LibsqlStore, StoreError> {
+        self.start(None).await
+    }
+
+    async fn start(self, path: Option<String>) -> Result<LibsqlStore, StoreError> {
+        let engine = Engine::start(path, self.limits, self.clock, self.busy_timeout, self.readers).await?;
+        Ok(LibsqlStore { engine: Arc::new(engine) })
+    }
+}
+
+#[async_trait]
+impl Apply for LibsqlStore {
+    async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
+        if let Err(refused) = change.validate(self.limits()) {
+            let error = StoreError::invalid_input(APPLY, refused);
+            let failure = Failure::new(scope.clone(), &change, &error, self.limits())?;
+            self.engine.record(failure).await?;
+            return Err(error);
+        }
+        if Prepared::is_empty(&change) {
+            self.engine.check_open(APPLY)?;
+            return Ok(Receipt { at: self.engine.now(), numbers: Vec::new(), replayed: false });
+        }
+        let scope = scope.clone();
+        let prepared = Prepared::make(scope, change).await?;
+        self.engine.apply(prepared).await
+    }
+}
+
+impl VaultStore for LibsqlStore {
+    fn secrets(&self) -> &dyn Secrets {
+        self
+    }
+
+    fn access(&self) -> &dyn Access {
+        self
+    }
+
+    fn audit(&self) -> &dyn Audit {
+        self
+    }
+}
+
+impl MemoryStore for LibsqlStore {
+    fn workspace(&self) -> &dyn Workspace {
+        self
+    }
+}
+
+#[async_trait]
+impl Store for LibsqlStore {
+    fn conversations(&self) -> &dyn Conversations {
+        self
+    }
+
+    fn jobs(&self) -> &dyn Jobs {
+        self
+    }
+
+    fn settings(&self) -> &dyn Settings {
+        self
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.engine.close().await
+    }
+}
+
+/// Random bytes from the operating system.
+fn random<const N: usize>(operation: &'static str) -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| {
+        StoreError::new(StoreErrorKind::Internal, operation, "the operating system gave no randomness").with_source(e)
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,179 @@
+use async_trait::async_trait;
+use ironclaw_core::audit::{ChainError, ChainProblem, ChainVerifier, commitment};
+use ironclaw_core::model::audit::{
+    Action, AuditEntry, AuditEvent, AuditFilter, AuditPrincipal, AuditPrivate, ChainHead, Outcome, PrincipalKind,
+    Pseudonym, StreamId, Subject, SubjectKind,
+};
+use ironclaw_core::store::{Audit, StoreError, StoreErrorKind};
+use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
+
+use super::SYSTEM_NO;
+use crate::libsql::LibsqlStore;
+use crate::libsql::cursor;
+use crate::libsql::db::Db;
+use crate::libsql::row::{Row, params};
+
+/// How many events are held in memory while a chain is verified.
+const VERIFIED_AT_ONCE: u64 = 1_000;
+
+#[async_trait]
+impl Audit for LibsqlStore {
+    async fn events(
+        &self,
+        scope: &Scope,
+        filter: &AuditFilter,
+        page: &PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError> {
+        let after = cursor::after("events", page)?;
+        let (filter, page) = (filter.clone(), page.clone());
+        self.read("events", scope, move |tx| events(tx.db, tx.owner_no, &filter, after, &page)).await
+    }
+
+    async fn head(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError> {
+        self.read("head", scope, |tx| Ok(head(tx.db, tx.owner_no)?.filter(|head| head.sequence > 0))).await
+    }
+
+    async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError> {
+        self.read("verify", scope, |tx| Ok(verify(tx.db, tx.owner_no)?.filter(|head| head.sequence > 0))).await
+    }
+}
+
+/// A page of the system's chain.
+pub(in crate::libsql) fn system_events(
+    db: &Db,
+    after: Option<u64>,
+    page: &PageRequest,
+) -> Result<Page<AuditEntry>, StoreError> {
+    events(db, SYSTEM_NO, &AuditFilter::default(), after, page)
+}
+
+/// Verifies every chain and gives their heads, the system's first.
+pub(in crate::libsql) fn verify_all(db: &Db) -> Result<Vec<ChainHead>, StoreError> {
+    let streams = db.query("SELECT owner_no FROM audit_streams ORDER BY owner_no", params![], |row| row.i64(0))?;
+    let mut heads = Vec::with_capacity(streams.len());
+    for owner_no in streams {
+        heads.extend(verify(db, owner_no)?.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO));
+    }
+    Ok(heads)
+}
+
+fn events(
+    db: &Db,
+    owner_no: i64,
+    filter: &AuditFilter,
+    after: Option<u64>,
+    page: &PageRequest,
+) -> Result<Page<AuditEntry>, StoreError> {
+    let items = db.query(
+        "SELECT e.sequence, s.stream, e.previous, e.time, e.user, e.principals, e.action, e.outcome, e.subjects, \
+         e.commitment, e.hash, e.tree_index, p.salt, p.private \
+         FROM audit_events e JOIN audit_streams s ON s.owner_no = e.owner_no \
+         LEFT JOIN audit_private p ON p.owner_no = e.owner_no AND p.sequence = e.sequence \
+         WHERE e.owner_no = ?1 AND e.sequence > ?2 AND (?3 IS NULL OR e.action = ?3) AND (?4 IS NULL OR e.outcome = ?4) \
+         AND e.time >= ?5 AND e.time < ?6 ORDER BY e.sequence LIMIT ?7",
+        params![
+            owner_no,
+            after.unwrap_or(0),
+            filter.action.map(|action| i64::from(action.code())),
+            filter.outcome.map(|outcome| i64::from(outcome.code())),
+            filter.from.map_or(i64::MIN, Timestamp::as_micros),
+            filter.until.map_or(i64::MAX, Timestamp::as_micros),
+            cursor::rows(page)
+        ],
+        |row| {
+            let private = row.optional(13, Row::blob)?.map(|bytes| parse_private(row, &bytes)).transpose()?;
+            Ok(AuditEntry { event: event(row)?, private })
+        },
+    )?;
+    Ok(cursor::page(page, items, |entry| entry.event.sequence))
+}
+
+fn head(db: &Db, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
+    db.query_row(
+        "SELECT owner_no, stream, sequence, hash FROM audit_streams WHERE owner_no = ?1",
+        params![owner_no],
+        |row| Ok(ChainHead { stream: StreamId(row.bytes(1)?), sequence: row.u64(2)?, hash: row.bytes(3)? }),
+    )
+}
+
+fn verify(db: &Db, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
+    let Some(head) = head(db, owner_no)? else {
+        return Ok(None);
+    };
+    let broken = |sequence, problem| {
+        db.error(StoreErrorKind::Corrupt, "the audit trail was changed").with_source(ChainError { sequence, problem })
+    };
+    let mut verifier = ChainVerifier::new(head.stream);
+    loop {
+        let read = db.query(
+            "SELECT e.sequence, s.stream, e.previous, e.time, e.user, e.principals, e.action, e.outcome, e.subjects, \
+             e.commitment, e.hash, e.tree_index, p.salt, p.private \
+             FROM audit_events e JOIN audit_streams s ON s.owner_no = e.owner_no \
+             LEFT JOIN audit_private p ON p.owner_no = e.owner_no AND p.sequence = e.sequence \
+             WHERE e.owner_no = ?1 AND e.sequence > ?2 ORDER BY e.sequence LIMIT ?3",
+            params![owner_no, verifier.head().sequence, VERIFIED_AT_ONCE],
+            |row| {
+                let salt = row.optional(12, Row::bytes::<32>)?;
+                Ok((event(row)?, salt.zip(row.optional(13, Row::blob)?)))
+            },
+        )?;
+        for (event, private) in &read {
+            verifier.push(event).map_err(|error| broken(error.sequence, error.problem))?;
+            if let Some((salt, private)) = private
+                && commitment(salt, private) != event.commitment
+            {
+                return Err(broken(event.sequence, ChainProblem::Commitment));
+            }
+        }
+        if (read.len() as u64) < VERIFIED_AT_ONCE {
+            break;
+        }
+    }
+    // A chain whose end was cut off is whole by itself.
+    if verifier.head() != head {
+        return Err(broken(verifier.head().sequence + 1, ChainProblem::Sequence));
+    }
+    Ok(Some(head))
+}
+
+fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
+    Ok(AuditEvent {
+        stream: StreamId(row.bytes(1)?),
+        sequence: row.u64(0)?,
+        previous: row.bytes(2)?,
+        time: row.time(3)?,
+        user: Pseudonym(row.bytes(4)?),
+        principals: decoded(row, 5, |code, bytes| {
+            let kind = PrincipalKind::from_code(code)?;
+            Some(AuditPrincipal { kind, pseudonym: Pseudonym(bytes) })
+        })?,
+        action: row.code(6, |code| Action::from_code(code.try_into().ok()?))?,
+        outcome: row.code(7, |code| Outcome::from_code(code.try_into().ok()?))?,
+        subjects: decoded(row, 8, |code, id| Some(Subject { kind: SubjectKind::from_code(code)?, id }))?,
+        commitment: row.bytes(9)?,
+        hash: row.bytes(10)?,
+        tree_index: row.optional(11, Row::u64)?,
+    })
+}
+
+/// Codes with their 16 bytes, 17 bytes for each.
+fn decoded<T>(
+    row: &Row<'_>,
+    column: i32,
+    decode: impl Fn(u8, [u8; 16]) -> Option<T>,
+) -> Result<Vec<T>, StoreError> {
+    let bytes = row.blob(column)?;
+    let (items, rest) = bytes.as_chunks::<17>();
+    let items: Option<Vec<T>> = items
+        .iter()
+        .map(|item| {
+            let (code, bytes) = item.split_first()?;
+            decode(*code, bytes.try_into().ok()?)
+        })
+        .collect();
+    items.filter(|_| rest.is_empty()).ok_or_else(|| row.corrupt(column))
+}
+
+fn parse_private(row: &Row<'_>, bytes: &[u8]) -> Result<AuditPrivate, StoreError> {
+    serde_json::from_slice(bytes).map_err(|_| row.corrupt(13))
+}

@@ -1,0 +1,258 @@
+//! Conversations and their messages.
+
+use async_trait::async_trait;
+use ironclaw_core::change::ConversationOp;
+use ironclaw_core::id::ConversationId;
+use ironclaw_core::model::conversations::{Conversation, Message, MessageHit, NewMessage, Role};
+use ironclaw_core::search::{Terms, TextQuery, analyze};
+use ironclaw_core::store::{Conversations, StoreError, StoreErrorKind};
+use ironclaw_core::{Page, PageRequest, Scope};
+use serde_json::Value;
+
+use super::LibsqlStore;
+use super::cursor;
+use super::db::Db;
+use super::row::{Row, params};
+use super::tx::Tx;
+use super::{jobs, statistics};
+
+mod search;
+
+/// The terms of a message that is searched: what a user or an assistant says.
+pub(super) fn prepare(op: &ConversationOp) -> Vec<Terms> {
+    match op {
+        ConversationOp::AppendMessage { message, .. } if is_searched(message.role) => vec![analyze(&message.content)],
+        _ => Vec::new(),
+    }
+}
+
+/// Applies one operation with what [`prepare`] made of it; the number is the operation's in the receipt.
+pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result<u64, StoreError> {
+    match op {
+        ConversationOp::Create { id, title } => {
+            tx.db.execute(
+                "INSERT INTO conversations (owner_no, id, title, messages, version, created_at, updated_at) \
+                 VALUES (?1, ?2, ?3, 0, 1, ?4, ?4)",
+                params![tx.owner_no, id.as_bytes(), title.as_str(), tx.now],
+            )?;
+            Ok(1)
+        }
+        ConversationOp::Rename { id, title } => {
+            let version = tx.db.query_row(
+                "UPDATE conversations SET title = ?3, version = version + 1, updated_at = ?4 \
+                 WHERE owner_no = ?1 AND id = ?2 RETURNING version",
+                params![tx.owner_no, id.as_bytes(), title.as_str(), tx.now],
+                |row| row.u64(0),
+            )?;
+            version.ok_or_else(|| tx.not_found("the conversation"))
+        }
+        ConversationOp::AppendMessage { conversation, message } => append(tx, *conversation, message, terms),
+        ConversationOp::Delete { id } => {
+            tx.check_not_held()?;
+            delete(tx.db, tx.owner_no, *id)
+        }
+        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
+    }
+}
+
+/// The version of a conversation's row; 0 if there is none.
+pub(super) fn row_version(tx: &Tx<'_>, id: ConversationId) -> Result<u64, StoreError> {
+    let version = tx.db.number(
+        "SELECT version FROM conversations WHERE owner_no = ?1 AND id = ?2",
+        params![tx.owner_no, id.as_bytes()],
+    )?;
+    Ok(version.cast_unsigned())
+}
+
+/// Deletes a conversation with its messages and jobs. 1 if it was there, otherwise 0.
+pub(super) fn delete(db: &Db, owner_no: i64, id: ConversationId) -> Result<u64, StoreError> {
+    search::remove_conversation(db, owner_no, id)?;
+    jobs::delete_of_conversation(db, owner_no, id)?;
+    db.execute(
+        "DELETE FROM messages WHERE owner_no = ?1 AND conversation = ?2",
+        params![owner_no, id.as_bytes()],
+    )?;
+    db.execute("DELETE FROM conversations WHERE owner_no = ?1 AND id = ?2", params![owner_no, id.as_bytes()])
+}
+
+/// Deletes everything of a user, whose jobs are gone already. How many rows.
+pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = db.execute("DELETE FROM message_terms WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM messages WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM conversations WHERE owner_no = ?1", params![owner_no])?;
+    statistics::clear(db, owner_no, statistics::Kind::Messages)?;
+    Ok(rows)
+}
+
+/// What is wrong between messages and their index, in words.
+pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
+    search::check(db)
+}
+
+#[async_trait]
+impl Conversations for LibsqlStore {
+    async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.read("conversation", scope, move |tx| {
+            tx.db.query_row(
+                "SELECT id, title, created_at, updated_at, messages, version FROM conversations \
+                 WHERE owner_no = ?1 AND id = ?2",
+                params![tx.owner_no, id.as_bytes()],
+                conversation,
+            )
+        })
+        .await
+    }
+
+    async fn conversations(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Conversation>, StoreError> {
+        let before: Option<[u8; 16]> = cursor::after("conversations", page)?;
+        let page = page.clone();
+        self.read("conversations", scope, move |tx| {
+            let items = tx.db.query(
+                "SELECT id, title, created_at, updated_at, messages, version FROM conversations \
+                 WHERE owner_no = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+                params![tx.owner_no, cursor::before(before), cursor::rows(&page)],
+                conversation,
+            )?;
+            Ok(cursor::page(&page, items, |conversation| *conversation.id.as_bytes()))
+        })
+        .await
+    }
+
+    async fn messages(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, StoreError> {
+        let after: Option<u64> = cursor::after("messages", page)?;
+        let page = page.clone();
+        self.read("messages", scope, move |tx| {
+            let items = tx.db.query(
+                "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
+                 FROM messages WHERE owner_no = ?1 AND conversation = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
+                params![tx.owner_no, conversation.as_bytes(), after.unwrap_or(0), cursor::rows(&page)],
+                message,
+            )?;
+            Ok(cursor::page(&page, items, |message| message.sequence))
+        })
+        .await
+    }
+
+    async fn recent_messages(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError> {
+        self.read("recent_messages", scope, move |tx| {
+            let mut items = tx.db.query(
+                "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
+                 FROM messages WHERE owner_no = ?1 AND conversation = ?2 ORDER BY sequence DESC LIMIT ?3",
+                params![tx.owner_no, conversation.as_bytes(), limit],
+                message,
+            )?;
+            items.reverse();
+            Ok(items)
+        })
+        .await
+    }
+
+    async fn search_messages(
+        &self,
+        scope: &Scope,
+        query: &TextQuery,
+        limit: u32,
+    ) -> Result<Vec<MessageHit>, StoreError> {
+        let query = query.clone();
+        self.read("search_messages", scope, move |tx| search::search(tx, &query, limit)).await
+    }
+}
+
+fn append(
+    tx: &Tx<'_>,
+    conversation: ConversationId,
+    message: &NewMessage,
+    terms: &[Terms],
+) -> Result<u64, StoreError> {
+    let sequence = tx.db.query_row(
+        "UPDATE conversations SET messages = messages + 1, version = version + 1, updated_at = ?3 \
+         WHERE owner_no = ?1 AND id = ?2 RETURNING messages",
+        params![tx.owner_no, conversation.as_bytes(), tx.now],
+        |row| row.u64(0),
+    )?;
+    let sequence = sequence.ok_or_else(|| tx.not_found("the conversation"))?;
+    let json = |value: &Value| (!value.is_null()).then(|| value.to_string());
+    let tool_calls = (!message.tool_calls.is_empty()).then(|| serde_json::json!(message.tool_calls).to_string());
+    let tool_result = message.tool_result.as_ref().map(|result| serde_json::json!(result).to_string());
+    tx.db.execute(
+        "INSERT INTO messages \
+         (owner_no, conversation, sequence, id, role, tool_calls, tool_result, metadata, created_at, content) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            tx.owner_no,
+            conversation.as_bytes(),
+            sequence,
+            message.id.as_bytes(),
+            role_code(message.role),
+            tool_calls,
+            tool_result,
+            json(&message.metadata),
+            tx.now,
+            message.content.as_str()
+        ],
+    )?;
+    if let Some(terms) = terms.first() {
+        search::insert(tx.db, tx.owner_no, tx.db.last_insert_rowid(), terms)?;
+    }
+    Ok(sequence)
+}
+
+fn conversation(row: &Row<'_>) -> Result<Conversation, StoreError> {
+    Ok(Conversation {
+        id: ConversationId::from_bytes(row.bytes(0)?),
+        title: row.text(1)?,
+        created_at: row.time(2)?,
+        updated_at: row.time(3)?,
+        messages: row.u64(4)?,
+        version: row.u64(5)?,
+    })
+}
+
+fn message(row: &Row<'_>) -> Result<Message, StoreError> {
+    Ok(Message {
+        conversation: ConversationId::from_bytes(row.bytes(1)?),
+        sequence: row.u64(2)?,
+        created_at: row.time(3)?,
+        message: NewMessage {
+            id: ironclaw_core::id::MessageId::from_bytes(row.bytes(0)?),
+            role: row.code(4, role)?,
+            content: row.text(8)?,
+            tool_calls: row.optional(5, Row::json)?.unwrap_or_default(),
+            tool_result: row.optional(6, Row::json)?,
+            metadata: row.optional(7, Row::json)?.unwrap_or_default(),
+        },
+    })
+}
+
+fn is_searched(role: Role) -> bool {
+    matches!(role, Role::User | Role::Assistant)
+}
+
+fn role_code(role: Role) -> i64 {
+    match role {
+        Role::User => 1,
+        Role::Assistant => 2,
+        Role::System => 3,
+        Role::Tool => 4,
+    }
+}
+
+fn role(code: i64) -> Option<Role> {
+    match code {
+        1 => Some(Role::User),
+        2 => Some(Role::Assistant),
+        3 => Some(Role::System),
+        4 => Some(Role::Tool),
+        _ => None,
+    }
+}

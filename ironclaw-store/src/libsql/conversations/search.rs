@@ -1,0 +1,127 @@
+//! The inverted index over what users and assistants say.
+
+use std::collections::HashMap;
+
+use ironclaw_core::id::ConversationId;
+use ironclaw_core::model::conversations::MessageHit;
+use ironclaw_core::search::{Terms, TextQuery, analyze};
+use ironclaw_core::store::StoreError;
+
+use super::{is_searched, message, role, role_code};
+use crate::libsql::db::Db;
+use crate::libsql::row::params;
+use crate::libsql::statistics::{self, Kind};
+use crate::libsql::tx::ReadTx;
+
+/// Adds a message to the index.
+pub(super) fn insert(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Result<(), StoreError> {
+    for (term, frequency) in &terms.counts {
+        db.execute(
+            "INSERT INTO message_terms (owner_no, term, message_no, frequency, length) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![owner_no, term.as_str(), message_no, *frequency, terms.length],
+        )?;
+    }
+    statistics::count(db, owner_no, Kind::Messages, 1, terms.length.into())
+}
+
+/// Removes a conversation's messages from the index: their terms are found by analysing their text again.
+pub(super) fn remove_conversation(db: &Db, owner_no: i64, id: ConversationId) -> Result<(), StoreError> {
+    let (mut documents, mut length) = (0, 0);
+    db.for_each(
+        "SELECT message_no, role, content FROM messages WHERE owner_no = ?1 AND conversation = ?2",
+        params![owner_no, id.as_bytes()],
+        |row| {
+            if !is_searched(row.code(1, role)?) {
+                return Ok(());
+            }
+            let (message_no, terms) = (row.i64(0)?, analyze(&row.text(2)?));
+            for term in terms.counts.keys() {
+                db.execute(
+                    "DELETE FROM message_terms WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3",
+                    params![owner_no, term.as_str(), message_no],
+                )?;
+            }
+            documents += 1;
+            length += i64::from(terms.length);
+            Ok(())
+        },
+    )?;
+    match documents {
+        0 => Ok(()),
+        _ => statistics::count(db, owner_no, Kind::Messages, -documents, -length),
+    }
+}
+
+/// The messages that fit a query best; equal scores newest first.
+pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
+    if query.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let bm25 = statistics::bm25(tx.db, tx.owner_no, Kind::Messages)?;
+    let mut scores: HashMap<i64, f64> = HashMap::new();
+    for term in query.terms() {
+        let postings = tx.db.query(
+            "SELECT message_no, frequency, length FROM message_terms WHERE owner_no = ?1 AND term = ?2",
+            params![tx.owner_no, term.as_str()],
+            |row| Ok((row.i64(0)?, row.u32(1)?, row.u32(2)?)),
+        )?;
+        let term = bm25.term(postings.len() as u64);
+        for (message_no, frequency, length) in postings {
+            *scores.entry(message_no).or_default() += term.score(frequency, length);
+        }
+    }
+    let mut scores: Vec<(i64, f64)> = scores.into_iter().collect();
+    scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    scores.truncate(limit as usize);
+    let mut hits = Vec::with_capacity(scores.len());
+    for (message_no, score) in scores {
+        let found = tx.db.query_row(
+            "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
+             FROM messages WHERE message_no = ?1 AND owner_no = ?2",
+            params![message_no, tx.owner_no],
+            message,
+        )?;
+        hits.extend(found.map(|message| MessageHit { message, score }));
+    }
+    Ok(hits)
+}
+
+/// What is wrong between messages, the index and its statistics, in words.
+pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
+    let mut wrong = Vec::new();
+    let mut counted: HashMap<i64, (i64, i64)> = HashMap::new();
+    let mut postings = 0;
+    db.for_each(
+        "SELECT message_no, owner_no, content FROM messages WHERE role IN (?1, ?2)",
+        params![role_code(super::Role::User), role_code(super::Role::Assistant)],
+        |row| {
+            let (message_no, owner_no, terms) = (row.i64(0)?, row.i64(1)?, analyze(&row.text(2)?));
+            let count = counted.entry(owner_no).or_default();
+            *count = (count.0 + 1, count.1 + i64::from(terms.length));
+            for (term, frequency) in &terms.counts {
+                postings += 1;
+                let found = db.number(
+                    "SELECT count(*) FROM message_terms \
+                     WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3 AND frequency = ?4 AND length = ?5",
+                    params![owner_no, term.as_str(), message_no, *frequency, terms.length],
+                )?;
+                if found == 0 {
+                    wrong.push(format!("message_terms: a term of message {message_no} is missing or wrong"));
+                }
+            }
+            Ok(())
+        },
+    )?;
+    if db.number("SELECT count(*) FROM message_terms", params![])? != postings && wrong.is_empty() {
+        wrong.push("message_terms: there are terms of messages that are gone".to_owned());
+    }
+    let kept = db.query(
+        "SELECT owner_no, documents, total_length FROM text_statistics WHERE kind = ?1 AND documents <> 0",
+        params![Kind::Messages as i64],
+        |row| Ok((row.i64(0)?, (row.i64(1)?, row.i64(2)?))),
+    )?;
+    if kept.into_iter().collect::<HashMap<_, _>>() != counted {
+        wrong.push("text_statistics: a user's messages are counted wrongly".to_owned());
+    }
+    Ok(wrong)
+}

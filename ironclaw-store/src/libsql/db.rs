@@ -1,0 +1,227 @@
+//! One connection of libSQL, made synchronous, with its prepared statements.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::FutureExt;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use libsql::params::Params;
+use libsql::{Connection, Statement, Value};
+
+use super::row::Row;
+
+/// One connection, used by one thread at a time.
+pub(super) struct Db {
+    // The order of the fields is the order in which they are dropped: statements before their connection.
+    statements: RefCell<HashMap<(usize, usize), Statement>>,
+    connection: Connection,
+    operation: Cell<&'static str>,
+}
+
+impl Db {
+    /// Opens a connection; `path` must be absolute or `:memory:`.
+    pub(super) fn open(path: &str, flags: libsql::OpenFlags, busy_timeout: Duration) -> Result<Self, StoreError> {
+        const OPEN: &str = "open";
+        let database = now(OPEN, libsql::Builder::new_local(path).flags(flags).build())?;
+        let connection = database.connect().map_err(|e| error(OPEN, e))?;
+        connection.busy_timeout(busy_timeout).map_err(|e| error(OPEN, e))?;
+        Ok(Self { statements: RefCell::default(), connection, operation: Cell::new(OPEN) })
+    }
+
+    /// Names the operation that errors will carry from now on.
+    pub(super) fn begin_operation(&self, operation: &'static str) {
+        self.operation.set(operation);
+    }
+
+    /// The operation that is under way.
+    pub(super) fn operation(&self) -> &'static str {
+        self.operation.get()
+    }
+
+    /// An error of this kind in the operation that is under way.
+    pub(super) fn error(&self, kind: StoreErrorKind, context: impl Into<String>) -> StoreError {
+        StoreError::new(kind, self.operation(), context)
+    }
+
+    /// Runs a statement that gives no rows. How many rows it inserted, changed or deleted.
+    pub(super) fn execute(&self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
+        self.with_statement(sql, |statement| {
+            let rows = now(self.operation(), statement.execute(Params::Positional(params)))?;
+            Ok(rows as u64)
+        })
+    }
+
+    /// Runs a statement and maps each of its rows.
+    pub(super) fn query<T>(
+        &self,
+        sql: &'static str,
+        params: Vec<Value>,
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut items = Vec::new();
+        self.for_each(sql, params, |row| {
+            items.push(map(row)?);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    /// Runs a statement and hands out each of its rows.
+    pub(super) fn for_each(
+        &self,
+        sql: &'static str,
+        params: Vec<Value>,
+        mut take: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.with_statement(sql, |statement| {
+            let mut rows = now(self.operation(), statement.query(Params::Positional(params)))?;
+            while let Some(row) = now(self.operation(), rows.next())? {
+                take(&Row::new(&row, statement, self.operation()))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs a statement and maps its first row, if there is one. Changes with `RETURNING` are made whole before that.
+    pub(super) fn query_row<T>(
+        &self,
+        sql: &'static str,
+        params: Vec<Value>,
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.with_statement(sql, |statement| {
+            let mut rows = now(self.operation(), statement.query(Params::Positional(params)))?;
+            match now(self.operation(), rows.next())? {
+                Some(row) => map(&Row::new(&row, statement, self.operation())).map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// The first column of the first row, which must be a whole number; 0 if there is no row.
+    pub(super) fn number(&self, sql: &'static str, params: Vec<Value>) -> Result<i64, StoreError> {
+        Ok(self.query_row(sql, params, |row| row.i64(0))?.unwrap_or_default())
+    }
+
+    /// Runs statements that take no parameters: schema and pragmas.
+    pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        now(self.operation(), self.connection.execute_batch(sql)).map(drop)
+    }
+
+    /// Whether no transaction is open.
+    pub(super) fn is_autocommit(&self) -> bool {
+        self.connection.is_autocommit()
+    }
+
+    /// The rowid of the last row inserted.
+    pub(super) fn last_insert_rowid(&self) -> i64 {
+        self.connection.last_insert_rowid()
+    }
+
+    /// Runs `run` in a transaction that writes.
+    pub(super) fn write<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.transaction("BEGIN IMMEDIATE", run)
+    }
+
+    /// Runs `run` in a transaction that reads one snapshot.
+    pub(super) fn snapshot<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.transaction("BEGIN", run)
+    }
+
+    fn transaction<T>(
+        &self,
+        begin: &'static str,
+        run: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.execute(begin, Vec::new())?;
+        let result = run().and_then(|value| self.execute("COMMIT", Vec::new()).map(|_| value));
+        if result.is_err() {
+            self.roll_back();
+        }
+        result
+    }
+
+    /// Ends the open transaction, if there is one, without its changes.
+    pub(super) fn roll_back(&self) {
+        // Some errors have ended the transaction already; then there is nothing left to do.
+        if !self.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK", Vec::new())
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+
+    fn with_statement<T>(
+        &self,
+        sql: &'static str,
+        run: impl FnOnce(&Statement) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // Texts in the program are known by their address, which is cheaper to hash than the text.
+        let key = (sql.as_ptr() as usize, sql.len());
+        let kept = self.statements.borrow_mut().remove(&key);
+        let statement = match kept {
+            Some(statement) => statement,
+            None => now(self.operation(), self.connection.prepare(sql))?,
+        };
+        let result = run(&statement);
+        // Binding to a statement that was not reset would be ignored.
+        statement.reset();
+        self.statements.borrow_mut().insert(key, statement);
+        result
+    }
+}
+
+/// The calls of a local connection are ready at once: the crate runs SQLite inside them.
+fn now<T>(
+    operation: &'static str,
+    future: impl Future<Output = Result<T, libsql::Error>>,
+) -> Result<T, StoreError> {
+    match future.now_or_never() {
+        Some(result) => result.map_err(|e| error(operation, e)),
+        None => Err(StoreError::new(StoreErrorKind::Internal, operation, "a call of a local database had to wait")),
+    }
+}
+
+/// The primary result codes of SQLite (<https://sqlite.org/rescode.html>) and the extended ones we tell apart.
+mod code {
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const IOERR: i32 = 10;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const CANTOPEN: i32 = 14;
+    pub(super) const NOTADB: i32 = 26;
+    pub(super) const CONSTRAINT_FOREIGNKEY: i32 = 787;
+    pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+    pub(super) const CONSTRAINT_UNIQUE: i32 = 2067;
+}
+
+fn error(operation: &'static str, error: libsql::Error) -> StoreError {
+    let (kind, context) = match &error {
+        libsql::Error::SqliteFailure(extended, _) => kind(*extended),
+        libsql::Error::ConnectionFailed(_) => (StoreErrorKind::Io, "the file could not be opened"),
+        _ => (StoreErrorKind::Internal, "the database refused a call"),
+    };
+    StoreError::new(kind, operation, context).with_source(error)
+}
+
+fn kind(extended: i32) -> (StoreErrorKind, &'static str) {
+    match extended {
+        code::CONSTRAINT_PRIMARYKEY | code::CONSTRAINT_UNIQUE => {
+            return (StoreErrorKind::AlreadyExists, "its id is taken");
+        }
+        code::CONSTRAINT_FOREIGNKEY => return (StoreErrorKind::NotFound, "what it belongs to is not there"),
+        _ => {}
+    }
+    match extended & 0xff {
+        code::BUSY | code::LOCKED => (StoreErrorKind::Busy, "another process holds a lock; try again"),
+        code::READONLY => (StoreErrorKind::ReadOnly, "the file or its folder can't be written to"),
+        code::FULL => (StoreErrorKind::Full, "free space on the file's disk and try again"),
+        code::CORRUPT => (StoreErrorKind::Corrupt, "the database's structure is damaged; restore a backup"),
+        code::NOTADB => (StoreErrorKind::NotAStore, "the file is not a database"),
+        code::IOERR | code::CANTOPEN => (StoreErrorKind::Io, "the database's files could not be read or written"),
+        _ => (StoreErrorKind::Internal, "the database failed"),
+    }
+}

@@ -1,0 +1,49 @@
+//! Errors on their way between threads and into the audit trail.
+
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+/// How a failure is named in the private part of its audit event.
+pub(super) fn code(kind: &StoreErrorKind) -> &'static str {
+    match kind {
+        StoreErrorKind::InvalidInput(_) => "invalid_input",
+        StoreErrorKind::NotFound => "not_found",
+        StoreErrorKind::AlreadyExists => "already_exists",
+        StoreErrorKind::Conflict => "conflict",
+        StoreErrorKind::PreconditionFailed => "precondition_failed",
+        StoreErrorKind::LegalHold => "legal_hold",
+        StoreErrorKind::QuotaExceeded => "quota_exceeded",
+        StoreErrorKind::Suspended => "suspended",
+        StoreErrorKind::IdempotencyKeyReused => "idempotency_key_reused",
+        StoreErrorKind::Corrupt => "corrupt",
+        _ => "internal",
+    }
+}
+
+/// Whether a change failed for a reason of its own, not of the database's: that is audited.
+pub(super) fn is_of_the_change(error: &StoreError) -> bool {
+    matches!(
+        error.kind(),
+        StoreErrorKind::InvalidInput(_)
+            | StoreErrorKind::NotFound
+            | StoreErrorKind::AlreadyExists
+            | StoreErrorKind::Conflict
+            | StoreErrorKind::PreconditionFailed
+            | StoreErrorKind::LegalHold
+            | StoreErrorKind::QuotaExceeded
+            | StoreErrorKind::Suspended
+            | StoreErrorKind::IdempotencyKeyReused
+    )
+}
+
+/// The same error once more: for each of several callers whose changes shared a transaction.
+pub(super) fn repeat(error: &StoreError) -> StoreError {
+    let repeated = StoreError::new(error.kind().clone(), error.operation(), error.context());
+    match std::error::Error::source(error) {
+        Some(source) => repeated.with_source(source.to_string()),
+        None => repeated,
+    }
+}
+
+pub(super) fn closed(operation: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, operation, "open the store again")
+}

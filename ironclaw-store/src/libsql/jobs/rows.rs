@@ -1,0 +1,89 @@
+//! Rows of jobs and of what was recorded of them, decoded.
+
+use ironclaw_core::id::{ConversationId, JobId, LlmCallId, SandboxJobId};
+use ironclaw_core::llm::TokenUsage;
+use ironclaw_core::model::jobs::{Claim, Job, JobEvent, JobState, LlmCall, NewJob, SandboxJob};
+use ironclaw_core::store::StoreError;
+
+use crate::libsql::row::Row;
+
+pub(super) fn job(row: &Row<'_>) -> Result<Job, StoreError> {
+    let worker = row.optional(5, Row::parsed)?;
+    let until = row.optional(6, Row::time)?;
+    Ok(Job {
+        job: NewJob {
+            id: JobId::from_bytes(row.bytes(0)?),
+            kind: row.text(1)?,
+            conversation: row.optional(2, Row::bytes)?.map(ConversationId::from_bytes),
+            agent: row.optional(3, Row::parsed)?,
+            input: row.json(11)?,
+        },
+        state: row.code(4, state)?,
+        claim: worker.zip(until).map(|(worker, until)| Claim { worker, until }),
+        error: row.optional(7, Row::text)?,
+        created_at: row.time(8)?,
+        updated_at: row.time(9)?,
+        version: row.u64(10)?,
+    })
+}
+
+pub(super) fn event(row: &Row<'_>) -> Result<JobEvent, StoreError> {
+    Ok(JobEvent {
+        job: JobId::from_bytes(row.bytes(0)?),
+        sequence: row.u64(1)?,
+        created_at: row.time(2)?,
+        step: row.json(3)?,
+    })
+}
+
+pub(super) fn llm_call(row: &Row<'_>) -> Result<LlmCall, StoreError> {
+    Ok(LlmCall {
+        id: LlmCallId::from_bytes(row.bytes(0)?),
+        job: JobId::from_bytes(row.bytes(1)?),
+        model: row.text(2)?,
+        error: row.optional(3, Row::text)?,
+        usage: TokenUsage {
+            input: row.optional(4, Row::u64)?,
+            output: row.optional(5, Row::u64)?,
+            cost_micro_usd: row.optional(6, Row::u64)?,
+        },
+        latency_us: row.u64(7)?,
+        created_at: row.time(8)?,
+        request: row.json(9)?,
+        response: row.optional(10, Row::json)?,
+    })
+}
+
+pub(super) fn sandbox_job(row: &Row<'_>) -> Result<SandboxJob, StoreError> {
+    Ok(SandboxJob {
+        id: SandboxJobId::from_bytes(row.bytes(0)?),
+        job: JobId::from_bytes(row.bytes(1)?),
+        tool: row.parsed(2)?,
+        usage: row.optional(3, Row::json)?,
+        created_at: row.time(4)?,
+        outcome: row.json(5)?,
+        parameters: row.json(6)?,
+        log: row.text(7)?,
+    })
+}
+
+pub(super) fn state(code: i64) -> Option<JobState> {
+    match code {
+        1 => Some(JobState::Queued),
+        2 => Some(JobState::Running),
+        3 => Some(JobState::Succeeded),
+        4 => Some(JobState::Failed),
+        5 => Some(JobState::Cancelled),
+        _ => None,
+    }
+}
+
+pub(super) fn state_code(state: JobState) -> i64 {
+    match state {
+        JobState::Queued => 1,
+        JobState::Running => 2,
+        JobState::Succeeded => 3,
+        JobState::Failed => 4,
+        JobState::Cancelled => 5,
+    }
+}

@@ -1,0 +1,41 @@
+//! Forgetting, legal holds and erasure.
+
+use ironclaw_core::store::StoreError;
+
+use super::db::Db;
+use super::row::params;
+use super::tx::Tx;
+use super::{access, conversations, jobs, secrets, settings, workspace};
+
+/// Deletes the user's conversations, jobs and workspace, and the private parts of their audit events so far. How many
+/// rows.
+pub(super) fn forget(tx: &Tx<'_>) -> Result<u64, StoreError> {
+    tx.check_not_held()?;
+    forget_content(tx.db, tx.owner_no)
+}
+
+/// Deletes everything of a user, whose holds were checked, but the public part of their chain. How many rows.
+pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = forget_content(db, owner_no)?;
+    rows += secrets::erase(db, owner_no)?;
+    rows += access::erase(db, owner_no)?;
+    rows += settings::erase(db, owner_no)?;
+    // What operators did to the user names them too.
+    rows += db.execute("DELETE FROM audit_private WHERE about = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM audit_pseudonyms WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM holds WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM user_roles WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM text_statistics WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM generations WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM users WHERE owner_no = ?1", params![owner_no])?;
+    Ok(rows)
+}
+
+fn forget_content(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = jobs::erase(db, owner_no)?;
+    rows += conversations::erase(db, owner_no)?;
+    rows += workspace::erase(db, owner_no)?;
+    rows += db.execute("DELETE FROM receipts WHERE owner_no = ?1", params![owner_no])?;
+    rows += db.execute("DELETE FROM audit_private WHERE owner_no = ?1", params![owner_no])?;
+    Ok(rows)
+}

@@ -1,0 +1,140 @@
+//! What the categories see of a transaction.
+
+use std::cell::Cell;
+
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Limits, Page, Timestamp};
+
+use super::db::Db;
+use super::row::params;
+
+/// One user's part of a transaction that writes.
+pub(super) struct Tx<'a> {
+    /// The connection, inside the transaction.
+    pub(super) db: &'a Db,
+    /// The user: it stands for tenant and owner in every key.
+    pub(super) owner_no: i64,
+    /// The time that the change's rows carry.
+    pub(super) now: Timestamp,
+    /// What is accepted.
+    pub(super) limits: &'a Limits,
+    held: Cell<Option<bool>>,
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(db: &'a Db, owner_no: i64, now: Timestamp, limits: &'a Limits) -> Self {
+        Self { db, owner_no, now, limits, held: Cell::new(None) }
+    }
+
+    /// Whether a legal hold stands on the user.
+    pub(super) fn is_held(&self) -> Result<bool, StoreError> {
+        if let Some(held) = self.held.get() {
+            return Ok(held);
+        }
+        let held = self.db.number(
+            "SELECT EXISTS (SELECT 1 FROM holds WHERE owner_no = ?1 AND released_at IS NULL)",
+            params![self.owner_no],
+        )? != 0;
+        self.held.set(Some(held));
+        Ok(held)
+    }
+
+    /// Refuses to delete what a legal hold protects. Every delete calls this first.
+    pub(super) fn check_not_held(&self) -> Result<(), StoreError> {
+        if self.is_held()? {
+            return Err(self.error(StoreErrorKind::LegalHold, "ask the operator to release the hold first"));
+        }
+        Ok(())
+    }
+
+    /// An error of this kind in the operation that is under way.
+    pub(super) fn error(&self, kind: StoreErrorKind, context: impl Into<String>) -> StoreError {
+        self.db.error(kind, context)
+    }
+
+    /// Says that what the change is about is not there.
+    pub(super) fn not_found(&self, what: &str) -> StoreError {
+        self.error(StoreErrorKind::NotFound, what)
+    }
+
+    /// Says that the change came too late.
+    pub(super) fn conflict(&self, why: &str) -> StoreError {
+        self.error(StoreErrorKind::Conflict, why)
+    }
+}
+
+/// One user's part of a snapshot.
+pub(super) struct ReadTx<'a> {
+    /// The connection, inside the snapshot.
+    pub(super) db: &'a Db,
+    /// The user.
+    pub(super) owner_no: i64,
+}
+
+/// What a reading gives for a user that the store does not know.
+pub(super) trait Absent {
+    fn absent() -> Self;
+}
+
+impl<T> Absent for Option<T> {
+    fn absent() -> Self {
+        None
+    }
+}
+
+impl<T> Absent for Vec<T> {
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Absent for Page<T> {
+    fn absent() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+}
+
+/// The categories of data, as the table of generations keeps them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Category {
+    Conversations = 1,
+    Workspace = 2,
+    Jobs = 3,
+    Secrets = 4,
+    Access = 5,
+    Settings = 6,
+}
+
+impl Category {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Conversations, Self::Workspace, Self::Jobs, Self::Secrets, Self::Access, Self::Settings];
+
+    pub(super) fn code(self) -> i64 {
+        self as i64
+    }
+}
+
+/// How often the user's data of a category has changed: what is cached in a process is compared with it, in the
+/// snapshot that it is used in.
+pub(super) fn generation(db: &Db, owner_no: i64, category: Category) -> Result<i64, StoreError> {
+    db.number(
+        "SELECT generation FROM generations WHERE owner_no = ?1 AND category = ?2",
+        params![owner_no, category.code()],
+    )
+}
+
+/// Counts up the generations of the categories that a change touched.
+pub(super) fn count_generations(
+    db: &Db,
+    owner_no: i64,
+    touched: impl IntoIterator<Item = Category>,
+) -> Result<(), StoreError> {
+    for category in touched {
+        db.execute(
+            "INSERT INTO generations (owner_no, category, generation) VALUES (?1, ?2, 1) \
+             ON CONFLICT (owner_no, category) DO UPDATE SET generation = generation + 1",
+            params![owner_no, category.code()],
+        )?;
+    }
+    Ok(())
+}
