@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod agent;
 pub mod audit;
 pub mod change;
 pub mod clock;
 pub mod embedder;
+pub mod extractive;
+#[cfg(feature = "genai")]
+pub mod genai;
 pub mod id;
 pub mod input;
 pub mod limits;
@@ -23,10 +27,12 @@ pub mod vault;
 
 mod error;
 
+pub use agent::Agent;
 pub use change::{Change, Receipt};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use embedder::Embedder;
 pub use error::BoxError;
+pub use extractive::ExtractiveLlm;
 pub use input::InputError;
 pub use limits::Limits;
 pub use llm::LlmProvider;

@@ -1,0 +1,253 @@
+//! The agent: it retrieves, asks the model, calls tools, and records all of it.
+//!
+//! [`Agent::send`] answers a message. What it does on the way is a job that anybody can look at afterwards: what was
+//! retrieved, each call of the model with its request and response, each call of a tool with its arguments and result.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::sync::{RwLock, mpsc};
+
+use crate::change::{Change, JobOp, Precondition, Row};
+use crate::clock::Clock;
+use crate::id::{AgentName, ConversationId, JobId, WorkerName};
+use crate::input::{InputError, Problem, check_text};
+use crate::llm::LlmProvider;
+use crate::memory::Memory;
+use crate::model::jobs::{JobFilter, JobState};
+use crate::page::PageRequest;
+use crate::scope::{Principal, Scope};
+use crate::store::{Store, StoreErrorKind, StoreExt};
+
+mod builder;
+mod citations;
+mod context;
+mod error;
+mod reply;
+mod retrieval;
+mod text;
+mod tokens;
+mod toolbox;
+mod turn;
+
+pub use builder::AgentBuilder;
+pub use error::{AgentError, AgentErrorKind};
+pub use reply::{AgentEvent, AgentStream, CalledTool, Citation, CitedMessage, Reply, Timings};
+pub use tokens::estimate_tokens;
+
+use toolbox::Toolbox;
+use turn::Turn;
+
+/// The kind of the jobs that an agent's answers are.
+pub const JOB_KIND: &str = "send";
+
+/// Events that wait for a caller who is slower than the model.
+const WAITING_EVENTS: usize = 64;
+
+/// An agent for any number of users. Cloning it is cheap; all clones are one agent.
+///
+/// Every method takes the scope of the user it acts for, and acts as [`Principal::Agent`] at the end of its chain; a
+/// tool acts as [`Principal::Tool`] after that.
+///
+/// # What is recorded, and when
+///
+/// 1. Before anything else, in one commit: the user's message, and a job that is claimed and running.
+/// 2. For each round of tool calls two commits: the model's answer with its calls *before* any of them is made, since
+///    tools may have effects, and all results before the model is asked again.
+/// 3. In one last commit: the answer, the model's call and the job's success.
+///
+/// Whatever fails, the job ends as failed with the reason. A search that fails is noted with the job, and the answer is
+/// made without it. What a tool does wrong is told to the model, and ends nothing.
+///
+/// Messages sent to one conversation at the same time are answered independently: each answer sees the messages that
+/// were committed before its own question. After a crash a job stays running until [`Agent::recover`]; a call without a
+/// result is shown to the model as interrupted.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    memory: Option<Arc<dyn Memory>>,
+    llm: Arc<dyn LlmProvider>,
+    toolbox: Toolbox,
+    name: AgentName,
+    worker: WorkerName,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    closed: AtomicBool,
+    /// Read by each answer for as long as it is being made; whoever can write knows that none is.
+    running: Arc<RwLock<()>>,
+}
+
+#[derive(Debug)]
+struct Config {
+    instructions: String,
+    context_tokens: usize,
+    recent_messages: u32,
+    passages: usize,
+    past_messages: u32,
+    tool_rounds: u32,
+    tool_calls: usize,
+    tool_result_bytes: usize,
+    tool_deadline: Duration,
+    llm_deadline: Duration,
+    retrieval_deadline: Duration,
+    deadline: Duration,
+}
+
+impl Agent {
+    /// A builder; see there for the defaults.
+    pub fn builder() -> AgentBuilder {
+        AgentBuilder::new()
+    }
+
+    /// The agent's name.
+    pub fn name(&self) -> &AgentName {
+        &self.inner.name
+    }
+
+    /// Starts a conversation without a title.
+    ///
+    /// Dropping the future leaves a conversation or none.
+    ///
+    /// # Errors
+    /// [`AgentErrorKind::Store`] or [`AgentErrorKind::Closed`].
+    pub async fn start_conversation(&self, scope: &Scope) -> Result<ConversationId, AgentError> {
+        const OPERATION: &str = "start_conversation";
+        if self.inner.closed.load(Ordering::SeqCst) {
+            return Err(closed(OPERATION));
+        }
+        let id = ConversationId::make(&*self.inner.clock);
+        let scope = self.acting(scope);
+        let created = self.inner.store.create_conversation(&scope, id, "").await;
+        created.map_err(|error| AgentError::store(OPERATION, error))?;
+        Ok(id)
+    }
+
+    /// Answers a message.
+    ///
+    /// Dropping the future stops the work at the next point where it can be stopped: the user's message stays, what
+    /// tools had answered is recorded, and the job ends as cancelled.
+    ///
+    /// # Errors
+    /// An [`AgentError`]; with [`AgentErrorKind::InvalidInput`], [`AgentErrorKind::NotFound`] and
+    /// [`AgentErrorKind::Closed`] nothing was recorded but the store's audit of the refusal.
+    pub async fn send(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        text: impl Into<String>,
+    ) -> Result<Reply, AgentError> {
+        let mut events = self.stream(scope, conversation, text);
+        while let Some(event) = events.next().await {
+            if let AgentEvent::Finished(reply) = event? {
+                return Ok(*reply);
+            }
+        }
+        Err(AgentError::new(AgentErrorKind::Cancelled, "send", "the work ended without an answer"))
+    }
+
+    /// Answers a message, telling what happens on the way. The work begins now, on the current tokio runtime, and
+    /// waits when the caller does not take the events; dropping the stream stops it, as with [`Agent::send`].
+    ///
+    /// All errors come from the stream, as its last item.
+    pub fn stream(&self, scope: &Scope, conversation: ConversationId, text: impl Into<String>) -> AgentStream {
+        let (events, receiver) = mpsc::channel(WAITING_EVENTS);
+        if let Err(error) = self.begin(scope, conversation, text.into(), events.clone()) {
+            // The channel is new and empty.
+            let _ = events.try_send(Err(error));
+        }
+        AgentStream::new(receiver)
+    }
+
+    /// Ends the jobs that were interrupted: those of this agent's answers for this user that are still running though
+    /// their claim has run out. They fail with the error `interrupted`. Gives their ids.
+    ///
+    /// Call it when a process starts. Jobs that somebody else ends or claims meanwhile are left alone.
+    ///
+    /// # Errors
+    /// [`AgentErrorKind::Store`] or [`AgentErrorKind::Closed`]; those ended so far stay ended.
+    pub async fn recover(&self, scope: &Scope) -> Result<Vec<JobId>, AgentError> {
+        let failed = |error| AgentError::store("recover", error);
+        let (store, scope) = (&self.inner.store, self.acting(scope));
+        let filter = JobFilter { state: Some(JobState::Running), conversation: None };
+        let mut recovered = Vec::new();
+        let mut page = PageRequest::default();
+        loop {
+            let jobs = store.jobs().jobs(&scope, &filter, &page).await.map_err(failed)?;
+            let now = self.inner.clock.now();
+            for job in jobs.items {
+                let ours = job.job.kind == JOB_KIND && job.job.agent.as_ref() == Some(&self.inner.name);
+                if !ours || job.claim.is_some_and(|claim| claim.until > now) {
+                    continue;
+                }
+                let id = job.job.id;
+                let change = Change::new()
+                    .require(Precondition::RowVersion { row: Row::Job(id), version: job.version })
+                    .with(turn::state_event(id, JobState::Failed))
+                    .with(JobOp::SetState { job: id, state: JobState::Failed, error: Some("interrupted".to_owned()) });
+                match store.apply(&scope, change).await {
+                    Ok(_) => recovered.push(id),
+                    Err(error) => match error.kind() {
+                        StoreErrorKind::Conflict | StoreErrorKind::PreconditionFailed | StoreErrorKind::NotFound => {}
+                        _ => return Err(failed(error)),
+                    },
+                }
+            }
+            match jobs.next {
+                Some(cursor) => page = page.after(cursor),
+                None => return Ok(recovered),
+            }
+        }
+    }
+
+    /// Takes no more messages and waits for the answers that are being made. The store, the memory and the sandbox are
+    /// the host's to close. Closing again is no error; dropping the future leaves the agent closed to new messages.
+    pub async fn close(&self) {
+        self.inner.closed.store(true, Ordering::SeqCst);
+        let _all_done = self.inner.running.write().await;
+    }
+
+    fn begin(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        text: String,
+        events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+    ) -> Result<(), AgentError> {
+        const OPERATION: &str = "send";
+        let refused = |error| AgentError::input(OPERATION, error);
+        if text.trim().is_empty() {
+            return Err(refused(InputError::new("message", Problem::Empty)));
+        }
+        check_text("message", &text, usize::MAX).map_err(refused)?;
+        context::check_fits(&self.inner.config, self.inner.toolbox.specs(), &text).map_err(refused)?;
+        if self.inner.closed.load(Ordering::SeqCst) {
+            return Err(closed(OPERATION));
+        }
+        // Only `close` writes, so that a lock that can't be read means that the agent is closing.
+        let running = Arc::clone(&self.inner.running).try_read_owned().map_err(|_| closed(OPERATION))?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            AgentError::new(AgentErrorKind::Misconfigured, OPERATION, "an agent works within a tokio runtime")
+        })?;
+        let turn = Turn::new(Arc::clone(&self.inner), self.acting(scope), conversation, text, events);
+        runtime.spawn(async move {
+            turn.run().await;
+            drop(running);
+        });
+        Ok(())
+    }
+
+    fn acting(&self, scope: &Scope) -> Scope {
+        scope.acting(Principal::Agent(self.inner.name.clone()))
+    }
+}
+
+fn closed(operation: &'static str) -> AgentError {
+    AgentError::new(AgentErrorKind::Closed, operation, "the agent was closed")
+}

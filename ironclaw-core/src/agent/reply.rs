@@ -1,0 +1,158 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Stream;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use tokio::sync::mpsc::Receiver;
+
+use super::{AgentError, AgentErrorKind};
+use crate::id::{ConversationId, JobId, MessageId};
+use crate::llm::TokenUsage;
+use crate::memory::Passage;
+use crate::model::jobs::ToolOutcome;
+
+/// What an agent answered.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The message that holds the answer.
+    pub message: MessageId,
+    /// The answer.
+    pub text: String,
+    /// What the answer cites, in the order of first citation.
+    pub citations: Vec<Citation>,
+    /// The tools that were called on the way, in order.
+    pub tool_calls: Vec<CalledTool>,
+    /// The model that answered, as the service named it.
+    pub model: String,
+    /// The job that records how the answer came about.
+    pub job: JobId,
+    /// Tokens and cost of all the model's calls together; a count that no call knew is absent.
+    pub usage: TokenUsage,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// Something that was retrieved and that the answer cites.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Citation {
+    /// The number in the answer: `[1]`.
+    pub number: usize,
+    /// What is cited. For a message its path is only a label, of no file:
+    /// `conversations/<date>/<conversation>/<sequence>-<role>`.
+    pub passage: Passage,
+    /// The earlier message that is cited, if it is one.
+    pub message: Option<CitedMessage>,
+}
+
+/// An earlier message of the same user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CitedMessage {
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// The message.
+    pub message: MessageId,
+    /// Its place in the conversation.
+    pub sequence: u64,
+}
+
+/// A tool that was called.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct CalledTool {
+    /// The model's id of the call.
+    pub call_id: String,
+    /// The tool's name as the model wrote it.
+    pub name: String,
+    /// The arguments.
+    pub arguments: Value,
+    /// What it answered.
+    pub outcome: ToolOutcome,
+}
+
+/// Where the time of one answer went. Serialised in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Reading the conversation and searching, while the first commit was going on.
+    #[serde(serialize_with = "milliseconds")]
+    pub retrieval: Duration,
+    /// Waiting for the model.
+    #[serde(serialize_with = "milliseconds")]
+    pub model: Duration,
+    /// Running tools.
+    #[serde(serialize_with = "milliseconds")]
+    pub tools: Duration,
+    /// All of it, commits and waiting for the caller to take events included.
+    #[serde(serialize_with = "milliseconds")]
+    pub total: Duration,
+}
+
+fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64() * 1_000.0)
+}
+
+/// What happens while an agent answers.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum AgentEvent {
+    /// More of the model's text. What it says before it calls tools comes here too, and is not part of [`Reply::text`].
+    Text(String),
+    /// A tool is about to be called.
+    ToolStarted {
+        /// The model's id of the call.
+        call_id: String,
+        /// The tool's name as the model wrote it.
+        name: String,
+        /// The arguments.
+        arguments: Value,
+    },
+    /// A tool's call ended.
+    ToolFinished {
+        /// The model's id of the call.
+        call_id: String,
+        /// What it answered.
+        outcome: ToolOutcome,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// The answer is complete and durable. Always the last event.
+    Finished(Box<Reply>),
+}
+
+/// An agent's answer as it comes: any number of events, then [`AgentEvent::Finished`] or an error.
+///
+/// Dropping it stops the work at the next point where it can be stopped, and the job ends as cancelled.
+#[derive(Debug)]
+pub struct AgentStream {
+    events: Receiver<Result<AgentEvent, AgentError>>,
+    ended: bool,
+}
+
+impl AgentStream {
+    pub(super) fn new(events: Receiver<Result<AgentEvent, AgentError>>) -> Self {
+        Self { events, ended: false }
+    }
+}
+
+impl Stream for AgentStream {
+    type Item = Result<AgentEvent, AgentError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let event = match std::task::ready!(self.events.poll_recv(cx)) {
+            Some(event) => event,
+            // The task ended without a word: its runtime is going down.
+            None => Err(AgentError::new(AgentErrorKind::Cancelled, "send", "the runtime stopped the work")),
+        };
+        self.ended = matches!(event, Ok(AgentEvent::Finished(_)) | Err(_));
+        Poll::Ready(Some(event))
+    }
+}

@@ -1,0 +1,136 @@
+use std::time::{Duration, Instant};
+
+use super::Inner;
+use super::reply::CitedMessage;
+use crate::id::{ConversationId, MessageId};
+use crate::limits::Limits;
+use crate::memory::{Passage, SearchQuery};
+use crate::model::conversations::{Message, MessageHit, Role};
+use crate::model::workspace::WorkspacePath;
+use crate::scope::Scope;
+use crate::search::TextQuery;
+use crate::store::StoreError;
+
+/// What was found for a question.
+#[derive(Debug, Default)]
+pub(super) struct Retrieved {
+    /// The last messages of the conversation, in order.
+    pub(super) recent: Vec<Message>,
+    /// Passages of the workspace, best first.
+    pub(super) passages: Vec<Passage>,
+    /// Earlier messages of this and other conversations, best first.
+    pub(super) past: Vec<MessageHit>,
+    /// What of it failed, and why.
+    pub(super) degraded: Vec<String>,
+    pub(super) took: Duration,
+}
+
+/// Something that the model is shown and may cite.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) passage: Passage,
+    pub(super) message: Option<CitedMessage>,
+}
+
+/// The longest text that is searched for, in bytes: the question is in the beginning of what is longer.
+const QUERY_BYTES: usize = 4 << 10;
+/// How much of an earlier message is shown, in bytes.
+const EXCERPT_BYTES: usize = 2_000;
+
+/// Reads the conversation and searches, all at once. A search that fails or takes too long is left out and noted.
+///
+/// # Errors
+/// The conversation's own messages can't be read: an answer without them would be an answer to something else.
+pub(super) async fn retrieve(
+    inner: &Inner,
+    scope: &Scope,
+    conversation: ConversationId,
+    text: &str,
+) -> Result<Retrieved, StoreError> {
+    let begun = Instant::now();
+    let query = &text[..text.floor_char_boundary(QUERY_BYTES)];
+    let limits = &inner.config;
+    let messages = inner.store.conversations();
+
+    let passages = async {
+        match &inner.memory {
+            Some(memory) if limits.passages > 0 => {
+                let query = SearchQuery { limit: limits.passages, ..SearchQuery::new(query) };
+                match tokio::time::timeout(limits.retrieval_deadline, memory.search(scope, &query)).await {
+                    Ok(Ok(results)) => (results.passages, results.degraded),
+                    Ok(Err(error)) => (Vec::new(), Some(format!("the workspace was not searched: {error}"))),
+                    Err(_) => (Vec::new(), Some("the workspace was not searched: it took too long".to_owned())),
+                }
+            }
+            _ => (Vec::new(), None),
+        }
+    };
+    let past = async {
+        if limits.past_messages == 0 {
+            return (Vec::new(), None);
+        }
+        let query = TextQuery::new(query, &Limits::default());
+        // Those of this conversation that are shown anyway are sorted out afterwards.
+        let limit = limits.past_messages.saturating_add(limits.recent_messages).saturating_add(1);
+        let search = messages.search_messages(scope, &query, limit);
+        match tokio::time::timeout(limits.retrieval_deadline, search).await {
+            Ok(Ok(hits)) => (hits, None),
+            Ok(Err(error)) => (Vec::new(), Some(format!("earlier messages were not searched: {error}"))),
+            Err(_) => (Vec::new(), Some("earlier messages were not searched: it took too long".to_owned())),
+        }
+    };
+    // One more than is shown: the message that is being answered may be there already.
+    let recent = messages.recent_messages(scope, conversation, limits.recent_messages.saturating_add(1));
+    let (recent, (passages, no_passages), (past, no_past)) = futures::join!(recent, passages, past);
+    Ok(Retrieved {
+        recent: recent?,
+        passages,
+        past,
+        degraded: no_passages.into_iter().chain(no_past).collect(),
+        took: begun.elapsed(),
+    })
+}
+
+impl Retrieved {
+    /// Leaves what comes before the message `own`, which is at `sequence`, and at most `limit` of each kind.
+    pub(super) fn before(&mut self, own: MessageId, conversation: ConversationId, sequence: u64, limits: (u32, u32)) {
+        self.recent.retain(|message| message.sequence < sequence);
+        let surplus = self.recent.len().saturating_sub(limits.0 as usize);
+        self.recent.drain(..surplus);
+        let recent = &self.recent;
+        self.past.retain(|hit| {
+            let message = &hit.message;
+            let later = message.conversation == conversation && message.sequence >= sequence;
+            let shown = recent.iter().any(|shown| shown.message.id == message.message.id);
+            message.message.id != own && !later && !shown && !message.message.content.trim().is_empty()
+        });
+        self.past.truncate(limits.1 as usize);
+    }
+}
+
+impl Source {
+    pub(super) fn of_passage(passage: Passage) -> Self {
+        Self { passage, message: None }
+    }
+
+    /// An earlier message as a passage, labelled with its date, conversation, place and role.
+    pub(super) fn of_message(hit: &MessageHit) -> Option<Self> {
+        let Message { conversation, sequence, created_at, message } = &hit.message;
+        let role = match message.role {
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::System => "system",
+            Role::Tool => "tool",
+        };
+        let date = created_at.to_string();
+        let date = date.get(..10).unwrap_or(&date);
+        let path = WorkspacePath::parse(format!("conversations/{date}/{conversation}/{sequence}-{role}")).ok()?;
+        let text = &message.content[..message.content.floor_char_boundary(EXCERPT_BYTES)];
+        // BM25 has no upper bound; 0 to 1 in the same order is what a passage's score is.
+        let score = (hit.score / (hit.score + 5.0)) as f32;
+        Some(Self {
+            passage: Passage { path, start: 0, end: text.len() as u64, text: text.to_owned(), score },
+            message: Some(CitedMessage { conversation: *conversation, message: message.id, sequence: *sequence }),
+        })
+    }
+}

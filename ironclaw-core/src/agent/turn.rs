@@ -1,0 +1,499 @@
+//! The answer to one message, from its first commit to its last.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::citations::cited_numbers;
+use super::context::Prompt;
+use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
+use super::retrieval::{self, Retrieved};
+use super::text::{clean, clean_json};
+use super::toolbox::Called;
+use super::{AgentError, AgentErrorKind, Inner, JOB_KIND};
+use crate::change::{Change, ConversationOp, JobOp, Operation, Receipt};
+use crate::clock::Timestamp;
+use crate::id::{ConversationId, JobId, LlmCallId, MessageId, NAME_BYTES, SandboxJobId, ToolName};
+use crate::limits::Limits;
+use crate::llm::{
+    LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage, ToolCall,
+};
+use crate::model::conversations::{NewMessage, Role, ToolResult};
+use crate::model::jobs::{JobState, JobStep, LlmCall, NewJob, SandboxJob};
+use crate::scope::Scope;
+use crate::store::{StoreError, StoreErrorKind};
+use crate::tool::{LogLevel, LogLine};
+
+/// Stands for the result of a call that was not made, or not waited for, since the caller had gone.
+const CANCELLED: &str = "The call was cancelled. If it had begun, it may have taken effect.";
+/// How much longer than the answer's deadline its job stays claimed.
+const CLAIM_GRACE: Duration = Duration::from_secs(60);
+/// The longest id of a call that is kept as the model wrote it.
+const CALL_ID_BYTES: usize = 256;
+
+/// One answer in the making.
+pub(super) struct Turn {
+    inner: Arc<Inner>,
+    scope: Scope,
+    conversation: ConversationId,
+    text: String,
+    events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+    job: JobId,
+    question: MessageId,
+    begun: Instant,
+    /// What goes into the next commit.
+    pending: Vec<Operation>,
+    called: Vec<CalledTool>,
+    usage: TokenUsage,
+    timings: Timings,
+}
+
+/// The step that says that a job changed its state.
+pub(super) fn state_event(job: JobId, state: JobState) -> Operation {
+    JobOp::AppendEvent { job, step: JobStep::State { state } }.into()
+}
+
+impl Turn {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        scope: Scope,
+        conversation: ConversationId,
+        text: String,
+        events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+    ) -> Self {
+        let (job, question) = (JobId::make(&*inner.clock), MessageId::make(&*inner.clock));
+        Self {
+            inner,
+            scope,
+            conversation,
+            text,
+            events,
+            job,
+            question,
+            begun: Instant::now(),
+            pending: Vec::new(),
+            called: Vec::new(),
+            usage: TokenUsage::default(),
+            timings: Timings::default(),
+        }
+    }
+
+    /// Answers, or records why not. A caller who has gone is not waited for.
+    pub(super) async fn run(mut self) {
+        let last = match self.answer().await {
+            Ok(reply) => Ok(AgentEvent::Finished(Box::new(reply))),
+            Err(error) => Err(error),
+        };
+        // The answer is recorded; whether anybody still wants to hear it makes no difference.
+        let _ = self.events.send(last).await;
+    }
+
+    async fn answer(&mut self) -> Result<Reply, AgentError> {
+        let retrieved = self.begin().await?;
+        let answer = match retrieved {
+            Ok(retrieved) => self.rounds(retrieved).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &answer {
+            self.end_without_answer(error).await;
+        }
+        answer
+    }
+
+    /// The first commit, and retrieval meanwhile: that only reads, and what the commit adds is sorted out afterwards.
+    ///
+    /// # Errors
+    /// The outer error means that nothing was committed; with the inner one there is a job, which must end.
+    async fn begin(&self) -> Result<Result<Retrieved, AgentError>, AgentError> {
+        let inner = Arc::clone(&self.inner);
+        let question = NewMessage {
+            metadata: json!({ "job": self.job }),
+            ..NewMessage::text(self.question, Role::User, self.text.clone())
+        };
+        let job = NewJob {
+            id: self.job,
+            kind: JOB_KIND.to_owned(),
+            conversation: Some(self.conversation),
+            agent: Some(inner.name.clone()),
+            input: json!({ "message": self.question }),
+        };
+        let until = inner.clock.now().after(inner.config.deadline + CLAIM_GRACE);
+        let change = Change::new()
+            .with(ConversationOp::AppendMessage { conversation: self.conversation, message: question })
+            .with(JobOp::Create { job })
+            .with(JobOp::Claim { job: self.job, worker: inner.worker.clone(), until })
+            .with(state_event(self.job, JobState::Running));
+        let (committed, retrieved) = futures::join!(
+            inner.store.apply(&self.scope, change),
+            self.wait(retrieval::retrieve(&inner, &self.scope, self.conversation, &self.text)),
+        );
+        let receipt = committed.map_err(|error| AgentError::store("send", error))?;
+        let sequence = receipt.numbers.first().copied().unwrap_or_default();
+        Ok(retrieved.and_then(|found| found.map_err(|error| AgentError::store("send", error))).map(|mut found| {
+            let limits = (inner.config.recent_messages, inner.config.past_messages);
+            found.before(self.question, self.conversation, sequence, limits);
+            found
+        }))
+    }
+
+    async fn rounds(&mut self, retrieved: Retrieved) -> Result<Reply, AgentError> {
+        self.timings.retrieval = retrieved.took;
+        let degraded = (!retrieved.degraded.is_empty()).then(|| retrieved.degraded.join("; "));
+        let inner = Arc::clone(&self.inner);
+        let tools = inner.toolbox.specs();
+        let mut prompt = Prompt::new(&inner.config, tools, retrieved, std::mem::take(&mut self.text));
+        let messages = prompt.sources().iter().filter(|source| source.message.is_some()).count();
+        self.note(JobStep::Retrieved {
+            passages: (prompt.sources().len() - messages) as u64,
+            messages: messages as u64,
+            degraded,
+        });
+        let mut round = 0;
+        loop {
+            let request = prompt.request(tools)?;
+            let response = self.ask(request).await?;
+            if response.tool_calls.is_empty() {
+                return self.finish(response, &prompt).await;
+            }
+            if round == inner.config.tool_rounds {
+                let context =
+                    format!("the model wants more than {round} of them; raise `tool_rounds` or change the tools");
+                return Err(AgentError::new(AgentErrorKind::TooManyRounds, "send", context));
+            }
+            round += 1;
+            prompt.extend(self.run_tools(response).await?);
+        }
+    }
+
+    /// Asks the model, passes its text on, and records the call, however it ends.
+    async fn ask(&mut self, request: LlmRequest) -> Result<LlmResponse, AgentError> {
+        let begun = Instant::now();
+        let created_at = self.inner.clock.now();
+        let recorded = serde_json::to_value(&request).unwrap_or(Value::Null);
+        let mut waited = Duration::ZERO;
+        let answer = self.listen(request, &mut waited).await;
+        self.timings.model += waited;
+        let answer = answer.and_then(|response| fit(response).map_err(failed));
+        let (response, error, usage) = match &answer {
+            Ok(response) => (serde_json::to_value(response).ok(), None, response.usage),
+            Err(error) => (None, Some(clean(describe(error))), TokenUsage::default()),
+        };
+        add(&mut self.usage, usage);
+        self.pending.push(
+            JobOp::RecordLlmCall {
+                call: LlmCall {
+                    id: LlmCallId::make(&*self.inner.clock),
+                    job: self.job,
+                    model: clean(self.inner.llm.model().to_owned()),
+                    request: clean_json(recorded),
+                    response,
+                    error,
+                    usage,
+                    latency_us: micros(begun.elapsed()),
+                    created_at,
+                },
+            }
+            .into(),
+        );
+        answer
+    }
+
+    /// The model's answer. Its deadline counts the time that the model takes, not the time that the caller does.
+    async fn listen(&self, request: LlmRequest, waited: &mut Duration) -> Result<LlmResponse, AgentError> {
+        let llm = Arc::clone(&self.inner.llm);
+        let mut stream: LlmStream = self.model(llm.stream(request), waited).await?.map_err(failed)?;
+        while let Some(event) = self.model(stream.next(), waited).await? {
+            match event.map_err(failed)? {
+                LlmEvent::Text(text) => self.tell(AgentEvent::Text(text)).await?,
+                LlmEvent::Finished(response) => return Ok(response),
+            }
+        }
+        Err(failed(malformed("the stream ended without an answer")))
+    }
+
+    /// Records the calls, makes them one after another, and records their results.
+    async fn run_tools(&mut self, response: LlmResponse) -> Result<Vec<LlmMessage>, AgentError> {
+        let inner = Arc::clone(&self.inner);
+        let LlmResponse { text, tool_calls, .. } = response;
+        let names = tool_calls.iter().map(|call| ToolName::parse(call.name.clone()).map_err(|_| failed(unnamed())));
+        let names: Vec<ToolName> = names.collect::<Result<_, _>>()?;
+        let message = NewMessage {
+            tool_calls: tool_calls.clone(),
+            metadata: json!({ "job": self.job }),
+            ..NewMessage::text(MessageId::make(&*inner.clock), Role::Assistant, text.clone())
+        };
+        self.append(message);
+        self.commit().await?;
+
+        let mut messages = vec![LlmMessage::Assistant { text, tool_calls: tool_calls.clone() }];
+        let mut stopped = None;
+        for (number, (call, name)) in tool_calls.into_iter().zip(names).enumerate() {
+            let begun_at = inner.clock.now();
+            let called = match &stopped {
+                Some(_) => Called::refused("cancelled", CANCELLED),
+                None if number >= inner.config.tool_calls => {
+                    Called::refused("too_many_calls", "The call was not made: too many calls in one answer.")
+                }
+                None => match self.call_tool(&call).await {
+                    Ok(called) => called,
+                    Err(error) => {
+                        stopped = Some(error);
+                        Called::refused("cancelled", CANCELLED)
+                    }
+                },
+            };
+            self.timings.tools += called.duration;
+            messages.push(self.record(call, name, called, begun_at));
+        }
+        self.commit().await?;
+        match stopped {
+            Some(error) => Err(error),
+            None => Ok(messages),
+        }
+    }
+
+    async fn call_tool(&self, call: &ToolCall) -> Result<Called, AgentError> {
+        let config = &self.inner.config;
+        self.tell(AgentEvent::ToolStarted {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+        })
+        .await?;
+        let run = self.inner.toolbox.call(&self.scope, call, config.tool_deadline, config.tool_result_bytes);
+        let called = self.wait(run).await?;
+        let event = AgentEvent::ToolFinished {
+            call_id: call.id.clone(),
+            outcome: called.outcome.clone(),
+            duration: called.duration,
+        };
+        // The call is made, and its result is recorded even if nobody waits for it: the next wait notices.
+        let _ = self.tell(event).await;
+        Ok(called)
+    }
+
+    /// Puts a call's result into the next commit, and gives it as the model is shown it.
+    fn record(&mut self, call: ToolCall, name: ToolName, called: Called, begun_at: Timestamp) -> LlmMessage {
+        let Called { outcome, shown, is_error, duration, run } = called;
+        self.note(JobStep::ToolCall {
+            call_id: call.id.clone(),
+            tool: call.name.clone(),
+            arguments: call.arguments.clone(),
+            outcome: outcome.clone(),
+            duration_us: micros(duration),
+        });
+        if let Some((usage, logs)) = run {
+            let run = SandboxJob {
+                id: SandboxJobId::make(&*self.inner.clock),
+                job: self.job,
+                tool: name.clone(),
+                parameters: call.arguments.clone(),
+                outcome: outcome.clone(),
+                log: log_text(logs),
+                usage: Some(usage),
+                created_at: begun_at,
+            };
+            self.pending.push(JobOp::RecordSandboxJob { run }.into());
+        }
+        let result = ToolResult { call_id: call.id.clone(), name: name.clone(), is_error };
+        self.append(NewMessage {
+            tool_result: Some(result),
+            metadata: json!({ "job": self.job }),
+            ..NewMessage::text(MessageId::make(&*self.inner.clock), Role::Tool, shown.clone())
+        });
+        self.called.push(CalledTool { call_id: call.id.clone(), name: call.name, arguments: call.arguments, outcome });
+        LlmMessage::Tool { call_id: call.id, name, content: shown, is_error }
+    }
+
+    /// The last commit: the answer and the job's success.
+    async fn finish(&mut self, response: LlmResponse, prompt: &Prompt) -> Result<Reply, AgentError> {
+        let sources = prompt.sources();
+        let citations: Vec<Citation> = cited_numbers(&response.text, sources.len())
+            .into_iter()
+            .filter_map(|number| {
+                let source = sources.get(number - 1)?.clone();
+                Some(Citation { number, passage: source.passage, message: source.message })
+            })
+            .collect();
+        let message = MessageId::make(&*self.inner.clock);
+        self.append(NewMessage {
+            metadata: json!({ "job": self.job, "model": response.model }),
+            ..NewMessage::text(message, Role::Assistant, response.text.clone())
+        });
+        self.pending.push(state_event(self.job, JobState::Succeeded));
+        self.pending.push(JobOp::SetState { job: self.job, state: JobState::Succeeded, error: None }.into());
+        self.commit().await?;
+        self.timings.total = self.begun.elapsed();
+        Ok(Reply {
+            conversation: self.conversation,
+            message,
+            text: response.text,
+            citations,
+            tool_calls: std::mem::take(&mut self.called),
+            model: response.model,
+            job: self.job,
+            usage: self.usage,
+            timings: self.timings,
+        })
+    }
+
+    /// Ends the job without an answer, with what is still to be recorded.
+    async fn end_without_answer(&mut self, error: &AgentError) {
+        let (state, why) = match error.kind() {
+            AgentErrorKind::Cancelled => (JobState::Cancelled, None),
+            _ => (JobState::Failed, Some(clean(describe(error)))),
+        };
+        let end = [state_event(self.job, state), JobOp::SetState { job: self.job, state, error: why }.into()];
+        self.pending.extend(end.iter().cloned());
+        let Err(error) = self.commit().await else { return };
+        // What the store refused must not keep the job from ending.
+        self.pending = end.into();
+        if let Err(again) = self.commit().await {
+            tracing::warn!(job = %self.job, error = %error, again = %again, "the end of a job could not be recorded");
+        }
+    }
+
+    fn append(&mut self, message: NewMessage) {
+        self.pending.push(ConversationOp::AppendMessage { conversation: self.conversation, message }.into());
+    }
+
+    fn note(&mut self, step: JobStep) {
+        self.pending.push(JobOp::AppendEvent { job: self.job, step }.into());
+    }
+
+    /// Commits what is pending. It is never dropped half-way: whether it was done would be unknown.
+    async fn commit(&mut self) -> Result<Receipt, AgentError> {
+        let change = std::mem::take(&mut self.pending).into_iter().fold(Change::new(), |change, op| change.with(op));
+        self.inner.store.apply(&self.scope, change).await.map_err(refused_record)
+    }
+
+    async fn tell(&self, event: AgentEvent) -> Result<(), AgentError> {
+        self.wait(self.events.send(Ok(event))).await?.map_err(|_| cancelled())
+    }
+
+    /// Waits for the model within its deadline.
+    async fn model<T>(&self, work: impl Future<Output = T>, waited: &mut Duration) -> Result<T, AgentError> {
+        let begun = Instant::now();
+        let left = self.inner.config.llm_deadline.saturating_sub(*waited);
+        let done = self.wait(tokio::time::timeout(left, work)).await?;
+        *waited += begun.elapsed();
+        done.map_err(|_| {
+            let deadline = self.inner.config.llm_deadline;
+            let context = format!("no answer within {deadline:?}; raise `llm_deadline` for a slower model");
+            let timeout = LlmError::new(LlmErrorKind::Unreachable, "stream", context);
+            failed(timeout)
+        })
+    }
+
+    /// Waits until the work is done, the caller has gone, or the answer has taken too long.
+    async fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, AgentError> {
+        let left = self.inner.config.deadline.saturating_sub(self.begun.elapsed());
+        let mut work = pin!(work.fuse());
+        let mut gone = pin!(self.events.closed().fuse());
+        let mut late = pin!(tokio::time::sleep(left).fuse());
+        futures::select_biased! {
+            done = work => Ok(done),
+            () = gone => Err(cancelled()),
+            () = late => {
+                let context = format!("the answer took longer than {:?}", self.inner.config.deadline);
+                Err(AgentError::new(AgentErrorKind::DeadlineExceeded, "send", context))
+            }
+        }
+    }
+}
+
+fn cancelled() -> AgentError {
+    AgentError::new(AgentErrorKind::Cancelled, "send", "the caller went away")
+}
+
+/// What the store refuses of the record is no fault of the caller's input, which was taken already.
+fn refused_record(error: StoreError) -> AgentError {
+    let kind = match error.kind() {
+        StoreErrorKind::NotFound => AgentErrorKind::NotFound,
+        StoreErrorKind::Closed => AgentErrorKind::Closed,
+        _ => AgentErrorKind::Store,
+    };
+    AgentError::new(kind, "send", "").with_source(error)
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &AgentError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// The answer as it can be kept: without U+0000, each call with a name and with an id of its own.
+fn fit(response: LlmResponse) -> Result<LlmResponse, LlmError> {
+    if response.text.len() > Limits::default().message_bytes {
+        return Err(malformed("the answer is longer than a message may be"));
+    }
+    let mut tool_calls: Vec<ToolCall> = Vec::with_capacity(response.tool_calls.len());
+    for ToolCall { id, name, arguments } in response.tool_calls {
+        let is_new = |id: &str| !tool_calls.iter().any(|other| other.id == id);
+        let id = match !id.is_empty() && id.len() <= CALL_ID_BYTES && !id.contains('\0') && is_new(&id) {
+            true => id,
+            false => (1..).map(|n| format!("call-{n}")).find(|id| is_new(id)).unwrap_or(id),
+        };
+        let name: String = name.chars().filter(|c| !c.is_control()).collect();
+        let name = name[..name.floor_char_boundary(NAME_BYTES)].to_owned();
+        if name.is_empty() {
+            return Err(unnamed());
+        }
+        tool_calls.push(ToolCall { id, name, arguments: clean_json(arguments) });
+    }
+    Ok(LlmResponse { text: clean(response.text), tool_calls, model: clean(response.model), ..response })
+}
+
+fn failed(error: LlmError) -> AgentError {
+    AgentError::new(AgentErrorKind::Llm, "send", "").with_source(error)
+}
+
+fn malformed(context: &str) -> LlmError {
+    LlmError::new(LlmErrorKind::MalformedAnswer, "stream", context)
+}
+
+fn unnamed() -> LlmError {
+    malformed("a call names no tool")
+}
+
+fn add(total: &mut TokenUsage, more: TokenUsage) {
+    let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
+        (None, None) => None,
+        (a, b) => Some(a.unwrap_or_default().saturating_add(b.unwrap_or_default())),
+    };
+    *total = TokenUsage {
+        input: sum(total.input, more.input),
+        output: sum(total.output, more.output),
+        cost_micro_usd: sum(total.cost_micro_usd, more.cost_micro_usd),
+    };
+}
+
+fn log_text(logs: Vec<LogLine>) -> String {
+    let lines: Vec<String> = logs
+        .into_iter()
+        .map(|LogLine { level, message }| {
+            let level = match level {
+                LogLevel::Trace => "trace",
+                LogLevel::Debug => "debug",
+                LogLevel::Info => "info",
+                LogLevel::Warn => "warn",
+                LogLevel::Error => "error",
+            };
+            format!("{level}: {message}")
+        })
+        .collect();
+    clean(lines.join("\n"))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
