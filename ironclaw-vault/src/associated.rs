@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(
             hex::encode(&wrap(b"vault", b"", Algorithm::Aes256Gcm).unwrap()),
             format!(
-                "00000018{}00000005{}00000000{}{}",
+                "00000019{}00000005{}00000000{}{}",
                 hex::encode(b"ironclaw-vault/1/root-key"),
                 hex::encode(b"vault"),
                 "000000020001",
