@@ -1,0 +1,148 @@
+use async_trait::async_trait;
+use ironclaw_core::id::{DataKeyId, SecretName, TenantId};
+use ironclaw_core::model::secrets::{DataKey, RootKeyWrap, Secret, SecretVersion, VaultHeader};
+use ironclaw_core::store::{Secrets, StoreError};
+use ironclaw_core::{Page, PageRequest, Scope};
+
+use super::codec::{self, data_key_columns, secret_columns, version_columns};
+use super::next_number;
+use crate::libsql::LibsqlStore;
+use crate::libsql::cursor;
+use crate::libsql::row::params;
+
+#[async_trait]
+impl Secrets for LibsqlStore {
+    async fn vault(&self, tenant: &TenantId) -> Result<Option<VaultHeader>, StoreError> {
+        let tenant = tenant.clone();
+        self.read_any("vault", move |db| {
+            db.query_row(
+                "SELECT id, format, root_key, created_at FROM vault_header WHERE tenant = ?1",
+                params![tenant.as_str()],
+                codec::vault_header,
+            )
+        })
+        .await
+    }
+
+    async fn root_key_wraps(&self, tenant: &TenantId) -> Result<Vec<RootKeyWrap>, StoreError> {
+        let tenant = tenant.clone();
+        self.read_any("root_key_wraps", move |db| {
+            db.query(
+                "SELECT id, root_key, source, format, algorithm, parameters, nonce, ciphertext, created_at \
+                 FROM root_key_wraps WHERE tenant = ?1 ORDER BY created_at, id",
+                params![tenant.as_str()],
+                codec::root_key_wrap,
+            )
+        })
+        .await
+    }
+
+    async fn data_key(&self, scope: &Scope, id: DataKeyId) -> Result<Option<DataKey>, StoreError> {
+        self.read("data_key", scope, move |tx| {
+            tx.db.query_row(
+                concat!("SELECT ", data_key_columns!(), " FROM data_keys WHERE owner_no = ?1 AND id = ?2"),
+                params![tx.owner_no, id.as_bytes()],
+                codec::data_key,
+            )
+        })
+        .await
+    }
+
+    async fn newest_data_key(&self, scope: &Scope) -> Result<Option<DataKey>, StoreError> {
+        self.read("newest_data_key", scope, move |tx| {
+            tx.db.query_row(
+                concat!(
+                    "SELECT ",
+                    data_key_columns!(),
+                    " FROM data_keys WHERE owner_no = ?1 ORDER BY number DESC LIMIT 1"
+                ),
+                params![tx.owner_no],
+                codec::data_key,
+            )
+        })
+        .await
+    }
+
+    async fn secret(&self, scope: &Scope, name: &SecretName) -> Result<Option<Secret>, StoreError> {
+        let name = name.clone();
+        self.read("secret", scope, move |tx| {
+            tx.db.query_row(
+                concat!("SELECT ", secret_columns!(), " FROM secrets WHERE owner_no = ?1 AND name = ?2"),
+                params![tx.owner_no, name.as_str()],
+                codec::secret,
+            )
+        })
+        .await
+    }
+
+    async fn secrets(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Secret>, StoreError> {
+        let page = page.clone();
+        let after: Option<String> = cursor::after("secrets", &page)?;
+        self.read("secrets", scope, move |tx| {
+            let secrets = tx.db.query(
+                concat!(
+                    "SELECT ",
+                    secret_columns!(),
+                    " FROM secrets WHERE owner_no = ?1 AND name > ?2 ORDER BY name LIMIT ?3"
+                ),
+                // No name is empty.
+                params![tx.owner_no, after.as_deref().unwrap_or_default(), cursor::rows(&page)],
+                codec::secret,
+            )?;
+            Ok(cursor::page(&page, secrets, |secret| secret.name.as_str().to_owned()))
+        })
+        .await
+    }
+
+    async fn next_secret_version(&self, scope: &Scope, name: &SecretName) -> Result<u32, StoreError> {
+        let name = name.clone();
+        let next =
+            self.read("next_secret_version", scope, move |tx| next_number(tx.db, tx.owner_no, &name).map(Some)).await?;
+        Ok(next.unwrap_or(1))
+    }
+
+    async fn secret_version(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        number: Option<u32>,
+    ) -> Result<Option<SecretVersion>, StoreError> {
+        let name = name.clone();
+        self.read("secret_version", scope, move |tx| {
+            tx.db.query_row(
+                concat!(
+                    "SELECT ",
+                    version_columns!(),
+                    " FROM secret_versions WHERE owner_no = ?1 AND name = ?2 AND number = coalesce(?3, \
+                     (SELECT current_version FROM secrets WHERE owner_no = ?1 AND name = ?2))"
+                ),
+                params![tx.owner_no, name.as_str(), number],
+                codec::secret_version,
+            )
+        })
+        .await
+    }
+
+    async fn secret_versions(
+        &self,
+        scope: &Scope,
+        name: &SecretName,
+        page: &PageRequest,
+    ) -> Result<Page<SecretVersion>, StoreError> {
+        let (name, page) = (name.clone(), page.clone());
+        let after: Option<u64> = cursor::after("secret_versions", &page)?;
+        self.read("secret_versions", scope, move |tx| {
+            let versions = tx.db.query(
+                concat!(
+                    "SELECT ",
+                    version_columns!(),
+                    " FROM secret_versions WHERE owner_no = ?1 AND name = ?2 AND number > ?3 ORDER BY number LIMIT ?4"
+                ),
+                params![tx.owner_no, name.as_str(), after.unwrap_or(0), cursor::rows(&page)],
+                codec::secret_version,
+            )?;
+            Ok(cursor::page(&page, versions, |version| u64::from(version.number)))
+        })
+        .await
+    }
+}

@@ -1,0 +1,199 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ironclaw_core::embedder::EmbeddingModel;
+use ironclaw_core::id::{ChunkId, VersionId};
+use ironclaw_core::input::{InputError, Problem, check_size};
+use ironclaw_core::model::workspace::{ChunkHit, ChunkText, ContentHash, Entry, WorkspacePath};
+use ironclaw_core::search::TextQuery;
+use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
+use ironclaw_core::{Page, PageRequest, Scope};
+
+use super::{text, vectors};
+use crate::libsql::LibsqlStore;
+use crate::libsql::cursor;
+use crate::libsql::row::{Row, params};
+use crate::libsql::tx::ReadTx;
+
+/// The most chunks that one call gives.
+const CHUNKS_AT_ONCE: usize = 1_000;
+
+#[async_trait]
+impl Workspace for LibsqlStore {
+    async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError> {
+        let path = path.clone();
+        self.read("entry", scope, move |tx| {
+            tx.db.query_row(concat!(entry_query!(), " AND e.path = ?2"), params![tx.owner_no, path.as_str()], entry)
+        })
+        .await
+    }
+
+    async fn entries(
+        &self,
+        scope: &Scope,
+        prefix: Option<&WorkspacePath>,
+        page: &PageRequest,
+    ) -> Result<Page<Entry>, StoreError> {
+        let (prefix, page) = (prefix.cloned(), page.clone());
+        let after: Option<String> = cursor::after("entries", &page)?;
+        self.read("entries", scope, move |tx| {
+            // No path is empty.
+            let after = after.as_deref().unwrap_or_default();
+            let entries = match &prefix {
+                None => tx.db.query(
+                    concat!(entry_query!(), " AND e.path > ?2 ORDER BY e.path LIMIT ?3"),
+                    params![tx.owner_no, after, cursor::rows(&page)],
+                    entry,
+                ),
+                // What is below a path lies between the path with `/` and the path with `0`, the character after `/`;
+                // before it, in the order of bytes, lies the path itself.
+                Some(prefix) => tx.db.query(
+                    concat!(
+                        entry_query!(),
+                        " AND e.path > ?2 AND e.path >= ?3 AND e.path < ?3 || '0' \
+                         AND (e.path = ?3 OR e.path > ?3 || '/') ORDER BY e.path LIMIT ?4"
+                    ),
+                    params![tx.owner_no, after, prefix.as_str(), cursor::rows(&page)],
+                    entry,
+                ),
+            }?;
+            Ok(cursor::page(&page, entries, |entry| entry.path.as_str().to_owned()))
+        })
+        .await
+    }
+
+    async fn content(
+        &self,
+        scope: &Scope,
+        path: &WorkspacePath,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        if end < start {
+            let problem = Problem::OutOfRange { expected: "an end that is not before the start" };
+            return Err(StoreError::invalid_input("content", InputError::new("end", problem)));
+        }
+        let path = path.clone();
+        self.read("content", scope, move |tx| content(tx, &path, start, end)).await
+    }
+
+    async fn embedding_models(&self, scope: &Scope) -> Result<Vec<EmbeddingModel>, StoreError> {
+        self.read("embedding_models", scope, |tx| {
+            tx.db.query(
+                "SELECT id, dimensions, lexical FROM embedding_models WHERE owner_no = ?1 ORDER BY id",
+                params![tx.owner_no],
+                |row| Ok(EmbeddingModel { id: row.parsed(0)?, dimensions: row.u32(1)?, lexical: row.bool(2)? }),
+            )
+        })
+        .await
+    }
+
+    async fn search_text(
+        &self,
+        scope: &Scope,
+        query: &TextQuery,
+        filter: &SearchFilter,
+        limit: u32,
+    ) -> Result<Vec<ChunkHit>, StoreError> {
+        let (query, filter) = (query.clone(), filter.clone());
+        self.read("search_text", scope, move |tx| text::search(tx, &query, &filter, limit as usize)).await
+    }
+
+    async fn search_vectors(
+        &self,
+        scope: &Scope,
+        query: &VectorQuery,
+        filter: &SearchFilter,
+        limit: u32,
+    ) -> Result<Vec<ChunkHit>, StoreError> {
+        let (query, filter, cache) = (query.clone(), filter.clone(), Arc::clone(&self.vectors));
+        self.read("search_vectors", scope, move |tx| vectors::search(tx, &cache, &query, &filter, limit as usize)).await
+    }
+
+    async fn chunks(&self, scope: &Scope, chunks: &[ChunkId]) -> Result<Vec<ChunkText>, StoreError> {
+        check_size("chunks", chunks.len(), CHUNKS_AT_ONCE, "items")
+            .map_err(|error| StoreError::invalid_input("chunks", error))?;
+        let chunks = chunks.to_vec();
+        self.read("chunks", scope, move |tx| {
+            let mut found = Vec::with_capacity(chunks.len());
+            for chunk in chunks {
+                found.extend(chunk_text(tx, chunk)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
+/// What [`entry`] reads, up to a condition on `e`.
+macro_rules! entry_query {
+    () => {
+        "SELECT v.id, e.path, v.size, v.content_hash, v.metadata, v.model, v.chunks, e.created_at, v.updated_at \
+         FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no WHERE e.owner_no = ?1"
+    };
+}
+
+use entry_query;
+
+fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
+        version: VersionId::from_bytes(row.bytes(0)?),
+        size: row.u64(2)?,
+        content_hash: ContentHash::from_bytes(row.bytes(3)?),
+        metadata: row.json(4)?,
+        embedding_model: row.optional(5, Row::parsed)?,
+        chunks: row.u64(6)?,
+        created_at: row.time(7)?,
+        updated_at: row.time(8)?,
+    })
+}
+
+fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let version = tx.db.query_row(
+        "SELECT v.version_no, v.size FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
+         WHERE e.owner_no = ?1 AND e.path = ?2",
+        params![tx.owner_no, path.as_str()],
+        |row| Ok((row.u64(0)?, row.u64(1)?)),
+    )?;
+    let Some((version_no, size)) = version else {
+        return Ok(None);
+    };
+    let (start, end) = (start.min(size), end.min(size));
+    let mut content = Vec::with_capacity(usize::try_from(end - start).unwrap_or_default());
+    if start == end {
+        return Ok(Some(content));
+    }
+    tx.db.for_each(
+        "SELECT part_no, substr(bytes, max(?3 - start_byte, 0) + 1, min(end_byte, ?4) - max(start_byte, ?3)) \
+         FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte < ?4 AND start_byte >= \
+         (SELECT max(start_byte) FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte <= ?3) \
+         ORDER BY start_byte",
+        params![tx.owner_no, version_no, start, end],
+        |row| {
+            content.extend_from_slice(&row.blob(1)?);
+            Ok(())
+        },
+    )?;
+    Ok(Some(content))
+}
+
+fn chunk_text(tx: &ReadTx<'_>, chunk: ChunkId) -> Result<Option<ChunkText>, StoreError> {
+    tx.db.query_row(
+        "SELECT c.id, v.path, c.start_byte, c.end_byte, \
+         substr(p.bytes, c.start_byte - c.part_start + 1, c.end_byte - c.start_byte) FROM memory_chunks c \
+         JOIN entry_versions v ON v.version_no = c.version_no AND v.state = 1 \
+         JOIN entry_parts p ON p.owner_no = c.owner_no AND p.version_no = c.version_no AND p.start_byte = c.part_start \
+         WHERE c.owner_no = ?1 AND c.id = ?2",
+        params![tx.owner_no, chunk.as_bytes()],
+        |row| {
+            Ok(ChunkText {
+                chunk,
+                path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
+                start: row.u64(2)?,
+                end: row.u64(3)?,
+                text: String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?,
+            })
+        },
+    )
+}

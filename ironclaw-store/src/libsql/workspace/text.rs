@@ -1,0 +1,139 @@
+//! Full-text search: BM25 over the postings of one user.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use ironclaw_core::id::ChunkId;
+use ironclaw_core::model::workspace::{ChunkHit, WorkspacePath};
+use ironclaw_core::search::{Bm25, TextQuery};
+use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind};
+use libsql::Value;
+
+use super::postings::{self, Posting};
+use super::rank;
+use crate::libsql::row::{Row, params};
+use crate::libsql::tx::ReadTx;
+
+/// The best chunks for a query. A term's document frequency is that of all visible chunks, whatever the filter: a
+/// chunk's score is the same in every search for the same words.
+pub(super) fn search(
+    tx: &ReadTx<'_>,
+    query: &TextQuery,
+    filter: &SearchFilter,
+    limit: usize,
+) -> Result<Vec<ChunkHit>, StoreError> {
+    if query.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let statistics = tx.db.query_row(
+        "SELECT documents, total_length FROM workspace_statistics WHERE owner_no = ?1",
+        params![tx.owner_no],
+        |row| Ok(Bm25::new(row.u64(0)?, row.u64(1)?)),
+    )?;
+    let Some(bm25) = statistics else {
+        return Ok(Vec::new());
+    };
+    let hidden = hidden(tx)?;
+    let within = filter.prefix.as_ref().map(|prefix| within(tx, prefix)).transpose()?;
+    let mut scores: HashMap<u64, f64, Mixed> = HashMap::default();
+    let mut found: Vec<(u64, Posting)> = Vec::new();
+    for term in query.terms() {
+        found.clear();
+        let blocks = blocks(tx, term)?;
+        postings::decode(
+            &blocks,
+            |version| !hidden.contains(&version),
+            |version, posting| found.push((version, posting)),
+        )
+        .ok_or_else(|| {
+            let context = "chunk_terms.postings can't be decoded; restore a backup";
+            tx.db.error(StoreErrorKind::Corrupt, context)
+        })?;
+        let term = bm25.term(found.len() as u64);
+        for (version, posting) in &found {
+            if within.as_ref().is_none_or(|within| within.contains(version)) {
+                *scores.entry(posting.chunk_no).or_default() += term.score(posting.frequency, posting.length);
+            }
+        }
+    }
+    let best = rank::best(scores.into_iter().map(|(chunk_no, score)| (score, chunk_no)).collect(), limit);
+    let hits = best.into_iter().map(|(score, chunk_no)| Ok((score, chunk_id(tx, chunk_no)?)));
+    let hits = rank::ordered(hits.collect::<Result<_, StoreError>>()?, limit);
+    Ok(hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score }).collect())
+}
+
+/// Numbers of versions.
+pub(super) type Versions = HashSet<u64, Mixed>;
+
+/// The current versions of the files at or below a path.
+pub(super) fn within(tx: &ReadTx<'_>, prefix: &WorkspacePath) -> Result<Versions, StoreError> {
+    // What is below a path lies between the path with `/` and the path with `0`, the character after `/`.
+    numbers(
+        tx,
+        "SELECT group_concat(version_no) FROM (\
+         SELECT version_no FROM workspace_entries WHERE owner_no = ?1 AND path = ?2 UNION ALL \
+         SELECT version_no FROM workspace_entries WHERE owner_no = ?1 AND path > ?2 || '/' AND path < ?2 || '0')",
+        params![tx.owner_no, prefix.as_str()],
+    )
+}
+
+/// The versions that are not current: their postings are there until they are swept.
+fn hidden(tx: &ReadTx<'_>) -> Result<Versions, StoreError> {
+    numbers(
+        tx,
+        "SELECT group_concat(version_no) FROM entry_versions WHERE owner_no = ?1 AND state <> 1",
+        params![tx.owner_no],
+    )
+}
+
+/// The numbers that one row brings as a list: a row for each takes several times as long.
+fn numbers(tx: &ReadTx<'_>, sql: &'static str, params: Vec<Value>) -> Result<Versions, StoreError> {
+    let list = tx.db.query_row(sql, params, |row| row.optional(0, Row::text))?.flatten();
+    list.as_deref().unwrap_or_default().split_terminator(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| {
+        tx.db.error(StoreErrorKind::Corrupt, "the version numbers of files can't be decoded; restore a backup")
+    })
+}
+
+/// All blocks of a term, strung together.
+fn blocks(tx: &ReadTx<'_>, term: &str) -> Result<Vec<u8>, StoreError> {
+    let blocks = tx.db.query_row(
+        "SELECT CAST(group_concat(postings, '') AS BLOB) FROM chunk_terms WHERE owner_no = ?1 AND term = ?2",
+        params![tx.owner_no, term],
+        |row| row.optional(0, Row::blob),
+    )?;
+    Ok(blocks.flatten().unwrap_or_default())
+}
+
+fn chunk_id(tx: &ReadTx<'_>, chunk_no: u64) -> Result<[u8; 16], StoreError> {
+    let id = tx.db.query_row(
+        "SELECT id FROM memory_chunks WHERE chunk_no = ?1 AND owner_no = ?2",
+        params![chunk_no, tx.owner_no],
+        |row| row.bytes(0),
+    )?;
+    id.ok_or_else(|| {
+        let context = format!("chunk_terms.postings has a chunk {chunk_no} that is not there; restore a backup");
+        tx.db.error(StoreErrorKind::Corrupt, context)
+    })
+}
+
+/// Hashes numbers that we made ourselves, so nobody can choose them to collide.
+type Mixed = BuildHasherDefault<NumberHasher>;
+
+/// Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4) with its high half mixed into the low.
+#[derive(Debug, Default)]
+pub(super) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let product = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+}
