@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ironclaw_core::change::{Operation, PrivacyOp};
 use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::{
     Access, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError, StoreErrorKind,
@@ -16,6 +17,7 @@ use self::change::{APPLY, Failure, Prepared};
 use self::db::Db;
 use self::engine::Engine;
 use self::tx::{Absent, ReadTx};
+use self::workspace::VectorCache;
 
 mod access;
 mod audit;
@@ -32,7 +34,6 @@ mod row;
 mod schema;
 mod secrets;
 mod settings;
-mod statistics;
 mod tx;
 mod users;
 mod workspace;
@@ -51,6 +52,7 @@ pub use maintenance::LibsqlMaintenance;
 #[derive(Clone)]
 pub struct LibsqlStore {
     engine: Arc<Engine>,
+    vectors: Arc<VectorCache>,
 }
 
 impl LibsqlStore {
@@ -78,6 +80,7 @@ impl LibsqlStore {
             clock: Arc::new(SystemClock),
             busy_timeout: Duration::from_secs(5),
             readers: 3,
+            vector_cache_bytes: VectorCache::DEFAULT_BYTES,
         }
     }
 
@@ -128,6 +131,7 @@ pub struct LibsqlStoreBuilder {
     clock: Arc<dyn Clock>,
     busy_timeout: Duration,
     readers: usize,
+    vector_cache_bytes: usize,
 }
 
 impl LibsqlStoreBuilder {
@@ -160,6 +164,14 @@ impl LibsqlStoreBuilder {
         self
     }
 
+    /// How much memory vectors may take between searches, in bytes; those of users who search are kept. Default:
+    /// 256 MiB.
+    #[must_use]
+    pub fn vector_cache_bytes(mut self, bytes: usize) -> Self {
+        self.vector_cache_bytes = bytes;
+        self
+    }
+
     /// Opens the store in this file, and makes it if there is no such file: readable and writable by its owner only.
     /// Its folder must exist.
     ///
@@ -187,7 +199,7 @@ impl LibsqlStoreBuilder {
 
     async fn start(self, path: Option<String>) -> Result<LibsqlStore, StoreError> {
         let engine = Engine::start(path, self.limits, self.clock, self.busy_timeout, self.readers).await?;
-        Ok(LibsqlStore { engine: Arc::new(engine) })
+        Ok(LibsqlStore { engine: Arc::new(engine), vectors: Arc::new(VectorCache::new(self.vector_cache_bytes)) })
     }
 }
 
@@ -205,8 +217,13 @@ impl Apply for LibsqlStore {
             return Ok(Receipt { at: self.engine.now(), numbers: Vec::new(), replayed: false });
         }
         let scope = scope.clone();
+        let forgets = change.operations().iter().any(|op| matches!(op, Operation::Privacy(PrivacyOp::Forget)));
         let prepared = Prepared::make(scope, change).await?;
-        self.engine.apply(prepared).await
+        let receipt = self.engine.apply(prepared).await?;
+        if forgets {
+            self.vectors.clear();
+        }
+        Ok(receipt)
     }
 }
 

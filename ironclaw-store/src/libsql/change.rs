@@ -12,7 +12,7 @@ use super::audit::{self, PreparedEvent};
 use super::db::Db;
 use super::error::code;
 use super::row::params;
-use super::tx::{Category, Tx, count_generations};
+use super::tx::Tx;
 use super::users;
 use super::{access, conversations, jobs, privacy, secrets, settings, workspace};
 
@@ -82,7 +82,6 @@ impl Prepared {
             numbers.push(perform(&tx, operation, terms)?);
         }
         audit::append(db, &user, &self.scope, &self.events, now)?;
-        count_generations(db, user.owner_no, self.touched())?;
         let receipt = Receipt { at: now, numbers, replayed: false };
         self.keep(&tx, &receipt)?;
         Ok(receipt)
@@ -95,12 +94,7 @@ impl Prepared {
 
     /// Whether the change leaves something for the sweep.
     pub(super) fn touches_workspace(&self) -> bool {
-        self.touched().any(|category| category == Category::Workspace)
-    }
-
-    fn touched(&self) -> impl Iterator<Item = Category> {
-        let operations = self.change.operations();
-        Category::ALL.into_iter().filter(|&category| operations.iter().any(|op| touches(op, category)))
+        self.change.operations().iter().any(|op| matches!(op, Operation::Workspace(_) | Operation::Privacy(_)))
     }
 
     fn replay(&self, tx: &Tx<'_>) -> Result<Option<Receipt>, StoreError> {
@@ -213,18 +207,6 @@ fn perform(tx: &Tx<'_>, operation: &Operation, terms: &[Terms]) -> Result<u64, S
     }
 }
 
-fn touches(operation: &Operation, category: Category) -> bool {
-    match operation {
-        Operation::Conversations(_) => matches!(category, Category::Conversations | Category::Jobs),
-        Operation::Workspace(_) => category == Category::Workspace,
-        Operation::Jobs(_) => category == Category::Jobs,
-        Operation::Secrets(_) => category == Category::Secrets,
-        Operation::Access(_) => category == Category::Access,
-        Operation::Settings(_) => category == Category::Settings,
-        _ => matches!(category, Category::Conversations | Category::Jobs | Category::Workspace),
-    }
-}
-
 fn check(tx: &Tx<'_>, precondition: &Precondition) -> Result<(), StoreError> {
     let failed = |why: &str| Err(tx.error(StoreErrorKind::PreconditionFailed, why));
     match precondition {
@@ -254,4 +236,3 @@ fn check(tx: &Tx<'_>, precondition: &Precondition) -> Result<(), StoreError> {
         _ => Err(tx.error(StoreErrorKind::Internal, "a precondition that this store does not know")),
     }
 }
-

@@ -12,9 +12,9 @@ use serde_json::Value;
 use super::LibsqlStore;
 use super::cursor;
 use super::db::Db;
+use super::jobs;
 use super::row::{Row, params};
 use super::tx::Tx;
-use super::{jobs, statistics};
 
 mod search;
 
@@ -68,10 +68,7 @@ pub(super) fn row_version(tx: &Tx<'_>, id: ConversationId) -> Result<u64, StoreE
 pub(super) fn delete(db: &Db, owner_no: i64, id: ConversationId) -> Result<u64, StoreError> {
     search::remove_conversation(db, owner_no, id)?;
     jobs::delete_of_conversation(db, owner_no, id)?;
-    db.execute(
-        "DELETE FROM messages WHERE owner_no = ?1 AND conversation = ?2",
-        params![owner_no, id.as_bytes()],
-    )?;
+    db.execute("DELETE FROM messages WHERE owner_no = ?1 AND conversation = ?2", params![owner_no, id.as_bytes()])?;
     db.execute("DELETE FROM conversations WHERE owner_no = ?1 AND id = ?2", params![owner_no, id.as_bytes()])
 }
 
@@ -80,7 +77,7 @@ pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     let mut rows = db.execute("DELETE FROM message_terms WHERE owner_no = ?1", params![owner_no])?;
     rows += db.execute("DELETE FROM messages WHERE owner_no = ?1", params![owner_no])?;
     rows += db.execute("DELETE FROM conversations WHERE owner_no = ?1", params![owner_no])?;
-    statistics::clear(db, owner_no, statistics::Kind::Messages)?;
+    rows += db.execute("DELETE FROM message_statistics WHERE owner_no = ?1", params![owner_no])?;
     Ok(rows)
 }
 
@@ -168,12 +165,7 @@ impl Conversations for LibsqlStore {
     }
 }
 
-fn append(
-    tx: &Tx<'_>,
-    conversation: ConversationId,
-    message: &NewMessage,
-    terms: &[Terms],
-) -> Result<u64, StoreError> {
+fn append(tx: &Tx<'_>, conversation: ConversationId, message: &NewMessage, terms: &[Terms]) -> Result<u64, StoreError> {
     let sequence = tx.db.query_row(
         "UPDATE conversations SET messages = messages + 1, version = version + 1, updated_at = ?3 \
          WHERE owner_no = ?1 AND id = ?2 RETURNING messages",

@@ -173,10 +173,7 @@ impl Db {
 }
 
 /// The calls of a local connection are ready at once: the crate runs SQLite inside them.
-fn now<T>(
-    operation: &'static str,
-    future: impl Future<Output = Result<T, libsql::Error>>,
-) -> Result<T, StoreError> {
+fn now<T>(operation: &'static str, future: impl Future<Output = Result<T, libsql::Error>>) -> Result<T, StoreError> {
     match future.now_or_never() {
         Some(result) => result.map_err(|e| error(operation, e)),
         None => Err(StoreError::new(StoreErrorKind::Internal, operation, "a call of a local database had to wait")),

@@ -210,9 +210,10 @@ where
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|e| {
-        StoreError::new(StoreErrorKind::Io, "open", "the operating system gave no thread").with_source(e)
-    })
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|e| StoreError::new(StoreErrorKind::Io, "open", "the operating system gave no thread").with_source(e))
 }
 
 /// A thread dropped a call unanswered, which happens only when the call panicked.

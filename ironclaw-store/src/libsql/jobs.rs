@@ -35,10 +35,9 @@ pub(super) fn apply(tx: &Tx<'_>, op: &JobOp) -> Result<u64, StoreError> {
 
 /// The version of a job's row; 0 if there is none.
 pub(super) fn row_version(tx: &Tx<'_>, id: JobId) -> Result<u64, StoreError> {
-    let version = tx.db.number(
-        "SELECT version FROM jobs WHERE owner_no = ?1 AND id = ?2",
-        params![tx.owner_no, id.as_bytes()],
-    )?;
+    let version = tx
+        .db
+        .number("SELECT version FROM jobs WHERE owner_no = ?1 AND id = ?2", params![tx.owner_no, id.as_bytes()])?;
     Ok(version.cast_unsigned())
 }
 
@@ -206,14 +205,7 @@ fn claim(tx: &Tx<'_>, job: JobId, worker: &WorkerName, until: Timestamp) -> Resu
     let version = tx.db.query_row(
         "UPDATE jobs SET state = ?3, worker = ?4, claimed_until = ?5, version = version + 1, updated_at = ?6 \
          WHERE owner_no = ?1 AND id = ?2 RETURNING version",
-        params![
-            tx.owner_no,
-            job.as_bytes(),
-            rows::state_code(JobState::Running),
-            worker.as_str(),
-            until,
-            tx.now
-        ],
+        params![tx.owner_no, job.as_bytes(), rows::state_code(JobState::Running), worker.as_str(), until, tx.now],
         |row| row.u64(0),
     )?;
     version.ok_or_else(|| tx.not_found("the job"))
@@ -228,14 +220,7 @@ fn set_state(tx: &Tx<'_>, job: JobId, state: JobState, error: Option<&str>) -> R
         "UPDATE jobs SET state = ?3, error = ?4, version = version + 1, updated_at = ?5, \
          worker = CASE WHEN ?6 THEN worker END, claimed_until = CASE WHEN ?6 THEN claimed_until END \
          WHERE owner_no = ?1 AND id = ?2 RETURNING version",
-        params![
-            tx.owner_no,
-            job.as_bytes(),
-            rows::state_code(state),
-            error,
-            tx.now,
-            state == JobState::Running
-        ],
+        params![tx.owner_no, job.as_bytes(), rows::state_code(state), error, tx.now, state == JobState::Running],
         |row| row.u64(0),
     )?;
     version.ok_or_else(|| tx.not_found("the job"))

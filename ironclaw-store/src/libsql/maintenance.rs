@@ -1,8 +1,24 @@
 //! The admin plane.
 
-use ironclaw_core::id::OperatorName;
+use async_trait::async_trait;
+use ironclaw_core::Maintenance;
+use ironclaw_core::id::{ErasureId, HoldId, OperatorName, TenantId, UserId};
+use ironclaw_core::maintenance::{Scrubbed, SystemChange};
+use ironclaw_core::model::access::User;
+use ironclaw_core::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
+use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
+use ironclaw_core::store::StoreError;
+use ironclaw_core::{Page, PageRequest, Receipt};
 
-use super::LibsqlStore;
+use super::error::is_of_the_change;
+use super::row::{Row, params};
+use super::{LibsqlStore, audit, cursor, users};
+
+mod integrity;
+mod record;
+mod retention;
+mod scrub;
+mod system;
 
 /// The admin plane of a [`LibsqlStore`], by [`LibsqlStore::maintenance`].
 #[derive(Debug, Clone)]
@@ -14,5 +30,156 @@ pub struct LibsqlMaintenance {
 impl LibsqlMaintenance {
     pub(super) fn new(store: LibsqlStore, operator: OperatorName) -> Self {
         Self { store, operator }
+    }
+}
+
+#[async_trait]
+impl Maintenance for LibsqlMaintenance {
+    async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError> {
+        const OPERATION: &str = "apply_system";
+        let (operator, now) = (self.operator.clone(), self.store.engine.now());
+        let erases = matches!(change, SystemChange::EraseUser { .. });
+        let receipt = self
+            .store
+            .engine
+            .write(OPERATION, move |db| {
+                let result = system::check(OPERATION, &change)
+                    .and_then(|()| db.write(|| system::apply(db, operator.as_str(), &change, now)));
+                if let Err(error) = &result
+                    && is_of_the_change(error)
+                {
+                    // What failed must be in the trail before its caller hears of it.
+                    db.write(|| system::record_failure(db, operator.as_str(), &change, error, now))?;
+                }
+                result
+            })
+            .await;
+        if erases && receipt.is_ok() {
+            self.store.vectors.clear();
+        }
+        receipt
+    }
+
+    async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {
+        let after: Option<(String, String)> = cursor::after("users", page)?;
+        let page = page.clone();
+        self.store
+            .read_any("users", move |db| {
+                let (tenant, owner) = after.unwrap_or_default();
+                let items = db.query(
+                    "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, (SELECT json_group_array(role) \
+                     FROM (SELECT role FROM user_roles r WHERE r.owner_no = u.owner_no ORDER BY role)) FROM users u \
+                     WHERE (u.tenant, u.owner) > (?1, ?2) ORDER BY u.tenant, u.owner LIMIT ?3",
+                    params![tenant, owner, cursor::rows(&page)],
+                    |row| {
+                        let user = User {
+                            id: row.parsed(1)?,
+                            status: users::status(row, 2)?,
+                            roles: row.json(5)?,
+                            created_at: row.time(3)?,
+                            updated_at: row.time(4)?,
+                        };
+                        Ok((row.parsed::<TenantId>(0)?, user))
+                    },
+                )?;
+                Ok(cursor::page(&page, items, |(tenant, user)| (tenant.to_string(), user.id.to_string())))
+            })
+            .await
+    }
+
+    async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError> {
+        let after: Option<[u8; 16]> = cursor::after("holds", page)?;
+        let page = page.clone();
+        self.store
+            .read_any("holds", move |db| {
+                let items = db.query(
+                    "SELECT h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at \
+                     FROM holds h JOIN users u ON u.owner_no = h.owner_no WHERE h.id > ?1 ORDER BY h.id LIMIT ?2",
+                    params![cursor::from(after), cursor::rows(&page)],
+                    |row| {
+                        Ok(Hold {
+                            id: HoldId::from_bytes(row.bytes(0)?),
+                            tenant: row.parsed(1)?,
+                            owner: row.parsed::<UserId>(2)?,
+                            reason: row.text(3)?,
+                            created_at: row.time(4)?,
+                            released_at: row.optional(5, Row::time)?,
+                        })
+                    },
+                )?;
+                Ok(cursor::page(&page, items, |hold| *hold.id.as_bytes()))
+            })
+            .await
+    }
+
+    async fn retention_policies(&self) -> Result<Vec<RetentionPolicy>, StoreError> {
+        self.store.read_any("retention_policies", retention::policies).await
+    }
+
+    async fn erasures(&self, page: &PageRequest) -> Result<Page<Erasure>, StoreError> {
+        let after: Option<[u8; 16]> = cursor::after("erasures", page)?;
+        let page = page.clone();
+        self.store
+            .read_any("erasures", move |db| {
+                let items = db.query(
+                    "SELECT id, stream, deleted_rows, created_at FROM erasures WHERE id > ?1 ORDER BY id LIMIT ?2",
+                    params![cursor::from(after), cursor::rows(&page)],
+                    |row| {
+                        Ok(Erasure {
+                            id: ErasureId::from_bytes(row.bytes(0)?),
+                            stream: row.bytes(1)?,
+                            rows: row.u64(2)?,
+                            created_at: row.time(3)?,
+                        })
+                    },
+                )?;
+                Ok(cursor::page(&page, items, |erasure| *erasure.id.as_bytes()))
+            })
+            .await
+    }
+
+    async fn system_events(&self, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError> {
+        let after: Option<u64> = cursor::after("system_events", page)?;
+        let page = page.clone();
+        self.store.read_any("system_events", move |db| audit::system_events(db, after, &page)).await
+    }
+
+    async fn checkpoints(&self, page: &PageRequest) -> Result<Page<AuditCheckpoint>, StoreError> {
+        let after: Option<u64> = cursor::after("checkpoints", page)?;
+        let page = page.clone();
+        self.store
+            .read_any("checkpoints", move |db| {
+                let items = db.query(
+                    "SELECT size, root, note, created_at FROM audit_checkpoints WHERE size > ?1 ORDER BY size LIMIT ?2",
+                    params![after.map_or(-1, u64::cast_signed), cursor::rows(&page)],
+                    |row| {
+                        Ok(AuditCheckpoint {
+                            size: row.u64(0)?,
+                            root: row.bytes(1)?,
+                            note: row.text(2)?,
+                            created_at: row.time(3)?,
+                        })
+                    },
+                )?;
+                Ok(cursor::page(&page, items, |checkpoint| checkpoint.size))
+            })
+            .await
+    }
+
+    async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError> {
+        self.store.read_any("verify_audit", audit::verify_all).await
+    }
+
+    async fn apply_retention(&self) -> Result<u64, StoreError> {
+        retention::apply(&self.store, &self.operator).await
+    }
+
+    async fn scrub(&self) -> Result<Scrubbed, StoreError> {
+        self.store.vectors.clear();
+        scrub::scrub(&self.store).await
+    }
+
+    async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
+        self.store.read_any("check_integrity", integrity::check).await
     }
 }

@@ -25,8 +25,6 @@ pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     rows += db.execute("DELETE FROM audit_pseudonyms WHERE owner_no = ?1", params![owner_no])?;
     rows += db.execute("DELETE FROM holds WHERE owner_no = ?1", params![owner_no])?;
     rows += db.execute("DELETE FROM user_roles WHERE owner_no = ?1", params![owner_no])?;
-    rows += db.execute("DELETE FROM text_statistics WHERE owner_no = ?1", params![owner_no])?;
-    rows += db.execute("DELETE FROM generations WHERE owner_no = ?1", params![owner_no])?;
     rows += db.execute("DELETE FROM users WHERE owner_no = ?1", params![owner_no])?;
     Ok(rows)
 }

@@ -26,7 +26,11 @@ impl<'a> Row<'a> {
             Ok(Value::Blob(bytes)) => format!(" of row {}", hex(&bytes)),
             _ => String::new(),
         };
-        StoreError::new(StoreErrorKind::Corrupt, self.operation, format!("{table}.{name}{id} can't be decoded; restore a backup"))
+        StoreError::new(
+            StoreErrorKind::Corrupt,
+            self.operation,
+            format!("{table}.{name}{id} can't be decoded; restore a backup"),
+        )
     }
 
     pub(super) fn i64(&self, column: i32) -> Result<i64, StoreError> {
@@ -47,13 +51,6 @@ impl<'a> Row<'a> {
 
     pub(super) fn bool(&self, column: i32) -> Result<bool, StoreError> {
         Ok(self.i64(column)? != 0)
-    }
-
-    pub(super) fn f64(&self, column: i32) -> Result<f64, StoreError> {
-        match self.row.get_value(column) {
-            Ok(Value::Real(number)) => Ok(number),
-            _ => Err(self.corrupt(column)),
-        }
     }
 
     pub(super) fn text(&self, column: i32) -> Result<String, StoreError> {
@@ -133,12 +130,6 @@ impl Param for u32 {
 impl Param for bool {
     fn value(self) -> Value {
         Value::Integer(self.into())
-    }
-}
-
-impl Param for f64 {
-    fn value(self) -> Value {
-        Value::Real(self)
     }
 }
 

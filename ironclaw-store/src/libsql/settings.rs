@@ -28,10 +28,7 @@ pub(super) fn apply(tx: &Tx<'_>, op: &SettingOp) -> Result<u64, StoreError> {
         }
         SettingOp::Delete { key } => {
             tx.check_not_held()?;
-            tx.db.execute(
-                "DELETE FROM settings WHERE owner_no = ?1 AND key = ?2",
-                params![tx.owner_no, key.as_str()],
-            )
+            tx.db.execute("DELETE FROM settings WHERE owner_no = ?1 AND key = ?2", params![tx.owner_no, key.as_str()])
         }
         SettingOp::ChargeQuota { name, amount } => charge(tx, name, *amount),
         _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
@@ -40,10 +37,9 @@ pub(super) fn apply(tx: &Tx<'_>, op: &SettingOp) -> Result<u64, StoreError> {
 
 /// The version of a setting's row; 0 if there is none.
 pub(super) fn row_version(tx: &Tx<'_>, key: &SettingKey) -> Result<u64, StoreError> {
-    let version = tx.db.number(
-        "SELECT version FROM settings WHERE owner_no = ?1 AND key = ?2",
-        params![tx.owner_no, key.as_str()],
-    )?;
+    let version = tx
+        .db
+        .number("SELECT version FROM settings WHERE owner_no = ?1 AND key = ?2", params![tx.owner_no, key.as_str()])?;
     Ok(version.cast_unsigned())
 }
 

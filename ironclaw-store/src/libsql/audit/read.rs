@@ -157,11 +157,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
 }
 
 /// Codes with their 16 bytes, 17 bytes for each.
-fn decoded<T>(
-    row: &Row<'_>,
-    column: i32,
-    decode: impl Fn(u8, [u8; 16]) -> Option<T>,
-) -> Result<Vec<T>, StoreError> {
+fn decoded<T>(row: &Row<'_>, column: i32, decode: impl Fn(u8, [u8; 16]) -> Option<T>) -> Result<Vec<T>, StoreError> {
     let bytes = row.blob(column)?;
     let (items, rest) = bytes.as_chunks::<17>();
     let items: Option<Vec<T>> = items

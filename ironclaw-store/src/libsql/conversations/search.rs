@@ -4,13 +4,12 @@ use std::collections::HashMap;
 
 use ironclaw_core::id::ConversationId;
 use ironclaw_core::model::conversations::MessageHit;
-use ironclaw_core::search::{Terms, TextQuery, analyze};
+use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
 
 use super::{is_searched, message, role, role_code};
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
-use crate::libsql::statistics::{self, Kind};
 use crate::libsql::tx::ReadTx;
 
 /// Adds a message to the index.
@@ -21,7 +20,7 @@ pub(super) fn insert(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> 
             params![owner_no, term.as_str(), message_no, *frequency, terms.length],
         )?;
     }
-    statistics::count(db, owner_no, Kind::Messages, 1, terms.length.into())
+    count(db, owner_no, 1, terms.length.into())
 }
 
 /// Removes a conversation's messages from the index: their terms are found by analysing their text again.
@@ -48,7 +47,7 @@ pub(super) fn remove_conversation(db: &Db, owner_no: i64, id: ConversationId) ->
     )?;
     match documents {
         0 => Ok(()),
-        _ => statistics::count(db, owner_no, Kind::Messages, -documents, -length),
+        _ => count(db, owner_no, -documents, -length),
     }
 }
 
@@ -57,7 +56,7 @@ pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<V
     if query.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
-    let bm25 = statistics::bm25(tx.db, tx.owner_no, Kind::Messages)?;
+    let bm25 = bm25(tx)?;
     let mut scores: HashMap<i64, f64> = HashMap::new();
     for term in query.terms() {
         let postings = tx.db.query(
@@ -84,6 +83,28 @@ pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<V
         hits.extend(found.map(|message| MessageHit { message, score }));
     }
     Ok(hits)
+}
+
+/// Counts messages with so many terms together in; negative numbers count them out.
+fn count(db: &Db, owner_no: i64, documents: i64, length: i64) -> Result<(), StoreError> {
+    db.execute(
+        "INSERT INTO message_statistics (owner_no, documents, total_length) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (owner_no) DO UPDATE \
+         SET documents = documents + excluded.documents, total_length = total_length + excluded.total_length",
+        params![owner_no, documents, length],
+    )?;
+    Ok(())
+}
+
+/// The user's own statistics.
+fn bm25(tx: &ReadTx<'_>) -> Result<Bm25, StoreError> {
+    let counted = tx.db.query_row(
+        "SELECT owner_no, documents, total_length FROM message_statistics WHERE owner_no = ?1",
+        params![tx.owner_no],
+        |row| Ok((row.u64(1)?, row.u64(2)?)),
+    )?;
+    let (documents, length) = counted.unwrap_or_default();
+    Ok(Bm25::new(documents, length))
 }
 
 /// What is wrong between messages, the index and its statistics, in words.
@@ -116,12 +137,12 @@ pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
         wrong.push("message_terms: there are terms of messages that are gone".to_owned());
     }
     let kept = db.query(
-        "SELECT owner_no, documents, total_length FROM text_statistics WHERE kind = ?1 AND documents <> 0",
-        params![Kind::Messages as i64],
+        "SELECT owner_no, documents, total_length FROM message_statistics WHERE documents <> 0",
+        params![],
         |row| Ok((row.i64(0)?, (row.i64(1)?, row.i64(2)?))),
     )?;
     if kept.into_iter().collect::<HashMap<_, _>>() != counted {
-        wrong.push("text_statistics: a user's messages are counted wrongly".to_owned());
+        wrong.push("message_statistics: a user's messages are counted wrongly".to_owned());
     }
     Ok(wrong)
 }

@@ -31,6 +31,7 @@ CREATE TABLE messages (
     FOREIGN KEY (owner_no, conversation) REFERENCES conversations (owner_no, id)
 );
 
+-- The inverted index: a row for each term of each message of a user or an assistant.
 CREATE TABLE message_terms (
     owner_no INTEGER NOT NULL,
     term TEXT NOT NULL,
@@ -39,3 +40,10 @@ CREATE TABLE message_terms (
     length INTEGER NOT NULL,
     PRIMARY KEY (owner_no, term, message_no)
 ) WITHOUT ROWID;
+
+-- What BM25 needs to know of all indexed messages of a user together.
+CREATE TABLE message_statistics (
+    owner_no INTEGER PRIMARY KEY REFERENCES users,
+    documents INTEGER NOT NULL,
+    total_length INTEGER NOT NULL
+);

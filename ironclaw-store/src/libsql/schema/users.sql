@@ -29,22 +29,6 @@ CREATE TABLE user_roles (
     PRIMARY KEY (owner_no, role)
 ) WITHOUT ROWID;
 
-CREATE TABLE generations (
-    owner_no INTEGER NOT NULL REFERENCES users,
-    category INTEGER NOT NULL,
-    generation INTEGER NOT NULL,
-    PRIMARY KEY (owner_no, category)
-) WITHOUT ROWID;
-
--- Per user and kind of text (1 messages, 2 chunks): what BM25 needs to know of all texts together.
-CREATE TABLE text_statistics (
-    owner_no INTEGER NOT NULL REFERENCES users,
-    kind INTEGER NOT NULL,
-    documents INTEGER NOT NULL,
-    total_length INTEGER NOT NULL,
-    PRIMARY KEY (owner_no, kind)
-) WITHOUT ROWID;
-
 CREATE TABLE receipts (
     owner_no INTEGER NOT NULL REFERENCES users,
     key TEXT NOT NULL,

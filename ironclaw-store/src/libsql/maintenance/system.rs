@@ -1,0 +1,217 @@
+use ironclaw_core::Receipt;
+use ironclaw_core::Timestamp;
+use ironclaw_core::change::SHORT_TEXT_BYTES;
+use ironclaw_core::id::{RoleName, TenantId, UserId};
+use ironclaw_core::input::{InputError, Problem, check_size, check_text};
+use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::access::{UserRole, UserStatus};
+use ironclaw_core::model::audit::Outcome;
+use ironclaw_core::model::privacy::Hold;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use super::record::record;
+use super::retention;
+use crate::libsql::db::Db;
+use crate::libsql::error::code;
+use crate::libsql::row::params;
+use crate::libsql::{audit, privacy, secrets, users};
+
+/// The most permissions of a role.
+const PERMISSIONS: usize = 10_000;
+
+/// Refuses what no store accepts, before anything is read.
+pub(super) fn check(operation: &'static str, change: &SystemChange) -> Result<(), StoreError> {
+    let checked = match change {
+        SystemChange::PutRole { role, .. } => check_size("permissions", role.permissions.len(), PERMISSIONS, "items")
+            .and_then(|()| {
+                role.permissions.iter().try_for_each(|text| check_text("permission", text, SHORT_TEXT_BYTES))
+            }),
+        SystemChange::PlaceHold { hold } => check_text("reason", &hold.reason, SHORT_TEXT_BYTES),
+        SystemChange::PutRetention { days: 0, .. } => {
+            Err(InputError::new("days", Problem::OutOfRange { expected: "at least 1" }))
+        }
+        SystemChange::PutCheckpoint { checkpoint } => {
+            let range = InputError::new("size", Problem::OutOfRange { expected: "at most 2^63 - 1" });
+            check_text("note", &checkpoint.note, 4 * SHORT_TEXT_BYTES)
+                .and_then(|()| i64::try_from(checkpoint.size).map(drop).map_err(|_| range))
+        }
+        SystemChange::InitVault { wrap, .. } | SystemChange::AddRootKeyWrap { wrap, .. } => {
+            check_text("source", &wrap.source, SHORT_TEXT_BYTES)
+                .and_then(|()| check_size("wrapped key", wrap.wrapped.ciphertext.len(), SHORT_TEXT_BYTES, "bytes"))
+        }
+        _ => Ok(()),
+    };
+    checked.map_err(|refused| StoreError::invalid_input(operation, refused))
+}
+
+/// Applies a change with its audit event in the open transaction.
+pub(super) fn apply(db: &Db, operator: &str, change: &SystemChange, now: Timestamp) -> Result<Receipt, StoreError> {
+    // An erased user must not be named, not even by the event of the erasure; others are named once they are known.
+    let erased = match change {
+        SystemChange::EraseUser { .. } => Some(record(db, change)?.0),
+        _ => None,
+    };
+    let number = perform(db, change, now)?;
+    match erased {
+        Some(mut erased) => {
+            erased.details.remove("user");
+            audit::append_system(db, operator, &erased, None, now)?;
+        }
+        None => {
+            let (record, about) = record(db, change)?;
+            audit::append_system(db, operator, &record, about, now)?;
+        }
+    }
+    Ok(Receipt { at: now, numbers: vec![number], replayed: false })
+}
+
+/// Records a change that failed for a reason of its own, in the open transaction.
+pub(super) fn record_failure(
+    db: &Db,
+    operator: &str,
+    change: &SystemChange,
+    error: &StoreError,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let outcome = match error.kind() {
+        StoreErrorKind::LegalHold => Outcome::Denied,
+        _ => Outcome::Failed,
+    };
+    let (mut record, about) = record(db, change)?;
+    if matches!(error.kind(), StoreErrorKind::InvalidInput(_)) {
+        record.details.clear();
+    }
+    let record = record.with_outcome(outcome).detail("error", code(error.kind()));
+    audit::append_system(db, operator, &record, about, now)
+}
+
+fn perform(db: &Db, change: &SystemChange, now: Timestamp) -> Result<u64, StoreError> {
+    match change {
+        SystemChange::InitVault { tenant, header, wrap } => secrets::init_vault(db, tenant, header, wrap).map(|()| 0),
+        SystemChange::AddRootKeyWrap { tenant, wrap } => secrets::add_wrap(db, tenant, wrap).map(|()| 0),
+        SystemChange::RemoveRootKeyWrap { tenant, id } => secrets::remove_wrap(db, tenant, *id).map(|()| 1),
+        SystemChange::PutUser { tenant, owner, status, roles } => put_user(db, tenant, owner, *status, roles, now),
+        SystemChange::PutRole { tenant, role } => put_role(db, tenant, role, now),
+        SystemChange::DeleteRole { tenant, name } => delete_role(db, tenant, name),
+        SystemChange::PutQuota { tenant, owner, name, limit } => {
+            let user = users::find_or_make(db, tenant.as_str(), owner.as_str(), now)?;
+            db.execute(
+                "INSERT INTO quotas (owner_no, name, allowed, used) VALUES (?1, ?2, ?3, 0) \
+                 ON CONFLICT (owner_no, name) DO UPDATE SET allowed = excluded.allowed",
+                params![user.owner_no, name.as_str(), *limit],
+            )?;
+            Ok(0)
+        }
+        SystemChange::PlaceHold { hold } => place_hold(db, hold, now),
+        SystemChange::ReleaseHold { id } => {
+            let released = db.execute(
+                "UPDATE holds SET released_at = ?2 WHERE id = ?1 AND released_at IS NULL",
+                params![id.as_bytes(), now],
+            )?;
+            match released {
+                0 => Err(db.error(StoreErrorKind::NotFound, "no such hold stands")),
+                _ => Ok(0),
+            }
+        }
+        SystemChange::PutRetention { tenant, category, days } => {
+            db.execute(
+                "INSERT OR REPLACE INTO retention_policies (tenant, category, days, updated_at) VALUES (?1, ?2, ?3, ?4)",
+                params![tenant.as_str(), retention::category_code(db, *category)?, *days, now],
+            )?;
+            Ok(0)
+        }
+        SystemChange::DeleteRetention { tenant, category } => db.execute(
+            "DELETE FROM retention_policies WHERE tenant = ?1 AND category = ?2",
+            params![tenant.as_str(), retention::category_code(db, *category)?],
+        ),
+        SystemChange::EraseUser { tenant, owner, id } => erase(db, tenant, owner, *id, now),
+        SystemChange::PutCheckpoint { checkpoint } => {
+            db.execute(
+                "INSERT INTO audit_checkpoints (size, root, note, created_at) VALUES (?1, ?2, ?3, ?4)",
+                params![checkpoint.size, &checkpoint.root, checkpoint.note.as_str(), now],
+            )?;
+            Ok(0)
+        }
+        _ => Err(db.error(StoreErrorKind::Internal, "a change that this store does not know")),
+    }
+}
+
+fn put_user(
+    db: &Db,
+    tenant: &TenantId,
+    owner: &UserId,
+    status: UserStatus,
+    roles: &[RoleName],
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let user = users::find_or_make(db, tenant.as_str(), owner.as_str(), now)?;
+    db.execute(
+        "UPDATE users SET status = ?2, updated_at = ?3 WHERE owner_no = ?1",
+        params![user.owner_no, users::status_code(status), now],
+    )?;
+    db.execute("DELETE FROM user_roles WHERE owner_no = ?1", params![user.owner_no])?;
+    for role in roles {
+        let known = db.number(
+            "SELECT count(*) FROM roles WHERE tenant = ?1 AND name = ?2",
+            params![tenant.as_str(), role.as_str()],
+        )?;
+        if known == 0 {
+            return Err(db.error(StoreErrorKind::NotFound, "the tenant has no such role; make it first"));
+        }
+        db.execute(
+            "INSERT OR IGNORE INTO user_roles (owner_no, role) VALUES (?1, ?2)",
+            params![user.owner_no, role.as_str()],
+        )?;
+    }
+    Ok(0)
+}
+
+fn put_role(db: &Db, tenant: &TenantId, role: &UserRole, now: Timestamp) -> Result<u64, StoreError> {
+    db.execute(
+        "INSERT OR REPLACE INTO roles (tenant, name, permissions, updated_at) VALUES (?1, ?2, ?3, ?4)",
+        params![tenant.as_str(), role.name.as_str(), serde_json::json!(role.permissions).to_string(), now],
+    )?;
+    Ok(0)
+}
+
+fn delete_role(db: &Db, tenant: &TenantId, name: &RoleName) -> Result<u64, StoreError> {
+    db.execute(
+        "DELETE FROM user_roles WHERE role = ?2 AND owner_no IN (SELECT owner_no FROM users WHERE tenant = ?1)",
+        params![tenant.as_str(), name.as_str()],
+    )?;
+    db.execute("DELETE FROM roles WHERE tenant = ?1 AND name = ?2", params![tenant.as_str(), name.as_str()])
+}
+
+fn place_hold(db: &Db, hold: &Hold, now: Timestamp) -> Result<u64, StoreError> {
+    // A hold may come before the user's first write: then it protects that.
+    let user = users::find_or_make(db, hold.tenant.as_str(), hold.owner.as_str(), now)?;
+    db.execute(
+        "INSERT INTO holds (id, owner_no, reason, created_at) VALUES (?1, ?2, ?3, ?4)",
+        params![hold.id.as_bytes(), user.owner_no, hold.reason.as_str(), now],
+    )?;
+    Ok(0)
+}
+
+fn erase(
+    db: &Db,
+    tenant: &TenantId,
+    owner: &UserId,
+    id: ironclaw_core::id::ErasureId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let Some(user) = users::find(db, tenant.as_str(), owner.as_str())? else {
+        return Err(db.error(StoreErrorKind::NotFound, "the user"));
+    };
+    let holds =
+        db.number("SELECT count(*) FROM holds WHERE owner_no = ?1 AND released_at IS NULL", params![user.owner_no])?;
+    if holds > 0 {
+        return Err(db.error(StoreErrorKind::LegalHold, "release the user's holds first"));
+    }
+    let rows = privacy::erase(db, user.owner_no)?;
+    db.execute(
+        "INSERT INTO erasures (id, stream, deleted_rows, created_at) \
+         SELECT ?2, stream, ?3, ?4 FROM audit_streams WHERE owner_no = ?1",
+        params![user.owner_no, id.as_bytes(), rows, now],
+    )?;
+    Ok(rows)
+}
