@@ -4,6 +4,8 @@ pub mod agent;
 pub mod audit;
 pub mod change;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod embedder;
 pub mod extractive;
 #[cfg(feature = "genai")]

@@ -1,0 +1,29 @@
+//! The suite of [`Embedder`](crate::Embedder).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::check::Failure;
+use super::run::{Case, Subject, cases};
+use crate::embedder::Embedder;
+
+mod vectors;
+
+/// What an implementor of [`Embedder`](crate::Embedder) writes to run its suite.
+#[async_trait]
+pub trait EmbedderHarness: Send + Sync {
+    /// The embedder.
+    async fn open(&self) -> Result<Arc<dyn Embedder>, Failure>;
+}
+
+pub(crate) type EmbedderSubject = Subject<dyn EmbedderHarness>;
+
+pub(crate) fn cases() -> Vec<Case<dyn EmbedderHarness>> {
+    cases![dyn EmbedderHarness;
+        vectors {
+            shape_is_promised, same_text_same_vector, batches_change_nothing, order_is_kept, nothing_gives_nothing,
+            empty_text, huge_text, any_unicode, alike_is_nearer, dropped_at_every_await, many_at_once,
+        }
+    ]
+}

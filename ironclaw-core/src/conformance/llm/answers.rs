@@ -1,0 +1,100 @@
+use futures::StreamExt;
+
+use super::LlmSubject;
+use crate::conformance::check::{Failure, Outcome, Present, at_once, poll_at_most};
+use crate::conformance::text::HOSTILE;
+use crate::llm::{LlmEvent, LlmMessage, LlmProvider, LlmProviderExt, LlmRequest, LlmResponse};
+use crate::memory::Passage;
+use crate::model::workspace::WorkspacePath;
+
+fn asking(text: &str) -> LlmRequest {
+    LlmRequest {
+        messages: vec![LlmMessage::User { text: text.to_owned() }],
+        passages: Vec::new(),
+        tools: Vec::new(),
+        max_output_tokens: None,
+    }
+}
+
+/// Reads an answer to its end and checks that its pieces make the whole.
+async fn answer(llm: &dyn LlmProvider, request: LlmRequest) -> Result<LlmResponse, Failure> {
+    let mut stream = llm.stream(request).await?;
+    let (mut pieces, mut finished) = (String::new(), None);
+    while let Some(event) = stream.next().await {
+        assert!(finished.is_none(), "something comes after the end");
+        match event? {
+            LlmEvent::Text(piece) => pieces.push_str(&piece),
+            LlmEvent::Finished(response) => finished = Some(response),
+        }
+    }
+    let response = finished.present()?;
+    assert_eq!(response.text, pieces, "the pieces are not the whole");
+    Ok(response)
+}
+
+pub(super) async fn ends_with_one_whole_answer(subject: &LlmSubject) -> Outcome {
+    let llm = subject.harness.open().await?;
+    assert!(!llm.model().is_empty());
+    let response = answer(&*llm, asking("How many ships pass the lighthouse?")).await?;
+    assert!(!response.model.is_empty());
+    let whole = llm.complete(asking("How many ships pass the lighthouse?")).await?;
+    assert!(!whole.model.is_empty());
+    Ok(())
+}
+
+pub(super) async fn any_text_in_messages(subject: &LlmSubject) -> Outcome {
+    let llm = subject.harness.open().await?;
+    for text in HOSTILE {
+        let mut request = asking(text);
+        request.messages.insert(0, LlmMessage::System { text: (*text).to_owned() });
+        answer(&*llm, request).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn passages_are_taken(subject: &LlmSubject) -> Outcome {
+    let llm = subject.harness.open().await?;
+    let mut request = asking("How many ships pass the lighthouse?");
+    for (n, text) in ["Forty ships pass the lighthouse each night.", HOSTILE[3]].into_iter().enumerate() {
+        let path = WorkspacePath::parse(format!("{n}.md"))?;
+        request.passages.push(Passage { path, start: 0, end: text.len() as u64, text: text.to_owned(), score: 0.5 });
+    }
+    answer(&*llm, request).await?;
+    Ok(())
+}
+
+pub(super) async fn no_message_is_no_panic(subject: &LlmSubject) -> Outcome {
+    let llm = subject.harness.open().await?;
+    let mut request = asking("");
+    if let Ok(response) = llm.complete(request.clone()).await {
+        assert!(!response.model.is_empty());
+    }
+    request.messages.clear();
+    if let Ok(response) = llm.complete(request).await {
+        assert!(!response.model.is_empty());
+    }
+    answer(&*llm, asking("It works on?")).await?;
+    Ok(())
+}
+
+pub(super) async fn many_at_once(subject: &LlmSubject) -> Outcome {
+    let llm = subject.harness.open().await?;
+    let results = at_once(8, |n| {
+        let llm = llm.clone();
+        async move { answer(&*llm, asking(&format!("Question {n}?"))).await }
+    })
+    .await?;
+    results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(())
+}
+
+pub(super) async fn dropped_at_every_await(subject: &LlmSubject) -> Outcome {
+    let llm = subject.harness.open().await?;
+    for polls in 0..1_000 {
+        if poll_at_most(polls, llm.complete(asking("Dropped?"))).await.transpose()?.is_some() {
+            answer(&*llm, asking("It works on?")).await?;
+            return Ok(());
+        }
+    }
+    Err(Failure::new("an answer never ended"))
+}

@@ -1,0 +1,209 @@
+use std::collections::BTreeSet;
+
+use super::fixtures::{File, apply, conversation, data_key, job, lease, say, secret_op, setting};
+use super::world::World;
+use super::{Instance, StoreSubject, user};
+use crate::change::{AccessOp, JobOp};
+use crate::clock::SystemClock;
+use crate::conformance::check::{Failure, Outcome, Present, all_pages};
+use crate::id::{
+    AgentName, ApiKeyId, ApprovalId, ConversationId, JobId, LlmCallId, PolicyId, SandboxJobId, SecretName, ToolGrantId,
+};
+use crate::model::audit::AuditFilter;
+use crate::model::jobs::{JobFilter, JobStep};
+use crate::model::workspace::WorkspacePath;
+use crate::page::{Cursor, PageRequest};
+use crate::scope::Scope;
+use crate::store::StoreErrorKind;
+
+/// How many rows of each kind are listed.
+const ROWS: usize = 7;
+
+/// The same ids in every listing: a world, and where lists hang.
+struct Lists {
+    world: World,
+    conversation: ConversationId,
+    job: JobId,
+    secret: SecretName,
+}
+
+async fn fill(t: &Instance, scope: &Scope) -> Result<Lists, Failure> {
+    let store = &*t.store;
+    let world = World::new(t.now())?;
+    lease(store, scope, 1, world.now).await?;
+    let key = store.secrets().newest_data_key(scope).await?.present()?.id;
+    apply(store, scope, AccessOp::PutAgent { name: world.agent.clone(), active: true }).await?;
+    let (mut conversations, mut jobs) = (Vec::new(), Vec::new());
+    let secret = SecretName::parse("versions")?;
+    for n in 1..=ROWS as u32 {
+        conversations.push(conversation(store, scope).await?);
+        jobs.push(job(store, scope).await?);
+        say(store, scope, conversations[0], "text").await?;
+        let job = jobs[0];
+        apply(store, scope, JobOp::AppendEvent { job, step: JobStep::Note { text: n.to_string() } }).await?;
+        let mut call = world.new_llm_call();
+        (call.id, call.job) = (LlmCallId::make(&SystemClock), job);
+        apply(store, scope, JobOp::RecordLlmCall { call }).await?;
+        let mut run = world.new_sandbox_job();
+        (run.id, run.job) = (SandboxJobId::make(&SystemClock), job);
+        apply(store, scope, JobOp::RecordSandboxJob { run }).await?;
+        apply(store, scope, secret_op(&secret, n, key)).await?;
+        apply(store, scope, secret_op(&SecretName::parse(format!("secret {n}"))?, 1, key)).await?;
+        let name = AgentName::parse(format!("agent {n}"))?;
+        apply(store, scope, AccessOp::PutAgent { name, active: true }).await?;
+        let mut policy = world.new_policy();
+        policy.id = PolicyId::make(&SystemClock);
+        apply(store, scope, AccessOp::PutPolicy { policy }).await?;
+        let mut key = world.new_api_key();
+        key.id = ApiKeyId::make(&SystemClock);
+        apply(store, scope, AccessOp::MakeApiKey { key }).await?;
+        let approval = world.new_approval(ApprovalId::make(&SystemClock));
+        apply(store, scope, AccessOp::RequestApproval { approval }).await?;
+        let mut grant = world.new_grant();
+        grant.id = ToolGrantId::make(&SystemClock);
+        apply(store, scope, AccessOp::GrantTool { grant }).await?;
+        apply(store, scope, setting(&format!("setting {n}"), n)?).await?;
+        File::new(&format!("folder/{n}.md"), "text")?.write(store, scope).await?;
+    }
+    Ok(Lists { world, conversation: conversations[0], job: jobs[0], secret })
+}
+
+/// Does the same with every paged listing of one owner: `$name` is its name, `$page` the request.
+macro_rules! each_listing {
+    ($t:expr, $scope:expr, $lists:expr, |$name:ident, $page:ident, $read:ident| $body:expr) => {{
+        let (store, lists, scope) = (&*$t.store, &$lists, &$scope);
+        let (filter, all) = (&JobFilter::default(), &AuditFilter::default());
+        each_listing!(@ $name $page $read $body;
+            conversations: store.conversations().conversations(scope, $page);
+            messages: store.conversations().messages(scope, lists.conversation, $page);
+            entries: store.workspace().entries(scope, None, $page);
+            jobs: store.jobs().jobs(scope, filter, $page);
+            job_events: store.jobs().job_events(scope, lists.job, $page);
+            llm_calls: store.jobs().llm_calls(scope, lists.job, $page);
+            sandbox_jobs: store.jobs().sandbox_jobs(scope, lists.job, $page);
+            secrets: store.secrets().secrets(scope, $page);
+            secret_versions: store.secrets().secret_versions(scope, &lists.secret, $page);
+            agents: store.access().agents(scope, $page);
+            policies: store.access().policies(scope, None, None, $page);
+            api_keys: store.access().api_keys(scope, $page);
+            approvals: store.access().approvals(scope, $page);
+            tool_grants: store.access().tool_grants(scope, &lists.world.tool, $page);
+            settings: store.settings().settings(scope, $page);
+            events: store.audit().events(scope, all, $page);
+        );
+    }};
+    (@ $name:ident $page:ident $read:ident $body:expr; $($listing:ident: $call:expr;)*) => {
+        $({
+            let $name = stringify!($listing);
+            macro_rules! $read { ($p:expr) => {{ let $page = $p; $call.await }} }
+            $body
+        })*
+    };
+}
+
+pub(super) async fn every_listing_in_pages(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let lists = fill(&t, &ada).await?;
+    fill(&t, &user("bob")?).await?;
+    each_listing!(t, ada, lists, |name, page, read| {
+        let whole = read!(&PageRequest::first(PageRequest::MAX)?)?;
+        assert!(whole.items.len() >= ROWS, "{name} lists {} rows", whole.items.len());
+        assert_eq!(whole.next, None, "{name} promises more than all");
+        for limit in [1, 2, 3, ROWS as u32, 100] {
+            let in_pages = all_pages!(limit, |request| async { read!(request) });
+            assert_eq!(in_pages, whole.items, "{name} in pages of {limit}");
+        }
+    });
+    let users = all_pages!(1, |page| t.maintenance.users(page));
+    assert_eq!(users.len(), 2);
+    Ok(())
+}
+
+pub(super) async fn cursors_of_nonsense_are_refused(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let lists = fill(&t, &ada).await?;
+    let long = "x".repeat(100_000);
+    for text in ["", "x", "0", "-1", "%", "' OR 1=1 --", "\0", "🦀", "AAAA", "{}", "null", "ffff", long.as_str()] {
+        each_listing!(t, ada, lists, |name, page, read| {
+            let request = PageRequest::first(2)?.after(Cursor::new(text));
+            match read!(&request) {
+                Err(error) => match error.kind() {
+                    StoreErrorKind::InvalidInput(input) => assert_eq!(input.field(), "cursor", "{name}: {error}"),
+                    _ => panic!("{name} with {text:?}: {error}"),
+                },
+                Ok(_) => panic!("{name} takes {text:?} for a cursor"),
+            }
+        });
+    }
+    Ok(())
+}
+
+pub(super) async fn cursors_of_other_listings_do_no_harm(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob) = (user("ada")?, user("bob")?);
+    let (lists, others) = (fill(&t, &ada).await?, fill(&t, &bob).await?);
+    let mut cursors = BTreeSet::new();
+    each_listing!(t, bob, others, |name, page, read| {
+        let next = read!(&PageRequest::first(2)?)?.next.present()?;
+        cursors.insert((name, next.as_str().to_owned()));
+    });
+    each_listing!(t, ada, lists, |name, page, read| {
+        let whole = read!(&PageRequest::first(PageRequest::MAX)?)?.items;
+        for (of, cursor) in &cursors {
+            let request = PageRequest::first(100)?.after(Cursor::new(cursor.as_str()));
+            match read!(&request) {
+                // Only rows of one's own, whatever the cursor says.
+                Ok(found) => {
+                    let own = found.items.iter().all(|row| whole.contains(row));
+                    assert!(own, "{name} with the cursor of {of} shows another's rows");
+                }
+                Err(error) => {
+                    let refused =
+                        matches!(error.kind(), StoreErrorKind::InvalidInput(input) if input.field() == "cursor");
+                    assert!(refused, "{name} with the cursor of {of}: {error}");
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+pub(super) async fn a_full_last_page(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    for n in 0..6 {
+        apply(&*t.store, &ada, setting(&format!("{n}"), n)?).await?;
+    }
+    let first = t.store.settings().settings(&ada, &PageRequest::first(3)?).await?;
+    let second = t.store.settings().settings(&ada, &PageRequest::first(3)?.after(first.next.present()?)).await?;
+    assert_eq!((first.items.len(), second.items.len()), (3, 3));
+    if let Some(next) = second.next {
+        let third = t.store.settings().settings(&ada, &PageRequest::first(3)?.after(next)).await?;
+        assert_eq!((third.items.len(), third.next), (0, None));
+    }
+    for limit in [0, PageRequest::MAX + 1, u32::MAX] {
+        assert!(PageRequest::first(limit).is_err());
+    }
+    Ok(())
+}
+
+pub(super) async fn prefixed_listings(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let mut names: Vec<String> = (0..25).map(|n| format!("folder/{}", "x".repeat(n + 1))).collect();
+    for name in names.iter().chain(&["folde".to_owned(), "folder0".to_owned(), "g".to_owned()]) {
+        File::new(name, "text")?.write(&*t.store, &ada).await?;
+    }
+    names.sort_unstable();
+    let prefix = WorkspacePath::parse("folder")?;
+    for limit in [1, 4, 25] {
+        let found = all_pages!(limit, |page| t.store.workspace().entries(&ada, Some(&prefix), page));
+        assert_eq!(found.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), names);
+    }
+    let key = data_key(&*t.store, &ada).await?;
+    apply(&*t.store, &ada, secret_op(&SecretName::parse("s")?, 1, key)).await?;
+    assert_eq!(t.store.secrets().secrets(&ada, &PageRequest::first(1)?).await?.items.len(), 1);
+    Ok(())
+}

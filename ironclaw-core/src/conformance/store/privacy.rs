@@ -1,0 +1,249 @@
+use std::time::Duration;
+
+use super::fixtures::{File, apply, conversation, job, say, setting};
+use super::snapshot::{Snapshot, assert_nothing, assert_same, snapshot};
+use super::system::{place_hold, release_hold};
+use super::world::World;
+use super::{Instance, StoreSubject, tenant_user, user};
+use crate::change::{Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
+use crate::clock::SystemClock;
+use crate::conformance::check::{Failure, Outcome, Present, all_pages, refused};
+use crate::id::ErasureId;
+use crate::maintenance::SystemChange;
+use crate::model::audit::AuditFilter;
+use crate::model::privacy::RetainedCategory;
+use crate::page::PageRequest;
+use crate::scope::Scope;
+use crate::store::StoreErrorKind;
+
+/// What of a snapshot belongs to these categories.
+fn only(mut seen: Snapshot, categories: &[&str]) -> Snapshot {
+    seen.retain(|method, _| categories.iter().any(|category| method.starts_with(category)));
+    seen
+}
+
+const FORGOTTEN: [&str; 3] = ["conversations::", "jobs::", "workspace::"];
+const KEPT: [&str; 3] = ["secrets::", "settings::", "access::agent"];
+
+pub(super) async fn forget_removes_all_but_accounts(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let world = World::new(t.now())?;
+    world.seed(&*t.store, &ada).await?;
+    let before = snapshot(&*t.store, &ada, &world).await?;
+    apply(&*t.store, &ada, PrivacyOp::Forget).await?;
+    let after = snapshot(&*t.store, &ada, &world).await?;
+    let mut forgotten = only(after.clone(), &FORGOTTEN);
+    // The models that were registered are no content: either is fine.
+    forgotten.remove("workspace::embedding_models");
+    assert_nothing(&forgotten);
+    assert_same(&only(before, &KEPT), &only(after, &KEPT));
+    // It works again afterwards, with the same ids and names.
+    let again = conversation(&*t.store, &ada).await?;
+    assert_eq!(say(&*t.store, &ada, again, "lighthouse").await?, 1);
+    Ok(())
+}
+
+pub(super) async fn forgotten_chain_still_verifies(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    World::new(t.now())?.seed(&*t.store, &ada).await?;
+    let head = t.store.audit().head(&ada).await?.present()?;
+    let before = all_pages!(1_000, |page| t.store.audit().events(&ada, &AuditFilter::default(), page));
+    apply(&*t.store, &ada, PrivacyOp::Forget).await?;
+    let after = all_pages!(1_000, |page| t.store.audit().events(&ada, &AuditFilter::default(), page));
+    assert_eq!(after.len(), before.len() + 1);
+    for (old, new) in before.iter().zip(&after) {
+        assert!(old.private.is_some());
+        assert_eq!(old.event, new.event, "the public part stays");
+        assert_eq!(new.private, None, "the private part of {} is gone", old.event.action.name());
+    }
+    let verified = t.store.audit().verify(&ada).await?.present()?;
+    assert_eq!(verified.sequence, head.sequence + 1);
+    t.maintenance.verify_audit().await?;
+    Ok(())
+}
+
+async fn erase(t: &Instance, scope: &Scope) -> Result<crate::Receipt, crate::store::StoreError> {
+    let (tenant, owner) = (scope.tenant().clone(), scope.owner().clone());
+    let id = ErasureId::make(&SystemClock);
+    t.maintenance.apply_system(SystemChange::EraseUser { tenant, owner, id }).await
+}
+
+pub(super) async fn erase_removes_everything(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let world = World::new(t.now())?;
+    world.seed(&*t.store, &ada).await?;
+    let stream = t.store.audit().head(&ada).await?.present()?.stream;
+    erase(&t, &ada).await?;
+    assert_nothing(&snapshot(&*t.store, &ada, &world).await?);
+    let page = PageRequest::default();
+    assert_eq!(t.store.audit().events(&ada, &AuditFilter::default(), &page).await?.items, []);
+    assert_eq!(t.store.audit().head(&ada).await?, None);
+    assert!(t.maintenance.users(&page).await?.items.is_empty());
+    let erasures = t.maintenance.erasures(&page).await?.items;
+    assert_eq!(erasures.len(), 1);
+    assert_eq!(erasures[0].stream, stream.0);
+    assert!(erasures[0].rows > 0);
+    // The public part of the chain is there still, and verifies.
+    let heads = t.maintenance.verify_audit().await?;
+    assert!(heads.iter().any(|head| head.stream == stream && head.sequence > 0), "{heads:?}");
+    // Whoever comes back under the name is another.
+    apply(&*t.store, &ada, setting("a", 1)?).await?;
+    assert_ne!(t.store.audit().head(&ada).await?.present()?.stream, stream);
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    Ok(())
+}
+
+pub(super) async fn erase_leaves_others(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, others) = (user("ada")?, [user("bob")?, tenant_user("other", "ada")?]);
+    let world = World::new(t.now())?;
+    let mut before = Vec::new();
+    for other in &others {
+        world.seed(&*t.store, other).await?;
+        before.push(snapshot(&*t.store, other, &world).await?);
+    }
+    world.seed(&*t.store, &ada).await?;
+    erase(&t, &ada).await?;
+    for (other, before) in others.iter().zip(before) {
+        assert_same(&before, &snapshot(&*t.store, other, &world).await?);
+        t.store.audit().verify(other).await?.present()?;
+    }
+    Ok(())
+}
+
+pub(super) async fn unknown_user_is_not_erased(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    apply(&*t.store, &user("ada")?, setting("a", 1)?).await?;
+    refused(erase(&t, &user("nobody")?).await, StoreErrorKind::NotFound);
+    refused(erase(&t, &tenant_user("other", "ada")?).await, StoreErrorKind::NotFound);
+    assert!(t.maintenance.erasures(&PageRequest::default()).await?.items.is_empty());
+    Ok(())
+}
+
+/// Abandoning is not among them: it gives up what nobody has ever seen.
+fn deletions(world: &World) -> [Operation; 6] {
+    [
+        ConversationOp::Delete { id: world.conversation }.into(),
+        WorkspaceOp::DeleteEntry { path: world.path.clone() }.into(),
+        JobOp::Delete { job: world.job }.into(),
+        SecretOp::Delete { name: world.secret.clone() }.into(),
+        SettingOp::Delete { key: world.setting.clone() }.into(),
+        PrivacyOp::Forget.into(),
+    ]
+}
+
+pub(super) async fn hold_stops_every_deletion(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob) = (user("ada")?, user("bob")?);
+    let world = World::new(t.now())?;
+    for scope in [&ada, &bob] {
+        world.seed(&*t.store, scope).await?;
+    }
+    place_hold(&t, &ada).await?;
+    let before = snapshot(&*t.store, &ada, &world).await?;
+    for operation in deletions(&world) {
+        refused(apply(&*t.store, &ada, operation.clone()).await, StoreErrorKind::LegalHold);
+        let among_others = Change::new().with(setting("x", 1)?).with(operation);
+        refused(t.store.apply(&ada, among_others).await, StoreErrorKind::LegalHold);
+        assert_same(&before, &snapshot(&*t.store, &ada, &world).await?);
+    }
+    refused(erase(&t, &ada).await, StoreErrorKind::LegalHold);
+    assert_same(&before, &snapshot(&*t.store, &ada, &world).await?);
+    t.store.audit().verify(&ada).await?;
+    // Writing goes on, and another's data is not held.
+    apply(&*t.store, &ada, setting("held", true)?).await?;
+    for operation in deletions(&world) {
+        apply(&*t.store, &bob, operation).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn released_hold_stops_nothing(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let world = World::new(t.now())?;
+    world.seed(&*t.store, &ada).await?;
+    let (first, second) = (place_hold(&t, &ada).await?, place_hold(&t, &ada).await?);
+    let forget = || apply(&*t.store, &ada, PrivacyOp::Forget);
+    release_hold(&t, first).await?;
+    refused(forget().await, StoreErrorKind::LegalHold);
+    release_hold(&t, second).await?;
+    forget().await?;
+    erase(&t, &ada).await?;
+    Ok(())
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+async fn keep_ten_days(t: &Instance, scope: &Scope) -> Result<(), Failure> {
+    for category in [RetainedCategory::Conversations, RetainedCategory::Jobs, RetainedCategory::Workspace] {
+        let change = SystemChange::PutRetention { tenant: scope.tenant().clone(), category, days: 10 };
+        t.maintenance.apply_system(change).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn retention_deletes_what_is_old(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, elsewhere) = (user("ada")?, tenant_user("other", "ada")?);
+    keep_ten_days(&t, &ada).await?;
+    let world = World::new(t.now())?;
+    world.seed(&*t.store, &ada).await?;
+    let (touched, other) = (conversation(&*t.store, &ada).await?, conversation(&*t.store, &elsewhere).await?);
+    t.clock.advance(9 * DAY);
+    assert_eq!(t.maintenance.apply_retention().await?, 0);
+    say(&*t.store, &ada, touched, "still used").await?;
+    let (new_job, new_file) = (job(&*t.store, &ada).await?, File::new("new.md", "new")?);
+    new_file.write(&*t.store, &ada).await?;
+    t.clock.advance(2 * DAY);
+    assert!(t.maintenance.apply_retention().await? > 0);
+    let read = t.store.conversations();
+    assert_eq!(read.conversation(&ada, world.conversation).await?, None);
+    assert_eq!(read.messages(&ada, world.conversation, &PageRequest::default()).await?.items, []);
+    assert_eq!(t.store.jobs().job(&ada, world.job).await?, None);
+    assert_eq!(t.store.workspace().entry(&ada, &world.path).await?, None);
+    assert!(read.conversation(&ada, touched).await?.is_some(), "what changed lately is kept");
+    assert!(t.store.jobs().job(&ada, new_job).await?.is_some());
+    assert!(t.store.workspace().entry(&ada, &new_file.path).await?.is_some());
+    assert!(read.conversation(&elsewhere, other).await?.is_some(), "another tenant has no such policy");
+    assert!(t.store.secrets().secret(&ada, &world.secret).await?.is_some());
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    t.maintenance.verify_audit().await?;
+    Ok(())
+}
+
+pub(super) async fn retention_respects_holds(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob) = (user("ada")?, user("bob")?);
+    keep_ten_days(&t, &ada).await?;
+    let world = World::new(t.now())?;
+    for scope in [&ada, &bob] {
+        world.seed(&*t.store, scope).await?;
+    }
+    let hold = place_hold(&t, &ada).await?;
+    let before = snapshot(&*t.store, &ada, &world).await?;
+    t.clock.advance(20 * DAY);
+    assert!(t.maintenance.apply_retention().await? > 0);
+    assert_same(&before, &snapshot(&*t.store, &ada, &world).await?);
+    assert_eq!(t.store.conversations().conversation(&bob, world.conversation).await?, None);
+    release_hold(&t, hold).await?;
+    assert!(t.maintenance.apply_retention().await? > 0);
+    assert_eq!(t.store.conversations().conversation(&ada, world.conversation).await?, None);
+    Ok(())
+}
+
+pub(super) async fn scrub_is_clean(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    World::new(t.now())?.seed(&*t.store, &ada).await?;
+    let kept = conversation(&*t.store, &user("bob")?).await?;
+    apply(&*t.store, &ada, PrivacyOp::Forget).await?;
+    assert_eq!(t.maintenance.scrub().await?.pending, Vec::<String>::new());
+    assert!(t.store.conversations().conversation(&user("bob")?, kept).await?.is_some());
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    conversation(&*t.store, &ada).await?;
+    Ok(())
+}

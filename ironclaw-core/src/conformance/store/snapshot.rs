@@ -1,0 +1,87 @@
+//! Everything that every read method says, to compare before and after.
+
+use std::collections::BTreeMap;
+
+use super::world::World;
+use crate::conformance::check::Failure;
+use crate::limits::Limits;
+use crate::model::audit::AuditFilter;
+use crate::model::jobs::JobFilter;
+use crate::page::PageRequest;
+use crate::scope::Scope;
+use crate::search::TextQuery;
+use crate::store::{SearchFilter, Store, VectorQuery};
+
+/// What each read method says, printed.
+pub(crate) type Snapshot = BTreeMap<&'static str, String>;
+
+/// Asks every read method for the rows of `world` within `scope`, leaving out the audit trail.
+pub(crate) async fn snapshot(store: &dyn Store, scope: &Scope, world: &World) -> Result<Snapshot, Failure> {
+    let mut seen = Snapshot::new();
+    let page = &PageRequest::default();
+    let words = &TextQuery::new("lighthouse ships", &Limits::default());
+    let vector = &VectorQuery { model: world.model.clone(), vector: vec![1.0, 2.0, 3.0] };
+    let everywhere = &SearchFilter::default();
+    macro_rules! see {
+        ($($category:ident: { $($method:ident($($argument:expr),*)),* $(,)? })*) => {
+            $($(
+                let said = store.$category().$method(scope $(, $argument)*).await?;
+                seen.insert(concat!(stringify!($category), "::", stringify!($method)), format!("{said:?}"));
+            )*)*
+        };
+    }
+    see! {
+        conversations: {
+            conversation(world.conversation), conversations(page), messages(world.conversation, page),
+            recent_messages(world.conversation, 10), search_messages(words, 10),
+        }
+        workspace: {
+            entry(&world.path), entries(None, page), content(&world.path, 0, u64::MAX), embedding_models(),
+            search_text(words, everywhere, 10), search_vectors(vector, everywhere, 10), chunks(&world.chunks),
+        }
+        jobs: {
+            job(world.job), jobs(&JobFilter::default(), page), job_events(world.job, page),
+            llm_calls(world.job, page), sandbox_jobs(world.job, page),
+        }
+        secrets: {
+            data_key(world.data_key), newest_data_key(), secret(&world.secret), secrets(page),
+            secret_version(&world.secret, None), secret_versions(&world.secret, page),
+        }
+        access: {
+            user(), roles(), agent(&world.agent), agents(page), policies(None, None, page), token(world.token),
+            api_key(world.api_key), api_keys(page), lease(world.lease), approval(world.approval), approvals(page),
+            tool_grants(&world.tool, page),
+        }
+        settings: { setting(&world.setting), settings(page), quota(&world.quota) }
+    }
+    Ok(seen)
+}
+
+/// Everything the owner's audit trail says.
+pub(crate) async fn audit_snapshot(store: &dyn Store, scope: &Scope) -> Result<Snapshot, Failure> {
+    let page = PageRequest::first(PageRequest::MAX)?;
+    let events = store.audit().events(scope, &AuditFilter::default(), &page).await?;
+    Ok(Snapshot::from([
+        ("audit::events", format!("{events:?}")),
+        ("audit::head", format!("{:?}", store.audit().head(scope).await?)),
+        ("audit::verify", format!("{:?}", store.audit().verify(scope).await?)),
+    ]))
+}
+
+/// Asserts that a snapshot is that of a user who has nothing.
+#[track_caller]
+pub(crate) fn assert_nothing(seen: &Snapshot) {
+    for (method, said) in seen {
+        let nothing = ["None", "[]", "Page { items: [], next: None }"].contains(&said.as_str());
+        assert!(nothing, "{method} is not empty: {said}");
+    }
+}
+
+/// Asserts that two snapshots are the same, naming the first method that says something else.
+#[track_caller]
+pub(crate) fn assert_same(before: &Snapshot, after: &Snapshot) {
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    for (method, said) in before {
+        assert_eq!(Some(said), after.get(method), "{method} says something else");
+    }
+}
