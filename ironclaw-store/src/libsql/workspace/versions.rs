@@ -116,8 +116,8 @@ pub(super) fn abandon(tx: &Tx<'_>, id: VersionId) -> Result<u64, StoreError> {
             )?;
             Ok(1)
         }
-        Some((State::Current, _)) => Err(tx.conflict("the version is published; delete the file instead")),
-        Some((State::Superseded, _)) | None => Ok(0),
+        // A published version is a file, which only deleting it removes.
+        _ => Ok(0),
     }
 }
 
@@ -243,8 +243,7 @@ fn find(tx: &Tx<'_>, id: VersionId) -> Result<Option<(State, Version)>, StoreErr
 fn staging(tx: &Tx<'_>, id: VersionId) -> Result<Version, StoreError> {
     match find(tx, id)? {
         Some((State::Staging, version)) => Ok(version),
-        Some((State::Current, _)) => Err(tx.conflict("the version is published already; begin another")),
-        Some((State::Superseded, _)) | None => Err(tx.not_found("the version; begin it first")),
+        _ => Err(tx.not_found("a version that was begun and not yet published or given up")),
     }
 }
 
