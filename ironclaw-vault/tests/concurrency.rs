@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use fixture::{Fixture, agent_of, key, kind, name, put, reveal, user, value};
+use fixture::{Fixture, agent_of, key, kind, name, operator, put, reveal, user, value};
+use ironclaw_core::id::ErasureId;
+use ironclaw_core::maintenance::{Maintenance, SystemChange};
 use ironclaw_core::model::audit::{Action, Outcome};
 use ironclaw_core::store::{self, Apply, StoreError, StoreErrorKind};
 use ironclaw_core::vault::{SecretOptions, Vault, VaultError, VaultErrorKind};
-use ironclaw_core::{Change, Receipt, Scope, VaultStore};
+use ironclaw_core::{Change, Receipt, Scope, SystemClock, VaultStore};
 use ironclaw_store::LibsqlStore;
 use ironclaw_vault::EnvelopeVault;
 
@@ -216,4 +218,21 @@ async fn a_put_that_loses_races_is_sealed_again_until_it_gives_up() {
     assert_eq!(kind(result), VaultErrorKind::Conflict);
     assert_eq!(failures.load(Ordering::SeqCst), 0);
     assert_eq!(reveal(&vault, &ada, "s").await, "one");
+}
+
+#[tokio::test]
+async fn a_data_key_that_was_erased_meanwhile_is_made_anew() {
+    let f = Fixture::new().await;
+    let (vault, failures) = Faulty::vault(&f, StoreErrorKind::NotFound).await;
+    failures.store(1, Ordering::SeqCst);
+    assert_eq!(put(&vault, &user("ada"), "s", "one").await, 1);
+    let erase = SystemChange::EraseUser {
+        tenant: user("ada").tenant().clone(),
+        owner: user("ada").owner().clone(),
+        id: ErasureId::make(&SystemClock),
+    };
+    f.store.maintenance(operator()).apply_system(erase).await.unwrap();
+    assert_eq!(kind(vault.reveal(&user("ada"), &name("s"), None).await), VaultErrorKind::NotFound);
+    put(&vault, &user("ada"), "s", "two").await;
+    assert_eq!(reveal(&vault, &user("ada"), "s").await, "two");
 }

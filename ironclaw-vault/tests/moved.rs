@@ -13,7 +13,7 @@ use ironclaw_core::maintenance::{Maintenance, SystemChange};
 use ironclaw_core::model::audit::{Action, Outcome};
 use ironclaw_core::model::secrets::{Algorithm, DataKey, PutSecret, Sealed};
 use ironclaw_core::store::Apply;
-use ironclaw_core::vault::{Vault, VaultErrorKind};
+use ironclaw_core::vault::{SecretOptions, Vault, VaultErrorKind};
 use ironclaw_core::{Change, Scope, SystemClock, VaultStore};
 use ironclaw_store::LibsqlStore;
 use ironclaw_vault::EnvelopeVault;
@@ -68,19 +68,29 @@ async fn to_another_version() {
 }
 
 #[tokio::test]
-async fn to_another_user_with_or_without_the_data_key() {
+async fn to_another_user_with_the_data_key() {
     let f = Fixture::new().await;
     let (ada, bob) = (user("ada"), user("bob"));
     put(&f.vault, &ada, "a", "one").await;
-    let stolen = sealed(&f.store, &ada, "a", 1).await;
-    let key = f.store.secrets().newest_data_key(&ada).await.unwrap().unwrap();
-    let id = DataKeyId::make(&SystemClock);
-    plant_key(&f.store, &bob, DataKey { id, ..key }).await;
-    plant(&f.store, &bob, "a", Sealed { data_key: id, ..stolen }).await;
+    // Under its own id, which this vault has in memory for ada.
+    plant_key(&f.store, &bob, f.store.secrets().newest_data_key(&ada).await.unwrap().unwrap()).await;
+    plant(&f.store, &bob, "a", sealed(&f.store, &ada, "a", 1).await).await;
     assert_closed(&f, &bob, "a").await;
     // Nor is anything sealed under a key that is not bob's.
-    let put = f.vault.put(&bob, &name("b"), fixture::value("two"), Default::default()).await;
+    let put = f.vault.put(&bob, &name("b"), fixture::value("two"), SecretOptions::default()).await;
     assert_eq!(kind(put), VaultErrorKind::Decryption);
+}
+
+#[tokio::test]
+async fn to_another_user_who_has_a_data_key() {
+    let f = Fixture::new().await;
+    let (ada, bob) = (user("ada"), user("bob"));
+    put(&f.vault, &ada, "a", "one").await;
+    put(&f.vault, &bob, "b", "two").await;
+    let data_key = f.store.secrets().newest_data_key(&bob).await.unwrap().unwrap().id;
+    plant(&f.store, &bob, "a", Sealed { data_key, ..sealed(&f.store, &ada, "a", 1).await }).await;
+    assert_closed(&f, &bob, "a").await;
+    assert_eq!(reveal(&f.vault, &bob, "b").await, "two");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use ironclaw_core::id::{DataKeyId, SecretName};
 use ironclaw_core::input::{InputError, Problem, check_size, check_text};
 use ironclaw_core::model::audit::Action;
 use ironclaw_core::model::secrets::{Place, PutSecret, Sealed, Secret};
+use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::vault::{SecretOptions, VaultError, VaultErrorKind};
 use ironclaw_core::{Change, Limits, Receipt, Scope, SecretValue};
 use tokio::sync::{Mutex, MutexGuard};
@@ -73,7 +74,11 @@ impl Inner {
         let after = |receipt: Receipt| after(&secret, before, &receipt);
         let change = data_key.put.into_iter().fold(Change::new(), Change::with);
         let change = change.with(SecretOp::Put { secret: Box::new(secret.clone()) });
-        let receipt = self.store.apply(scope, change).await.map_err(failed)?;
+        let receipt = self.store.apply(scope, change).await.map_err(|e| match e.kind() {
+            // The data key is gone, erased with all its user had: the next try makes another.
+            StoreErrorKind::NotFound => VaultError::new(VaultErrorKind::Conflict, "put", "").with_source(e),
+            _ => failed(e),
+        })?;
         keys.cache(&place, data_key.id, &data_key.key);
         Ok(after(receipt))
     }
