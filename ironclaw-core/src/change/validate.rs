@@ -18,12 +18,7 @@ impl Change {
     /// An [`InputError`] that names the field and the limit.
     pub fn validate(&self, limits: &Limits) -> Result<(), InputError> {
         check_size("operations", self.operations.len(), limits.operations, "items")?;
-        for event in &self.events {
-            for (key, value) in &event.details {
-                check_text("audit detail", key, SHORT_TEXT_BYTES)?;
-                check_text("audit detail", value, 2 * SHORT_TEXT_BYTES)?;
-            }
-        }
+        // The operations first: what is wrong with a name is told of the name, not of its copy in the event.
         self.operations.iter().try_for_each(|operation| match operation {
             Operation::Conversations(op) => conversations(op, limits),
             Operation::Workspace(op) => workspace(op, limits),
@@ -32,7 +27,14 @@ impl Change {
             Operation::Access(op) => access(op, limits),
             Operation::Settings(op) => settings(op, limits),
             Operation::Privacy(PrivacyOp::Forget) => Ok(()),
-        })
+        })?;
+        for event in &self.events {
+            for (key, value) in &event.details {
+                check_text("audit detail", key, SHORT_TEXT_BYTES)?;
+                check_text("audit detail", value, 2 * SHORT_TEXT_BYTES)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::change::{AccessOp, Change, ConversationOp, Operation, Precondition, R
 use crate::clock::SystemClock;
 use crate::conformance::check::{Failure, Outcome, Present, at_once, refused};
 use crate::id::{ConversationId, IdempotencyKey, QuotaName, SettingKey};
-use crate::model::audit::{AuditFilter, Outcome as Audited};
+use crate::model::audit::{Action, AuditFilter, AuditRecord, Outcome as Audited};
 use crate::page::PageRequest;
 use crate::store::StoreErrorKind;
 
@@ -238,6 +238,8 @@ pub(super) async fn same_key_another_change_is_refused(subject: &StoreSubject) -
     for other in [setting("a", 2)?, setting("b", 1)?] {
         refused(t.store.apply(&ada, with(other.into())).await, StoreErrorKind::IdempotencyKeyReused);
     }
+    let audited = with(setting("a", 1)?.into()).event(AuditRecord::new(Action::SecretUse));
+    refused(t.store.apply(&ada, audited).await, StoreErrorKind::IdempotencyKeyReused);
     let required = with(setting("a", 1)?.into()).require(Precondition::NoLegalHold);
     refused(t.store.apply(&ada, required).await, StoreErrorKind::IdempotencyKeyReused);
     let found = t.store.settings().settings(&ada, &PageRequest::default()).await?.items;

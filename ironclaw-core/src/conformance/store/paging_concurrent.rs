@@ -59,7 +59,7 @@ pub(super) async fn rows_before_the_cursor_come_once(subject: &StoreSubject) -> 
         new += 20;
         Some(match page % 3 {
             0 => ConversationOp::Create { id: id(new), title: String::new() },
-            1 => ConversationOp::Create { id: id(255 - new), title: String::new() },
+            1 => ConversationOp::Create { id: id(253 - new), title: String::new() },
             _ => ConversationOp::Rename { id: id(10), title: page.to_string() },
         })
     })

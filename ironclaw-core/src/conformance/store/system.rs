@@ -129,12 +129,13 @@ pub(super) async fn vault_is_made_once(subject: &StoreSubject) -> Outcome {
 pub(super) async fn root_key_wraps(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
     let tenant = TenantId::default_tenant();
-    let (first, second) = (wrap(&t)?, wrap(&t)?);
+    let first = wrap(&t)?;
+    t.clock.advance(Duration::from_secs(1));
+    let second = wrap(&t)?;
     let add = SystemChange::AddRootKeyWrap { tenant: tenant.clone(), wrap: second.clone() };
     refused(t.maintenance.apply_system(add.clone()).await, StoreErrorKind::NotFound);
     let init = SystemChange::InitVault { tenant: tenant.clone(), header: header(), wrap: first.clone() };
     t.maintenance.apply_system(init).await?;
-    t.clock.advance(Duration::from_secs(1));
     t.maintenance.apply_system(add).await?;
     let ids = |wraps: Vec<RootKeyWrap>| wraps.into_iter().map(|wrap| wrap.id).collect::<Vec<_>>();
     assert_eq!(ids(t.store.secrets().root_key_wraps(&tenant).await?), [first.id, second.id]);
