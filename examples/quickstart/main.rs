@@ -1,1 +1,131 @@
-fn main() {}
+//! A host in one folder: an agent that answers from your files, remembers, keeps a secret and runs a sandboxed tool.
+//!
+//! `cargo run --release --example quickstart -- --help` lists the options; `docs/quickstart.md` explains them.
+
+mod failure;
+mod find;
+mod forget;
+mod host;
+mod ingest;
+mod models;
+mod output;
+mod prompt;
+mod sources;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::output::Output;
+use crate::sources::Sources;
+
+/// What is asked when nothing else is.
+const QUESTION: &str = "How are secrets encrypted, and who can read them?";
+
+/// The agent's documents when no others are named: the book of this repository.
+const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+
+#[derive(Debug, Parser)]
+#[command(name = "quickstart", about = "An agent that answers from your own files, in one local folder")]
+struct Options {
+    /// The folder that holds everything; made if it is not there
+    #[arg(long, value_name = "DIR", default_value = "ironclaw-data")]
+    data: PathBuf,
+
+    /// Whose data it is [default: the name you are logged in by]
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+
+    /// A file or folder to answer from, instead of the documentation; again for more
+    #[arg(long, value_name = "PATH")]
+    ingest: Vec<PathBuf>,
+
+    /// A question to answer before exiting; again for more
+    #[arg(long, value_name = "TEXT")]
+    ask: Vec<String>,
+
+    /// Print one JSON object per answer on standard output, and nothing else there
+    #[arg(long)]
+    json: bool,
+
+    /// Print past conversations and exit
+    #[arg(long, conflicts_with_all = ["ask", "ingest", "forget"])]
+    history: bool,
+
+    /// Delete the user's conversations, jobs and files, and every byte of them from the database's files
+    #[arg(long, conflicts_with_all = ["ask", "ingest"])]
+    forget: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("quickstart: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Failure> {
+    let output = Output::new(options.json);
+    let host = Host::open(&options.data, options.user.as_deref(), &output).await?;
+    let done = act(&options, &host, &output).await;
+    let closed = host.close().await;
+    done.and(closed)
+}
+
+async fn act(options: &Options, host: &Host, output: &Output) -> Result<(), Failure> {
+    if options.forget {
+        return forget::forget(host, output).await;
+    }
+    if options.history {
+        return output.history(host).await;
+    }
+    read_documents(options, host, output).await?;
+    let conversation = host.conversation().await?;
+    if !options.ask.is_empty() {
+        for question in &options.ask {
+            output.answer(host, conversation, question).await?;
+        }
+        return Ok(());
+    }
+    output.answer(host, conversation, QUESTION).await?;
+    output.answer(host, conversation, &host.tool_question()).await?;
+    match std::io::stdin().is_terminal() {
+        true => prompt::prompt(host, conversation, output).await,
+        false => Ok(()),
+    }
+}
+
+/// Mirrors the named folders, or those of earlier runs, or the documentation.
+async fn read_documents(options: &Options, host: &Host, output: &Output) -> Result<(), Failure> {
+    let mut sources = Sources::load(&host.store, &host.scope).await?;
+    if !options.ingest.is_empty() {
+        for path in &options.ingest {
+            sources.add(path, false)?;
+        }
+        for source in sources.take_default() {
+            ingest::remove(&host.memory, &host.scope, &source).await?;
+        }
+    } else if sources.folders.is_empty() {
+        sources.add(DOCUMENTS.as_ref(), true)?;
+    }
+    // Known before it is filled, so that an interrupted run is finished by the next one.
+    sources.save(&host.store, &host.scope).await?;
+    for source in &sources.folders {
+        if !source.path.exists() {
+            output.note(&format!("{} is not there any more; what was read from it stays", source.path.display()));
+            continue;
+        }
+        let report = ingest::ingest(&host.memory, &host.scope, source, &options.data).await?;
+        output.ingested(source, &report);
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! The quickstart as a user runs it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A data folder and a folder of documents, with the quickstart run over them.
+struct Setup {
+    folder: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("docs")).unwrap();
+        Self { folder }
+    }
+
+    fn docs(&self) -> PathBuf {
+        self.folder.path().join("docs")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.docs().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let deps = std::env::current_exe().unwrap();
+        let path = deps.parent().unwrap().parent().unwrap().join("examples/quickstart");
+        assert!(path.is_file(), "build the example first: cargo build -p ironclaw-examples --example quickstart");
+        let mut command = Command::new(path);
+        for variable in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "IRONCLAW_MODEL"] {
+            command.env_remove(variable);
+        }
+        command.arg("--data").arg(self.data()).args(["--user", "ada"]).args(arguments);
+        command.stdin(std::process::Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        output
+    }
+
+    /// Ingests the documents, asks, and reads the answers.
+    fn ask(&self, questions: &[&str]) -> Vec<Value> {
+        let docs = self.docs();
+        let mut arguments = vec!["--json", "--ingest", docs.to_str().unwrap()];
+        for question in questions {
+            arguments.extend(["--ask", question]);
+        }
+        answers(&self.run(&arguments))
+    }
+
+    /// Whether any file of the data folder has these bytes in it.
+    fn data_contains(&self, needle: &str) -> bool {
+        fs::read_dir(self.data()).unwrap().any(|file| {
+            let content = fs::read(file.unwrap().path()).unwrap();
+            content.windows(needle.len()).any(|window| window == needle.as_bytes())
+        })
+    }
+}
+
+fn answers(output: &Output) -> Vec<Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn citations_are_exactly_the_bytes_they_name() {
+    let setup = Setup::new();
+    setup.write("launch.md", "# Launch\n\nThe launch of the ärgerlich röcket is on 3 May, in Graz.\n");
+    setup.write("sub/verpflegung.md", "# Verpflegung\n\nZum Frühstück gibt es Semmeln mit Marillenmarmelade.\n");
+    setup.write("sub/旅行.md", "# 旅行\n\n来週の京都への旅行では、清水寺と金閣寺を訪れる予定です。\n");
+    setup.write("other.md", "# Other\n\nNothing of interest stands here, only filler about gardens and trees.\n");
+    let asked = [
+        ("When is the launch of the rocket?", "launch.md"),
+        ("Was gibt es zum Frühstück?", "sub/verpflegung.md"),
+        ("京都の旅行ではどこを訪れますか", "sub/旅行.md"),
+    ];
+    let questions: Vec<&str> = asked.iter().map(|(question, _)| *question).collect();
+    let answers = setup.ask(&questions);
+    assert_eq!(answers.len(), 3);
+    for (answer, (question, expected)) in answers.iter().zip(asked) {
+        let keys: BTreeSet<&str> = answer.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected_keys = ["answer", "citations", "conversation", "model", "timings_ms", "tool_calls"];
+        assert_eq!(keys, expected_keys.into());
+        let first = &answer["citations"][0];
+        assert_eq!(first["path"], expected, "{question}: {answer}");
+        for citation in answer["citations"].as_array().unwrap() {
+            let file = fs::read(setup.docs().join(citation["path"].as_str().unwrap())).unwrap();
+            let range = citation["start"].as_u64().unwrap() as usize..citation["end"].as_u64().unwrap() as usize;
+            assert_eq!(citation["text"].as_str().unwrap().as_bytes(), &file[range], "{citation}");
+            assert!((0.0..=1.0).contains(&citation["score"].as_f64().unwrap()));
+        }
+    }
+    assert_eq!(answers[0]["conversation"], answers[2]["conversation"]);
+}
+
+#[test]
+fn a_second_run_embeds_only_what_changed_and_goes_on() {
+    let setup = Setup::new();
+    setup.write("a.md", "The heron stands in the pond.");
+    setup.write("b.md", "The kestrel hovers over the field.");
+    setup.write("c.md", "The wagtail runs along the shore.");
+    let first = setup.ask(&["Where is the heron?"]);
+    setup.write("b.md", "The kestrel sits on the church tower now.");
+    fs::remove_file(setup.docs().join("c.md")).unwrap();
+    let output = setup.run(&["--json", "--ask", "Where is the kestrel?", "--ask", "Where does the wagtail run?"]);
+    assert!(stderr(&output).contains("1 files read into 1 chunks, 1 unchanged, 1 gone"), "{}", stderr(&output));
+    let second = answers(&output);
+    assert!(second[0]["answer"].as_str().unwrap().contains("church tower"), "{}", second[0]);
+    assert!(second[1]["citations"].as_array().unwrap().iter().all(|c| c["path"] != "c.md"), "{}", second[1]);
+    assert_eq!(first[0]["conversation"], second[0]["conversation"]);
+    let history = String::from_utf8(setup.run(&["--history"]).stdout).unwrap();
+    assert!(history.contains("Where is the heron?") && history.contains("Where is the kestrel?"), "{history}");
+}
+
+#[test]
+fn whatever_cannot_be_read_is_reported_and_the_rest_is_taken() {
+    use std::os::unix::ffi::OsStringExt;
+    let setup = Setup::new();
+    setup.write("good.md", "The archive is in the cellar.");
+    setup.write("binary.bin", b"\x00\x01\x02");
+    setup.write("latin1.txt", b"Gr\xfc\xdfe aus Wien");
+    setup.write("empty.txt", "");
+    std::os::unix::fs::symlink("nowhere", setup.docs().join("broken")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", setup.docs().join("outside")).unwrap();
+    std::os::unix::fs::symlink(".", setup.docs().join("loop")).unwrap();
+    let name = std::ffi::OsString::from_vec(b"bad\xff.md".to_vec());
+    fs::write(setup.docs().join(name), "unseen").unwrap();
+    let fifo = Command::new("mkfifo").arg(setup.docs().join("fifo")).status().unwrap();
+    assert!(fifo.success());
+    let docs = setup.docs();
+    let output = setup.run(&["--json", "--ingest", docs.to_str().unwrap(), "--ask", "Where is the archive?"]);
+    let report = stderr(&output);
+    for reason in [
+        "binary.bin: binary",
+        "latin1.txt: not UTF-8 text",
+        "broken: a broken symbolic link",
+        "outside: a symbolic link that leads out",
+        "loop: a symbolic link to a folder above it",
+        "its name is not UTF-8",
+        "fifo: not a regular file",
+        "7 skipped",
+    ] {
+        assert!(report.contains(reason), "{reason}: {report}");
+    }
+    assert!(answers(&output)[0]["answer"].as_str().unwrap().contains("cellar"));
+}
+
+#[test]
+fn forgetting_leaves_no_byte() {
+    let setup = Setup::new();
+    setup.write("diary-quagga.md", "The zebrafinch whispered about thylacines.");
+    setup.ask(&["What about the thylacines, my axolotl?", "/calculator {\"expression\": \"867530900 + 9\"}"]);
+    let words = ["zebrafinch", "thylacine", "axolotl", "quagga", "8675309"];
+    for word in words {
+        assert!(setup.data_contains(word), "{word} was never there");
+    }
+    let output = setup.run(&["--forget"]);
+    assert!(stderr(&output).contains("no byte of them is left"), "{}", stderr(&output));
+    for word in words {
+        assert!(!setup.data_contains(word), "{word} is still there");
+    }
+    let history = setup.run(&["--history"]);
+    assert!(history.stdout.is_empty(), "{history:?}");
+}
+
+#[test]
+fn a_tool_call_is_reported() {
+    let setup = Setup::new();
+    let answers = setup.ask(&["/calculator {\"expression\": \"0.1 + 0.2\"}"]);
+    let call = &answers[0]["tool_calls"][0];
+    assert_eq!(call["name"], "calculator");
+    assert!(call["outcome"]["success"].to_string().contains("0.3"), "{call}");
+    assert!(answers[0]["answer"].as_str().unwrap().contains("0.3"), "{answers:?}");
+}
+
+#[test]
+fn bad_arguments_are_refused_in_words() {
+    let setup = Setup::new();
+    let output = setup.command(&["--ingest", "/no/such/folder", "--ask", "x"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("/no/such/folder: no such file or folder"), "{}", stderr(&output));
+    let output = setup.command(&["--user", "", "--ask", "x"]).output().unwrap();
+    assert!(!output.status.success());
+}
+
+#[test]
+fn the_data_folder_keeps_itself_to_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let setup = Setup::new();
+    setup.write("a.md", "The heron stands in the pond.");
+    setup.ask(&["Where is the heron?"]);
+    for file in fs::read_dir(setup.data()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", file.path().display());
+    }
+}
+
+#[test]
+fn ten_thousand_files_are_taken() {
+    let setup = Setup::new();
+    for i in 0..10_000 {
+        fs::write(setup.docs().join(format!("{i}.md")), format!("Note {i}: item number {i} is in box {}.", i * 7))
+            .unwrap();
+    }
+    let answers = setup.ask(&["Where is item number 4711?"]);
+    assert_eq!(answers[0]["citations"][0]["path"], "4711.md", "{}", answers[0]);
+    let output = setup.run(&["--json", "--ask", "Where is item number 42?"]);
+    assert!(stderr(&output).contains("0 files read into 0 chunks, 10000 unchanged"), "{}", stderr(&output));
+}
+
+#[test]
+fn two_folders_with_the_same_name_keep_apart() {
+    let setup = Setup::new();
+    setup.write("one/docs/readme.md", "The blue key opens the attic.");
+    setup.write("two/docs/readme.md", "The red key opens the basement.");
+    let path = |name: &str| setup.docs().join(name).to_str().unwrap().to_owned();
+    let (one, two) = (path("one/docs"), path("two/docs"));
+    let arguments = ["--json", "--ingest", &one, "--ingest", &two, "--ask", "Which key opens the basement?"];
+    let answer = &answers(&setup.run(&arguments))[0];
+    assert_eq!(answer["citations"][0]["path"], "readme.md");
+    assert!(answer["citations"][0]["text"].as_str().unwrap().contains("red key"), "{answer}");
+    let single = path("one/docs/readme.md");
+    let relative = Path::new(&single).file_name().unwrap().to_str().unwrap();
+    assert_eq!(relative, "readme.md");
+}
