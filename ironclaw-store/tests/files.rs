@@ -1,0 +1,123 @@
+//! What the store's files are, and what it refuses to open.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use ironclaw_core::id::{ConversationId, UserId};
+use ironclaw_core::store::StoreErrorKind;
+use ironclaw_core::{PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_store::LibsqlStore;
+
+fn ada() -> Scope {
+    Scope::user(UserId::parse("ada").unwrap())
+}
+
+async fn refusal(path: &Path) -> StoreErrorKind {
+    LibsqlStore::open(path).await.unwrap_err().kind().clone()
+}
+
+/// Runs SQL on a file behind the store's back.
+async fn run(path: &Path, sql: &str) {
+    let connection = libsql::Builder::new_local(path).build().await.unwrap().connect().unwrap();
+    connection.execute_batch(sql).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_are_their_owners_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.db");
+    let store = LibsqlStore::open(&path).await.unwrap();
+    store.create_conversation(&ada(), ConversationId::make(&SystemClock), "Launch").await.unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["agent.db", "agent.db-shm", "agent.db-wal"]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn other_files_are_refused_and_left_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("text"), "not a database, only a rather long text: ".repeat(20)).unwrap();
+    std::fs::write(path("short"), "x").unwrap();
+    std::fs::write(path("header"), [b"SQLite format 3\0".as_slice(), &[0xa5; 4_096]].concat()).unwrap();
+    run(&path("other"), "CREATE TABLE t (x); INSERT INTO t VALUES (1);").await;
+    run(&path("named"), "PRAGMA application_id = 7; CREATE TABLE t (x);").await;
+    run(&path("wal"), "PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1);").await;
+    for name in ["text", "short", "header", "other", "named", "wal"] {
+        let before = std::fs::read(path(name)).unwrap();
+        assert_eq!(refusal(&path(name)).await, StoreErrorKind::NotAStore, "{name}");
+        assert_eq!(std::fs::read(path(name)).unwrap(), before, "{name}");
+    }
+    std::fs::create_dir(path("folder")).unwrap();
+    assert_eq!(refusal(&path("folder")).await, StoreErrorKind::NotAStore);
+    assert_eq!(refusal(&path("nowhere/agent.db")).await, StoreErrorKind::Io);
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file: ?mode=memory#%20'\"");
+    std::fs::write(&path, "").unwrap();
+    let store = LibsqlStore::open(&path).await.unwrap();
+    store.create_conversation(&ada(), ConversationId::make(&SystemClock), "Launch").await.unwrap();
+    store.close().await.unwrap();
+    assert!(std::fs::read(&path).unwrap().starts_with(b"SQLite format 3\0"));
+}
+
+#[tokio::test]
+async fn newer_stores_are_refused() {
+    for newer in ["PRAGMA user_version = 1000", "UPDATE store_meta SET value = 1000 WHERE name = 'analysis_version'"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.db");
+        LibsqlStore::open(&path).await.unwrap().close().await.unwrap();
+        run(&path, newer).await;
+        assert_eq!(refusal(&path).await, StoreErrorKind::NewerSchema, "{newer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_begin_together_make_one_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.db");
+    let openings: Vec<_> = (0..8).map(|_| tokio::spawn(LibsqlStore::open(path.clone()))).collect();
+    let mut stores = Vec::new();
+    for opening in openings {
+        stores.push(opening.await.unwrap().unwrap());
+    }
+    for store in &stores {
+        store.create_conversation(&ada(), ConversationId::make(&SystemClock), "Launch").await.unwrap();
+    }
+    for store in &stores {
+        let page = store.conversations().conversations(&ada(), &PageRequest::default()).await.unwrap();
+        assert_eq!(page.items.len(), stores.len());
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.db");
+    let store = LibsqlStore::open(&path).await.unwrap();
+    let id = ConversationId::make(&SystemClock);
+    store.create_conversation(&ada(), id, "Launch").await.unwrap();
+    run(&path, "UPDATE conversations SET messages = 'many'").await;
+    let error = store.conversations().conversation(&ada(), id).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Corrupt);
+    let row = id.to_string().replace('-', "");
+    assert!(error.context().contains("conversations.messages") && error.context().contains(&row), "{error}");
+    // Text that is not UTF-8 fails its own call only.
+    run(&path, "UPDATE conversations SET messages = 0, title = CAST(x'ff41' AS TEXT)").await;
+    assert!(store.conversations().conversation(&ada(), id).await.is_err());
+    store.create_conversation(&ada(), ConversationId::make(&SystemClock), "Next").await.unwrap();
+    store.close().await.unwrap();
+}
