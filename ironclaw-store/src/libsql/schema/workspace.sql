@@ -42,7 +42,7 @@ CREATE TABLE entry_versions (
 
 CREATE UNIQUE INDEX entry_versions_id ON entry_versions (owner_no, id);
 CREATE INDEX entry_versions_hidden ON entry_versions (owner_no, version_no) WHERE state <> 1;
-CREATE INDEX entry_versions_model ON entry_versions (owner_no, model, generation) WHERE model IS NOT NULL;
+CREATE INDEX entry_versions_model ON entry_versions (owner_no, model, generation, state) WHERE model IS NOT NULL;
 
 CREATE TABLE workspace_entries (
     owner_no   INTEGER NOT NULL,

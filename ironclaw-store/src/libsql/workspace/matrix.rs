@@ -1,8 +1,6 @@
 //! The vectors of one user and one model in memory, side by side, and the search through all of them.
 
-use std::collections::HashSet;
-
-use super::rank;
+use super::rank::{self, Best};
 
 /// Vectors of the same length, each scaled to length 1 (a vector of zeros stays as it is).
 #[derive(Debug)]
@@ -59,27 +57,19 @@ impl Matrix {
         Some(())
     }
 
-    /// Removes the vectors of these versions.
-    pub(super) fn remove(&mut self, versions: &HashSet<u64>) {
-        if versions.is_empty() {
-            return;
-        }
-        let mut kept = 0;
-        for index in 0..self.rows.len() {
-            if versions.contains(&self.rows[index].version_no) {
+    /// Keeps only the vectors of the versions that `keep` accepts. The others change places.
+    pub(super) fn retain(&mut self, keep: impl Fn(u64) -> bool) {
+        for index in (0..self.rows.len()).rev() {
+            if keep(self.rows[index].version_no) {
                 continue;
             }
-            if kept != index {
-                let start = index * self.dimensions;
-                self.values.copy_within(start..start + self.dimensions, kept * self.dimensions);
-                self.rows[kept] = self.rows[index];
-            }
-            kept += 1;
+            self.rows.swap_remove(index);
+            let last = self.rows.len() * self.dimensions;
+            self.values.copy_within(last.., index * self.dimensions);
+            // What was deleted must not stay in memory.
+            self.values[last..].fill(0.0);
+            self.values.truncate(last);
         }
-        self.rows.truncate(kept);
-        // What was deleted must not stay in memory: overwrite it before it is out of reach.
-        self.values[kept * self.dimensions..].fill(0.0);
-        self.values.truncate(kept * self.dimensions);
     }
 
     /// The chunks nearest to `query`, which has [`dimensions`](Self::dimensions) numbers, among the versions that
@@ -87,14 +77,13 @@ impl Matrix {
     pub(super) fn nearest(&self, query: &[f32], limit: usize, visible: impl Fn(u64) -> bool) -> Vec<(f64, [u8; 16])> {
         let mut query = query.to_vec();
         normalise(&mut query);
-        let scored = self
-            .rows
-            .iter()
-            .zip(self.values.chunks_exact(self.dimensions))
-            .filter(|(row, _)| visible(row.version_no))
-            .map(|(row, vector)| (f64::from(dot(vector, &query)).clamp(-1.0, 1.0), row));
-        let best = rank::best(scored.collect(), limit);
-        rank::ordered(best.into_iter().map(|(score, row)| (score, row.chunk)).collect(), limit)
+        let mut best = Best::new(limit);
+        for (row, vector) in self.rows.iter().zip(self.values.chunks_exact(self.dimensions)) {
+            if visible(row.version_no) {
+                best.offer(f64::from(dot(vector, &query)).clamp(-1.0, 1.0), row.chunk);
+            }
+        }
+        rank::ordered(best.into_kept(), limit)
     }
 }
 
@@ -167,10 +156,12 @@ mod tests {
             (3, 7, [0.0, 0.0, 1.0]),
             (4, 9, [0.0, 1.0, 1.0]),
         ]);
-        matrix.remove(&HashSet::from([7]));
+        matrix.retain(|version| version != 7);
         assert_eq!(matrix.len(), 2);
         assert_eq!(ids(&matrix.nearest(&[0.0, 1.0, 0.0], 9, |_| true)), [2, 4]);
         assert_eq!(ids(&matrix.nearest(&[0.0, 1.0, 0.0], 9, |version| version == 9)), [4]);
+        matrix.retain(|_| false);
+        assert_eq!((matrix.len(), matrix.values.len()), (0, 0));
     }
 
     #[test]

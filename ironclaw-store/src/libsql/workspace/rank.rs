@@ -1,16 +1,46 @@
 //! The best of what was scored, in an order that is the same every time.
 
-/// The `limit` best scores, and with them all that equal the last of these, best first. What equals is in no order
-/// yet: the caller knows by what.
-pub(super) fn best<T>(mut scored: Vec<(f64, T)>, limit: usize) -> Vec<(f64, T)> {
-    if limit == 0 {
-        return Vec::new();
+/// Keeps the best of what it is offered: the `limit` best scores, and with them all that equal the last of these. What
+/// equals is in no order yet: the caller knows by what.
+pub(super) struct Best<T> {
+    limit: usize,
+    kept: Vec<(f64, T)>,
+    /// What scores less is not among the best.
+    least: f64,
+    /// Grows with what is kept, so that many equal scores are not gone through again and again.
+    prune_at: usize,
+}
+
+impl<T> Best<T> {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, kept: Vec::new(), least: f64::NEG_INFINITY, prune_at: limit.saturating_mul(2).max(64) }
     }
-    if scored.len() > limit {
-        let (_, &mut (last, _), _) = scored.select_nth_unstable_by(limit - 1, |a, b| b.0.total_cmp(&a.0));
-        scored.retain(|(score, _)| *score >= last);
+
+    #[inline]
+    pub(super) fn offer(&mut self, score: f64, item: T) {
+        if score >= self.least {
+            self.kept.push((score, item));
+            if self.kept.len() >= self.prune_at {
+                self.prune();
+            }
+        }
     }
-    scored
+
+    pub(super) fn into_kept(mut self) -> Vec<(f64, T)> {
+        self.prune();
+        self.kept
+    }
+
+    fn prune(&mut self) {
+        if self.limit == 0 {
+            self.kept.clear();
+        } else if self.kept.len() > self.limit {
+            let (_, &mut (least, _), _) = self.kept.select_nth_unstable_by(self.limit - 1, |a, b| b.0.total_cmp(&a.0));
+            self.kept.retain(|(score, _)| *score >= least);
+            self.least = least;
+        }
+        self.prune_at = self.kept.len().saturating_mul(2).max(self.prune_at);
+    }
 }
 
 /// Hits in the order of scores, best first, equal ones in the order of their ids; at most `limit`.
@@ -24,14 +54,32 @@ pub(super) fn ordered(mut hits: Vec<(f64, [u8; 16])>, limit: usize) -> Vec<(f64,
 mod tests {
     use super::*;
 
+    fn best(scores: &[f64], limit: usize) -> Vec<f64> {
+        let mut best = Best::new(limit);
+        scores.iter().for_each(|&score| best.offer(score, ()));
+        let mut kept: Vec<f64> = best.into_kept().into_iter().map(|(score, ())| score).collect();
+        kept.sort_unstable_by(|a, b| b.total_cmp(a));
+        kept
+    }
+
     #[test]
     fn equal_scores_at_the_end_are_kept_until_ids_decide() {
-        let scored = vec![(1.0, 'a'), (3.0, 'b'), (1.0, 'c'), (2.0, 'd'), (0.5, 'e')];
-        let mut kept: Vec<char> = best(scored.clone(), 3).into_iter().map(|(_, x)| x).collect();
-        kept.sort_unstable();
-        assert_eq!(kept, ['a', 'b', 'c', 'd']);
-        assert_eq!(best(scored.clone(), 0), []);
-        assert_eq!(best(scored, 9).len(), 5);
+        assert_eq!(best(&[1.0, 3.0, 1.0, 2.0, 0.5], 3), [3.0, 2.0, 1.0, 1.0]);
+        assert!(best(&[1.0, 3.0], 0).is_empty());
+        assert_eq!(best(&[1.0, 3.0], 9), [3.0, 1.0]);
+        assert_eq!(best(&[0.0; 1_000], 2).len(), 1_000);
+    }
+
+    #[test]
+    fn what_is_pruned_early_is_never_among_the_best() {
+        let scores: Vec<f64> = (0..5_000_u32).map(|n| f64::from(n.wrapping_mul(2_654_435_761) >> 20)).collect();
+        let mut sorted = scores.clone();
+        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+        for limit in [1, 10, 33, 700] {
+            let kept = best(&scores, limit);
+            assert_eq!(kept[..limit], sorted[..limit]);
+            assert!(kept[limit..].iter().all(|score| *score == sorted[limit - 1]));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind};
 use libsql::Value;
 
 use super::postings::{self, Posting};
-use super::rank;
+use super::rank::{self, Best};
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::ReadTx;
 
@@ -56,8 +56,9 @@ pub(super) fn search(
             }
         }
     }
-    let best = rank::best(scores.into_iter().map(|(chunk_no, score)| (score, chunk_no)).collect(), limit);
-    let hits = best.into_iter().map(|(score, chunk_no)| Ok((score, chunk_id(tx, chunk_no)?)));
+    let mut best = Best::new(limit);
+    scores.into_iter().for_each(|(chunk_no, score)| best.offer(score, chunk_no));
+    let hits = best.into_kept().into_iter().map(|(score, chunk_no)| Ok((score, chunk_id(tx, chunk_no)?)));
     let hits = rank::ordered(hits.collect::<Result<_, StoreError>>()?, limit);
     Ok(hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score }).collect())
 }
@@ -87,7 +88,7 @@ fn hidden(tx: &ReadTx<'_>) -> Result<Versions, StoreError> {
 }
 
 /// The numbers that one row brings as a list: a row for each takes several times as long.
-fn numbers(tx: &ReadTx<'_>, sql: &'static str, params: Vec<Value>) -> Result<Versions, StoreError> {
+pub(super) fn numbers(tx: &ReadTx<'_>, sql: &'static str, params: Vec<Value>) -> Result<Versions, StoreError> {
     let list = tx.db.query_row(sql, params, |row| row.optional(0, Row::text))?.flatten();
     list.as_deref().unwrap_or_default().split_terminator(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| {
         tx.db.error(StoreErrorKind::Corrupt, "the version numbers of files can't be decoded; restore a backup")

@@ -1,6 +1,5 @@
 //! Vector search: exact, through all of a user's vectors of one model, which are kept in memory.
 
-use std::collections::HashSet;
 use std::sync::{PoisonError, RwLockWriteGuard};
 
 use ironclaw_core::id::ChunkId;
@@ -9,7 +8,7 @@ use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind, VectorQuery
 
 use super::cache::{Cached, VectorCache};
 use super::matrix::Matrix;
-use super::text::within;
+use super::text::{numbers, within};
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::ReadTx;
 
@@ -101,16 +100,18 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    /// Applies what has changed since the generation `known`. Whether the matrix is whole: what was swept since then is
-    /// not known by name, but shows in the number of chunks.
+    /// Applies what has changed since the generation `known`. Whether the matrix is whole.
     fn update(&self, tx: &ReadTx<'_>, matrix: &mut Matrix, known: i64) -> Result<bool, StoreError> {
-        let gone = tx.db.query(
-            "SELECT version_no FROM entry_versions WHERE owner_no = ?1 AND model = ?2 AND generation > ?3 AND state = 2",
-            params![tx.owner_no, self.id, known],
-            |row| row.u64(0),
-        )?;
-        matrix.remove(&HashSet::from_iter(gone));
         self.load_since(tx, matrix, known)?;
+        if matrix.len() != self.chunks {
+            // Versions that were replaced or deleted may have been swept: only those that are left are known.
+            let current = numbers(
+                tx,
+                "SELECT group_concat(version_no) FROM entry_versions WHERE owner_no = ?1 AND model = ?2 AND state = 1",
+                params![tx.owner_no, self.id],
+            )?;
+            matrix.retain(|version_no| current.contains(&version_no));
+        }
         Ok(matrix.len() == self.chunks)
     }
 
