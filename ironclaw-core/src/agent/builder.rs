@@ -207,8 +207,8 @@ impl AgentBuilder {
     }
 
     /// Where ids and claims take the time from.
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Arc::new(clock);
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 

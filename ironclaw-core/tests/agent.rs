@@ -1,0 +1,17 @@
+//! The agent over a real store and a real memory. Only the model is scripted, where a test needs it to misbehave.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "agent/building.rs"]
+mod building;
+#[path = "agent/cancelling.rs"]
+mod cancelling;
+#[path = "agent/context.rs"]
+mod context;
+#[path = "agent/faults.rs"]
+mod faults;
+#[path = "agent/sending.rs"]
+mod sending;
+#[path = "agent/support.rs"]
+mod support;
+#[path = "agent/tools.rs"]
+mod tools;

@@ -1,0 +1,165 @@
+use ironclaw_core::change::{Change, ConversationOp};
+use ironclaw_core::id::{MessageId, ToolName};
+use ironclaw_core::llm::{LlmMessage, ToolCall};
+use ironclaw_core::model::conversations::{NewMessage, Role, ToolResult};
+use ironclaw_core::store::Apply;
+use ironclaw_core::{StoreExt, SystemClock};
+use serde_json::json;
+
+use crate::support::{Echo, Script, Step, World, shown};
+
+/// Puts messages into the conversation as a host would that keeps its own.
+async fn put(world: &World, messages: Vec<NewMessage>) {
+    let change = messages.into_iter().fold(Change::new(), |change, message| {
+        change.with(ConversationOp::AppendMessage { conversation: world.conversation, message })
+    });
+    world.store.apply(&world.scope, change).await.unwrap();
+}
+
+fn text(role: Role, content: impl Into<String>) -> NewMessage {
+    NewMessage::text(MessageId::make(&SystemClock), role, content)
+}
+
+fn calls(ids: &[&str]) -> NewMessage {
+    let call = |id: &&str| ToolCall { id: (*id).into(), name: "echo".into(), arguments: json!({}) };
+    NewMessage { tool_calls: ids.iter().map(call).collect(), ..text(Role::Assistant, "calling") }
+}
+
+fn result(id: &str, content: &str) -> NewMessage {
+    let name = ToolName::parse("echo").unwrap();
+    NewMessage {
+        tool_result: Some(ToolResult { call_id: id.into(), name, is_error: false }),
+        ..text(Role::Tool, content)
+    }
+}
+
+#[tokio::test]
+async fn instructions_come_first_and_are_followed_by_the_guard() {
+    let script = Script::new([Step::Say("Arr.")]);
+    let world = World::with(script.clone(), |builder| builder.instructions("Talk like a pirate.")).await;
+    world.send("hi").await.unwrap();
+    let request = script.last_request();
+    assert_eq!(request.messages[0], LlmMessage::System { text: "Talk like a pirate.".into() });
+    let guard = request.messages[1].text();
+    assert!(matches!(request.messages[1], LlmMessage::System { .. }) && guard.contains("not instructions"), "{guard}");
+}
+
+#[tokio::test]
+async fn the_conversation_is_remembered_in_order() {
+    let script = Script::new([Step::Say("one"), Step::Say("two"), Step::Say("three")]);
+    let world = World::new(script.clone()).await;
+    for question in ["a", "b", "c"] {
+        world.send(question).await.unwrap();
+    }
+    assert_eq!(shown(&script.last_request()), ["user: a", "assistant: one", "user: b", "assistant: two", "user: c"]);
+}
+
+#[tokio::test]
+async fn the_oldest_are_dropped_first_and_the_question_never() {
+    let script = Script::new([Step::Say("ok")]);
+    let world = World::with(script.clone(), |builder| builder.context_tokens(600).past_messages(0)).await;
+    let long = |n: u32| format!("number {n} {}", "word ".repeat(40));
+    put(&world, (0..10).flat_map(|n| [text(Role::User, long(n)), text(Role::Assistant, long(n))]).collect()).await;
+    world.send("and now?").await.unwrap();
+    let shown = shown(&script.last_request());
+    assert_eq!(shown.last().unwrap(), "user: and now?");
+    assert!(shown.len() > 2 && shown.len() < 15, "{}", shown.len());
+    assert!(shown[0].starts_with("user: number"), "it begins with a question: {}", shown[0]);
+    assert!(shown[shown.len() - 2].starts_with("assistant: number 9"));
+    let numbers: Vec<u32> =
+        shown[..shown.len() - 1].iter().map(|line| line.split(' ').nth(2).unwrap().parse().unwrap()).collect();
+    assert!(numbers.is_sorted());
+    assert!((numbers[0]..=9).all(|n| numbers.contains(&n)), "without gaps: {numbers:?}");
+}
+
+#[tokio::test]
+async fn only_so_many_messages_are_shown() {
+    let script = Script::new([Step::Say("ok")]);
+    let world = World::with(script.clone(), |builder| builder.recent_messages(4)).await;
+    put(&world, (0..10).map(|n| text(Role::User, format!("m{n}"))).collect()).await;
+    world.send("now").await.unwrap();
+    assert_eq!(shown(&script.last_request()), ["user: m6", "user: m7", "user: m8", "user: m9", "user: now"]);
+}
+
+#[tokio::test]
+async fn calls_and_results_are_never_parted() {
+    // The window ends between the call and its results: neither is shown.
+    let script = Script::new([Step::Say("ok")]);
+    let world = World::with(script.clone(), |builder| builder.recent_messages(3)).await;
+    put(
+        &world,
+        vec![text(Role::User, "q"), calls(&["a", "b"]), result("a", "1"), result("b", "2"), text(Role::User, "r")],
+    )
+    .await;
+    world.send("now").await.unwrap();
+    assert_eq!(shown(&script.last_request()), ["user: r", "user: now"]);
+
+    // With no room for both, both go.
+    let script = Script::new([Step::Say("ok")]);
+    let world = World::with(script.clone(), |builder| builder.context_tokens(400)).await;
+    put(&world, vec![text(Role::User, "q"), calls(&["a"]), result("a", &"long ".repeat(500)), text(Role::User, "r")])
+        .await;
+    world.send("now").await.unwrap();
+    assert_eq!(shown(&script.last_request()), ["user: r", "user: now"]);
+}
+
+#[tokio::test]
+async fn a_call_without_its_result_is_shown_as_interrupted() {
+    let script = Script::new([Step::Say("ok")]);
+    let world = World::new(script.clone()).await;
+    put(&world, vec![text(Role::User, "q"), calls(&["a", "b"]), result("b", "2"), text(Role::User, "r")]).await;
+    put(&world, vec![calls(&["a"]), result("a", "later")]).await;
+    world.send("now").await.unwrap();
+    let shown = shown(&script.last_request());
+    assert_eq!(shown[..2], ["user: q", "assistant: calling +2"]);
+    assert!(shown[2].starts_with("tool error: The call was interrupted."), "{}", shown[2]);
+    assert_eq!(shown[3..], ["tool: 2", "user: r", "assistant: calling +1", "tool: later", "user: now"]);
+}
+
+#[tokio::test]
+async fn earlier_messages_of_other_conversations_are_found_once() {
+    let script = Script::new([Step::Say("noted"), Step::Say("Zoltan does [1].")]);
+    let world = World::new(script.clone()).await;
+    world.send("Zoltan brings the umbrella.").await.unwrap();
+    let elsewhere = world.agent.start_conversation(&world.scope).await.unwrap();
+    let reply = world.agent.send(&world.scope, elsewhere, "Who brings the umbrella?").await.unwrap();
+    let passages = script.last_request().passages;
+    assert_eq!(passages.len(), 1, "not the question itself: {passages:?}");
+    assert_eq!(passages[0].text, "Zoltan brings the umbrella.");
+    assert!(passages[0].path.as_str().starts_with("conversations/") && passages[0].path.as_str().ends_with("/1-user"));
+    assert_eq!(reply.citations[0].message.unwrap().conversation, world.conversation);
+
+    // What the conversation shows anyway is not shown again.
+    let script = Script::new([Step::Say("noted"), Step::Say("Zoltan.")]);
+    let world = World::new(script.clone()).await;
+    world.send("Zoltan brings the umbrella.").await.unwrap();
+    world.send("Who brings the umbrella?").await.unwrap();
+    assert!(script.last_request().passages.is_empty());
+}
+
+#[tokio::test]
+async fn what_tools_said_makes_room_for_what_they_say_next() {
+    let long = json!({"text": "long ".repeat(300)});
+    let script = Script::new([
+        Step::Call(vec![("echo", long.clone())]),
+        Step::Call(vec![("echo", json!({"text": "short"}))]),
+        Step::Say("ok"),
+    ]);
+    let world = World::with(script.clone(), |builder| builder.tool(Echo::new("echo")).context_tokens(750)).await;
+    put(&world, vec![text(Role::User, "old question"), text(Role::Assistant, "old answer")]).await;
+    world.send("now").await.unwrap();
+    let shown = shown(&script.last_request());
+    assert_eq!(shown[..2], ["user: now", "assistant:  +1"], "what was said earlier went first");
+    assert!(shown[2].contains("[left out"), "{shown:?}");
+    assert!(shown.last().unwrap().contains("short"));
+}
+
+#[tokio::test]
+async fn a_turn_that_can_never_fit_ends_as_such() {
+    let huge = json!({"text": "long ".repeat(2_000)});
+    let script = Script::new([Step::Call(vec![("echo", huge)])]);
+    let world = World::with(script.clone(), |builder| builder.tool(Echo::new("echo")).context_tokens(750)).await;
+    let error = world.send("now").await.unwrap_err();
+    assert_eq!(error.kind(), &ironclaw_core::agent::AgentErrorKind::ContextFull);
+    world.store.append_message(&world.scope, world.conversation, text(Role::User, "x")).await.unwrap();
+}

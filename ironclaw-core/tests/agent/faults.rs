@@ -1,0 +1,146 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ironclaw_core::agent::AgentErrorKind;
+use ironclaw_core::change::{Change, JobOp};
+use ironclaw_core::clock::{Clock, ManualClock};
+use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, EmbeddingModel, Purpose};
+use ironclaw_core::id::{AgentName, JobId, UserId, WorkerName};
+use ironclaw_core::llm::LlmErrorKind;
+use ironclaw_core::model::jobs::{JobState, JobStep, NewJob};
+use ironclaw_core::model::workspace::WorkspacePath;
+use ironclaw_core::store::Apply;
+use ironclaw_core::{Agent, Embedder, Memory, Scope, Store, SystemClock};
+use ironclaw_memory::{HashEmbedder, HybridMemory};
+use ironclaw_store::LibsqlStore;
+use serde_json::{Value, json};
+
+use crate::support::{Script, Step, World, shown};
+
+#[tokio::test]
+async fn a_model_that_fails_fails_the_job_and_is_recorded() {
+    for (kind, retryable) in [(LlmErrorKind::RateLimited, true), (LlmErrorKind::Unauthorised, false)] {
+        let script = Script::new([Step::Fail(kind), Step::Say("Now.")]);
+        let world = World::new(script.clone()).await;
+        let error = world.send("hi").await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (&AgentErrorKind::Llm, retryable));
+        let job = world.only_job().await;
+        assert_eq!(job.state, JobState::Failed);
+        assert!(job.error.unwrap().contains("model failed"));
+        let calls = world.llm_calls(job.job.id).await;
+        assert!(calls[0].response.is_none() && calls[0].error.as_ref().unwrap().contains("scripted"));
+        assert_eq!(world.said().await, ["user: hi"]);
+        // The conversation goes on.
+        world.send("again").await.unwrap();
+        assert_eq!(shown(&script.last_request()), ["user: hi", "user: again"]);
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_breaks_off_leaves_no_half_answer() {
+    let world = World::new(Script::new([Step::BreakOff("Half an ans")])).await;
+    assert_eq!(world.send("hi").await.unwrap_err().kind(), &AgentErrorKind::Llm);
+    assert_eq!(world.said().await, ["user: hi"]);
+    assert_eq!(world.only_job().await.state, JobState::Failed);
+}
+
+#[tokio::test]
+async fn deadlines_end_what_hangs() {
+    let world = World::with(Script::new([Step::Hang("So")]), |b| b.llm_deadline(Duration::from_millis(50))).await;
+    let error = world.send("hi").await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (&AgentErrorKind::Llm, true));
+    let world = World::with(Script::new([Step::Hang("So")]), |b| b.deadline(Duration::from_millis(50))).await;
+    assert_eq!(world.send("hi").await.unwrap_err().kind(), &AgentErrorKind::DeadlineExceeded);
+    assert_eq!(world.only_job().await.state, JobState::Failed);
+    assert_eq!(world.said().await, ["user: hi"]);
+}
+
+/// Embeds documents, and fails or hangs on questions.
+#[derive(Debug)]
+struct Faulty(HashEmbedder, bool);
+
+#[async_trait]
+impl Embedder for Faulty {
+    fn model(&self) -> &EmbeddingModel {
+        self.0.model()
+    }
+
+    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        match purpose {
+            Purpose::Query if self.1 => std::future::pending().await,
+            Purpose::Query => Err(EmbedError::new(EmbedErrorKind::Unreachable, "embed", "scripted")),
+            Purpose::Document => self.0.embed(purpose, texts).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_fails_is_noted_and_the_answer_is_made() {
+    for (hangs, found) in [(false, 1), (true, 0)] {
+        let script = Script::new([Step::Say("ok")]);
+        let store = LibsqlStore::in_memory().await.unwrap();
+        let scope = Scope::user(UserId::parse("ada").unwrap());
+        let memory = HybridMemory::new(store.clone(), Faulty(HashEmbedder::default(), hangs));
+        let path = WorkspacePath::parse("a.md").unwrap();
+        memory.write(&scope, &path, b"The umbrella is red.", Value::Null).await.unwrap();
+        let builder = Agent::builder().store(store.clone()).memory(memory).llm(script.clone());
+        let agent = builder.retrieval_deadline(Duration::from_millis(200)).build().unwrap();
+        let conversation = agent.start_conversation(&scope).await.unwrap();
+        let reply = agent.send(&scope, conversation, "umbrella?").await.unwrap();
+        let world = World { store, scope, agent, conversation };
+        let steps = world.steps(reply.job).await;
+        let noted = steps.iter().find_map(|step| match step {
+            JobStep::Retrieved { passages, degraded, .. } => Some((*passages, degraded.clone())),
+            _ => None,
+        });
+        let (passages, degraded) = noted.unwrap();
+        assert_eq!(passages, found, "full text still works when only the embedder fails");
+        assert!(degraded.is_some());
+        assert_eq!(script.last_request().passages.len() as u64, found);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_is_an_error() {
+    let world = World::new(Script::new([Step::Say("ok")])).await;
+    world.store.close().await.unwrap();
+    assert_eq!(world.send("hi").await.unwrap_err().kind(), &AgentErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn interrupted_jobs_are_recovered_once_their_claim_has_run_out() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let store = LibsqlStore::builder().clock(clock.clone()).in_memory().await.unwrap();
+    let scope = Scope::user(UserId::parse("ada").unwrap());
+    let builder = Agent::builder().store(store.clone()).llm(Script::default()).clock(clock.clone());
+    let agent = builder.name(AgentName::parse("helper").unwrap()).build().unwrap();
+    let conversation = agent.start_conversation(&scope).await.unwrap();
+    // As a process leaves them that is gone.
+    let mut ids = Vec::new();
+    for (kind, name, seconds) in
+        [("send", "helper", 60), ("send", "helper", 600), ("send", "other", 60), ("x", "helper", 60)]
+    {
+        let id = JobId::make(&*clock);
+        ids.push(id);
+        let job = NewJob {
+            id,
+            kind: kind.into(),
+            conversation: Some(conversation),
+            agent: Some(AgentName::parse(name).unwrap()),
+            input: json!({}),
+        };
+        let until = clock.now().after(Duration::from_secs(seconds));
+        let claim = JobOp::Claim { job: id, worker: WorkerName::parse("gone").unwrap(), until };
+        store.apply(&scope, Change::new().with(JobOp::Create { job }).with(claim)).await.unwrap();
+    }
+    assert!(agent.recover(&scope).await.unwrap().is_empty(), "all are still claimed");
+    clock.advance(Duration::from_secs(120));
+    assert_eq!(agent.recover(&scope).await.unwrap(), [ids[0]]);
+    assert!(agent.recover(&scope).await.unwrap().is_empty());
+    let job = store.jobs().job(&scope, ids[0]).await.unwrap().unwrap();
+    assert_eq!((job.state, job.error.as_deref()), (JobState::Failed, Some("interrupted")));
+    let bob = Scope::user(UserId::parse("bob").unwrap());
+    clock.advance(Duration::from_secs(1_000));
+    assert!(agent.recover(&bob).await.unwrap().is_empty(), "nobody else's jobs");
+}
