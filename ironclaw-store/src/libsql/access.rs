@@ -13,6 +13,9 @@ use super::tx::Tx;
 mod codec;
 mod read;
 
+#[cfg(test)]
+mod tests;
+
 /// Applies one operation; the number is the operation's in the receipt.
 pub(super) fn apply(tx: &Tx<'_>, op: &AccessOp) -> Result<u64, StoreError> {
     match op {

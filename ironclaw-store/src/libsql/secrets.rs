@@ -14,6 +14,9 @@ mod codec;
 mod read;
 mod vault;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use vault::{add_wrap, init_vault, remove_wrap};
 
 /// Applies an operation. The number that its receipt tells.

@@ -175,6 +175,6 @@ mod tests {
     #[test]
     fn the_lanes_and_the_rest_are_all_added() {
         let a: Vec<f32> = (1..=37_u8).map(f32::from).collect();
-        assert_eq!(dot(&a, &vec![2.0; 37]), 2.0 * 37.0 * 38.0 / 2.0);
+        assert_eq!(dot(&a, &[2.0; 37]), 2.0 * 37.0 * 38.0 / 2.0);
     }
 }
