@@ -69,8 +69,7 @@ pub(crate) fn cases() -> Vec<Case<dyn SandboxHarness>> {
         }
         hostile {
             every_call_meets_a_fresh_instance [HostileTool], time_ends [HostileTool], fuel_ends [HostileTool],
-            memory_ends [HostileTool], recursion_ends [HostileTool], output_ends [HostileTool], log_ends [HostileTool],
-            a_crash_is_told [HostileTool], a_failure_is_told [HostileTool], no_files [HostileTool],
+            what_it_takes_ends [HostileTool], its_own_end_is_told [HostileTool], no_files [HostileTool],
             no_network [HostileTool], no_environment [HostileTool], others_go_on [HostileTool],
         }
         lifecycle {

@@ -4,16 +4,18 @@ use super::{SandboxSubject, Scarce, assert_works, attempt, scope, tool};
 use crate::conformance::check::Outcome;
 use crate::tool::ToolErrorKind;
 
-/// Tries this, expects one of these errors, and looks whether the sandbox works on.
-async fn ends(subject: &SandboxSubject, scarce: Scarce, what: Value, expected: &[ToolErrorKind]) -> Outcome {
+/// Tries each of these twice, expects one of its errors, and looks whether the sandbox works on.
+async fn ends(subject: &SandboxSubject, scarce: Scarce, attempts: &[(Value, &[ToolErrorKind])]) -> Outcome {
     let sandbox = subject.harness.open(scarce).await?;
-    for _ in 0..2 {
-        match attempt(&*sandbox, what.clone()).await? {
-            Err(kind) => assert!(expected.contains(&kind), "{what}: {kind:?} is not among {expected:?}"),
-            Ok(output) => panic!("{what} ended well: {}", output.value.to_string().len()),
+    for (what, expected) in attempts {
+        for _ in 0..2 {
+            match attempt(&*sandbox, what.clone()).await? {
+                Err(kind) => assert!(expected.contains(&kind), "{what}: {kind:?} is not among {expected:?}"),
+                Ok(output) => panic!("{what} ended well, with {} bytes", output.value.to_string().len()),
+            }
         }
+        assert_works(subject, &*sandbox).await?;
     }
-    assert_works(subject, &*sandbox).await?;
     sandbox.close().await?;
     Ok(())
 }
@@ -29,40 +31,33 @@ pub(super) async fn every_call_meets_a_fresh_instance(subject: &SandboxSubject) 
 }
 
 pub(super) async fn time_ends(subject: &SandboxSubject) -> Outcome {
-    ends(subject, Scarce::Time, json!({"do": "loop"}), &[ToolErrorKind::Timeout]).await?;
+    let waiting = json!({"do": "sleep", "seconds": 3_600});
+    let timeout: &[ToolErrorKind] = &[ToolErrorKind::Timeout];
     // Waiting in a call of the host is no way around it.
-    ends(subject, Scarce::Time, json!({"do": "sleep", "seconds": 3_600}), &[ToolErrorKind::Timeout]).await
+    ends(subject, Scarce::Time, &[(json!({"do": "loop"}), timeout), (waiting, timeout)]).await
 }
 
 pub(super) async fn fuel_ends(subject: &SandboxSubject) -> Outcome {
-    ends(subject, Scarce::Fuel, json!({"do": "loop"}), &[ToolErrorKind::OutOfFuel]).await
+    ends(subject, Scarce::Fuel, &[(json!({"do": "loop"}), &[ToolErrorKind::OutOfFuel])]).await
 }
 
-pub(super) async fn memory_ends(subject: &SandboxSubject) -> Outcome {
-    ends(subject, Scarce::Nothing, json!({"do": "memory"}), &[ToolErrorKind::OutOfMemory]).await
+pub(super) async fn what_it_takes_ends(subject: &SandboxSubject) -> Outcome {
+    let attempts: [(Value, &[ToolErrorKind]); 4] = [
+        (json!({"do": "memory"}), &[ToolErrorKind::OutOfMemory]),
+        (json!({"do": "recursion"}), &[ToolErrorKind::StackOverflow]),
+        (json!({"do": "output", "bytes": 32 << 20}), &[ToolErrorKind::OutputTooLarge]),
+        (json!({"do": "log", "lines": 1_000_000, "characters": 100}), &[ToolErrorKind::LogTooLarge]),
+    ];
+    ends(subject, Scarce::Nothing, &attempts).await
 }
 
-pub(super) async fn recursion_ends(subject: &SandboxSubject) -> Outcome {
-    ends(subject, Scarce::Nothing, json!({"do": "recursion"}), &[ToolErrorKind::StackOverflow]).await
-}
-
-pub(super) async fn output_ends(subject: &SandboxSubject) -> Outcome {
-    let what = json!({"do": "output", "bytes": 32 << 20});
-    ends(subject, Scarce::Nothing, what, &[ToolErrorKind::OutputTooLarge]).await
-}
-
-pub(super) async fn log_ends(subject: &SandboxSubject) -> Outcome {
-    let what = json!({"do": "log", "lines": 1_000_000, "characters": 100});
-    ends(subject, Scarce::Nothing, what, &[ToolErrorKind::LogTooLarge]).await
-}
-
-pub(super) async fn a_crash_is_told(subject: &SandboxSubject) -> Outcome {
-    ends(subject, Scarce::Nothing, json!({"do": "panic"}), &[ToolErrorKind::Trapped]).await?;
-    ends(subject, Scarce::Nothing, json!({"do": "exit"}), &[ToolErrorKind::Trapped, ToolErrorKind::Failed]).await
-}
-
-pub(super) async fn a_failure_is_told(subject: &SandboxSubject) -> Outcome {
-    ends(subject, Scarce::Nothing, json!({"do": "fail", "bytes": 100}), &[ToolErrorKind::Failed]).await?;
+pub(super) async fn its_own_end_is_told(subject: &SandboxSubject) -> Outcome {
+    let attempts: [(Value, &[ToolErrorKind]); 3] = [
+        (json!({"do": "panic"}), &[ToolErrorKind::Trapped]),
+        (json!({"do": "exit"}), &[ToolErrorKind::Trapped, ToolErrorKind::Failed]),
+        (json!({"do": "fail", "bytes": 100}), &[ToolErrorKind::Failed]),
+    ];
+    ends(subject, Scarce::Nothing, &attempts).await?;
     // A tool that fails at length does not fill the caller's log.
     let sandbox = subject.harness.open(Scarce::Nothing).await?;
     let call = tool(&*sandbox, "hostile")?.call(&scope("hostile")?, json!({"do": "fail", "bytes": 8 << 20})).await;
@@ -74,18 +69,22 @@ pub(super) async fn a_failure_is_told(subject: &SandboxSubject) -> Outcome {
     Ok(())
 }
 
-/// Tries this, and expects that nothing of it was given.
-async fn denied(subject: &SandboxSubject, what: Value) -> Outcome {
+/// Tries each of these, and expects that nothing of it was given.
+async fn denied(subject: &SandboxSubject, attempts: Vec<Value>) -> Outcome {
     let sandbox = subject.harness.open(Scarce::Nothing).await?;
-    let output = match attempt(&*sandbox, what.clone()).await? {
-        Ok(output) => output.value,
-        // Refused altogether.
-        Err(_) => return Ok(()),
-    };
-    let Value::Object(tried) = output else { panic!("{what}: {output}") };
-    assert!(!tried.is_empty());
-    for (which, result) in tried {
-        assert!(result.get("error").is_some() && result.get("got").is_none(), "{what}: {which} gave {result}");
+    for what in attempts {
+        let output = match attempt(&*sandbox, what.clone()).await? {
+            Ok(output) => output.value,
+            Err(kind) => {
+                assert_eq!(kind, ToolErrorKind::Denied, "{what}");
+                continue;
+            }
+        };
+        let Value::Object(tried) = output else { panic!("{what}: {output}") };
+        assert!(!tried.is_empty());
+        for (which, result) in tried {
+            assert!(result.get("error").is_some() && result.get("got").is_none(), "{what}: {which} gave {result}");
+        }
     }
     sandbox.close().await?;
     Ok(())
@@ -93,17 +92,15 @@ async fn denied(subject: &SandboxSubject, what: Value) -> Outcome {
 
 pub(super) async fn no_files(subject: &SandboxSubject) -> Outcome {
     let own = std::env::current_exe()?.display().to_string();
-    for path in ["/etc/hostname", "/", ".", "..", "/proc/self/environ", "new-file", own.as_str()] {
-        denied(subject, json!({"do": "files", "path": path})).await?;
-    }
-    Ok(())
+    let paths = ["/etc/hostname", "/", ".", "..", "/proc/self/environ", "new-file", own.as_str()];
+    denied(subject, paths.iter().map(|path| json!({"do": "files", "path": path})).collect()).await
 }
 
 pub(super) async fn no_network(subject: &SandboxSubject) -> Outcome {
     // Somebody listens there, so that only the sandbox can be why nothing is reached.
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
-    denied(subject, json!({"do": "network", "address": listener.local_addr()?.to_string()})).await?;
+    denied(subject, vec![json!({"do": "network", "address": listener.local_addr()?.to_string()})]).await?;
     let reached = listener.accept().map_err(|error| error.kind());
     assert_eq!(reached.err(), Some(std::io::ErrorKind::WouldBlock), "the listener was reached");
     Ok(())
