@@ -188,7 +188,8 @@ fn is_heavy(change: &Change) -> bool {
 }
 
 fn digest(change: &Change) -> Result<[u8; 32], StoreError> {
-    let bytes = serde_json::to_vec(change.operations()).map_err(|e| {
+    let whole = (change.operations(), change.preconditions(), change.events());
+    let bytes = serde_json::to_vec(&whole).map_err(|e| {
         StoreError::new(StoreErrorKind::Internal, APPLY, "the change could not be serialised").with_source(e)
     })?;
     Ok(Sha256::digest(bytes).into())
