@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ironclaw_core::id::{RootKeyWrapId, VaultId};
 use ironclaw_core::maintenance::SystemChange;
-use ironclaw_core::model::secrets::{RootKeyWrap, VaultHeader};
+use ironclaw_core::model::secrets::{RootKeyWrap, VaultHeader, WrappedKey};
 use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::vault::{KeyError, KeyErrorKind, KeySource, RootKeyBytes, VaultError, VaultErrorKind};
 use ironclaw_core::{Maintenance, VaultStore};
@@ -77,7 +77,7 @@ impl VaultOptions {
         number: u32,
         root: &Key,
         source: &impl KeySource,
-    ) -> Result<ironclaw_core::model::secrets::WrappedKey, VaultError> {
+    ) -> Result<WrappedKey, VaultError> {
         let bound = associated::root_key(vault, &self.tenant, number, source.kind());
         let failed = |e| error::from_key_source("init", e);
         let wrapped = source.wrap(&RootKeyBytes::from(root), &bound).await.map_err(failed)?;

@@ -173,6 +173,31 @@ mod tests {
         }
     }
 
+    /// An entry of a keychain that is there, without one in the system.
+    fn entry() -> Entry {
+        use keyring_core::api::CredentialStoreApi;
+        Entry { inner: keyring_core::mock::Store::new().unwrap().build("test", "test", None).unwrap() }
+    }
+
+    #[test]
+    fn a_key_is_made_once() {
+        let entry = entry();
+        assert_eq!(read("wrap", &entry).unwrap_err().kind(), &KeyErrorKind::Missing);
+        create(&entry).unwrap();
+        let made = read("wrap", &entry).unwrap();
+        create(&entry).unwrap();
+        assert_eq!(read("unwrap", &entry).unwrap().expose(), made.expose());
+    }
+
+    #[test]
+    fn what_is_no_key_is_neither_used_nor_overwritten() {
+        let entry = entry();
+        entry.set_password("hunter2").unwrap();
+        assert_eq!(read("wrap", &entry).unwrap_err().kind(), &KeyErrorKind::Malformed);
+        assert_eq!(create(&entry).unwrap_err().kind(), &KeyErrorKind::Malformed);
+        assert_eq!(entry.get_password().unwrap(), "hunter2");
+    }
+
     #[test]
     fn what_was_read_is_not_in_the_error() {
         let secret = || b"MARKER".to_vec();
