@@ -21,6 +21,7 @@ use crate::page::PageRequest;
 use crate::scope::{Principal, Scope};
 use crate::store::{Store, StoreErrorKind, StoreExt};
 
+mod answer;
 mod builder;
 mod citations;
 mod context;

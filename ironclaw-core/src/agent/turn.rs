@@ -8,6 +8,7 @@ use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::answer::{add, fit, malformed, unnamed};
 use super::citations::cited_numbers;
 use super::context::Prompt;
 use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
@@ -17,8 +18,7 @@ use super::toolbox::Called;
 use super::{AgentError, AgentErrorKind, Inner, JOB_KIND};
 use crate::change::{Change, ConversationOp, JobOp, Operation, Receipt};
 use crate::clock::Timestamp;
-use crate::id::{ConversationId, JobId, LlmCallId, MessageId, NAME_BYTES, SandboxJobId, ToolName};
-use crate::limits::Limits;
+use crate::id::{ConversationId, JobId, LlmCallId, MessageId, SandboxJobId, ToolName};
 use crate::llm::{
     LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage, ToolCall,
 };
@@ -32,8 +32,6 @@ use crate::tool::{LogLevel, LogLine};
 const CANCELLED: &str = "The call was cancelled. If it had begun, it may have taken effect.";
 /// How much longer than the answer's deadline its job stays claimed.
 const CLAIM_GRACE: Duration = Duration::from_secs(60);
-/// The longest id of a call that is kept as the model wrote it.
-const CALL_ID_BYTES: usize = 256;
 
 /// One answer in the making.
 pub(super) struct Turn {
@@ -431,50 +429,8 @@ fn describe(error: &AgentError) -> String {
     text
 }
 
-/// The answer as it can be kept: without U+0000, each call with a name and with an id of its own.
-fn fit(response: LlmResponse) -> Result<LlmResponse, LlmError> {
-    if response.text.len() > Limits::default().message_bytes {
-        return Err(malformed("the answer is longer than a message may be"));
-    }
-    let mut tool_calls: Vec<ToolCall> = Vec::with_capacity(response.tool_calls.len());
-    for ToolCall { id, name, arguments } in response.tool_calls {
-        let is_new = |id: &str| !tool_calls.iter().any(|other| other.id == id);
-        let id = match !id.is_empty() && id.len() <= CALL_ID_BYTES && !id.contains('\0') && is_new(&id) {
-            true => id,
-            false => (1..).map(|n| format!("call-{n}")).find(|id| is_new(id)).unwrap_or(id),
-        };
-        let name: String = name.chars().filter(|c| !c.is_control()).collect();
-        let name = name[..name.floor_char_boundary(NAME_BYTES)].to_owned();
-        if name.is_empty() {
-            return Err(unnamed());
-        }
-        tool_calls.push(ToolCall { id, name, arguments: clean_json(arguments) });
-    }
-    Ok(LlmResponse { text: clean(response.text), tool_calls, model: clean(response.model), ..response })
-}
-
 fn failed(error: LlmError) -> AgentError {
     AgentError::new(AgentErrorKind::Llm, "send", "").with_source(error)
-}
-
-fn malformed(context: &str) -> LlmError {
-    LlmError::new(LlmErrorKind::MalformedAnswer, "stream", context)
-}
-
-fn unnamed() -> LlmError {
-    malformed("a call names no tool")
-}
-
-fn add(total: &mut TokenUsage, more: TokenUsage) {
-    let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
-        (None, None) => None,
-        (a, b) => Some(a.unwrap_or_default().saturating_add(b.unwrap_or_default())),
-    };
-    *total = TokenUsage {
-        input: sum(total.input, more.input),
-        output: sum(total.output, more.output),
-        cost_micro_usd: sum(total.cost_micro_usd, more.cost_micro_usd),
-    };
 }
 
 fn log_text(logs: Vec<LogLine>) -> String {
