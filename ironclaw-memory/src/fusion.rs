@@ -81,7 +81,10 @@ mod tests {
 
     #[test]
     fn a_full_list_ends_at_the_floor() {
-        assert_eq!(fused(&[hit(1, 8.0), hit(2, 6.0), hit(3, 4.0)], &[], 3, false), [(1, 1.0), (2, 0.5), (3, 0.0)].into());
+        assert_eq!(
+            fused(&[hit(1, 8.0), hit(2, 6.0), hit(3, 4.0)], &[], 3, false),
+            [(1, 1.0), (2, 0.5), (3, 0.0)].into()
+        );
     }
 
     #[test]

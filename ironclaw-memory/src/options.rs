@@ -1,5 +1,5 @@
-use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::Limits;
+use ironclaw_core::input::{InputError, Problem};
 
 use crate::chunk::Chunker;
 

@@ -128,7 +128,9 @@ impl MemoryTool {
         let content = arguments.text("content")?;
         arguments.done()?;
         if content.len() > WRITE_BYTES {
-            return Err(invalid(format!("`content` must have at most {WRITE_BYTES} bytes; split it into several files")));
+            return Err(invalid(format!(
+                "`content` must have at most {WRITE_BYTES} bytes; split it into several files"
+            )));
         }
         // What the host keeps with a file is not the model's to drop.
         let old = self.memory.entry(scope, &path).await.map_err(failed)?;
@@ -147,9 +149,7 @@ impl MemoryTool {
             page = page.after(Cursor::new(cursor));
         }
         let page = self.memory.list(scope, prefix.as_ref(), &page).await.map_err(failed)?;
-        let file = |entry: &ironclaw_core::model::workspace::Entry| {
-            json!({"path": entry.path.as_str(), "size": entry.size, "updated_at": entry.updated_at.to_string()})
-        };
+        let file = |entry: &ironclaw_core::model::workspace::Entry| json!({"path": entry.path.as_str(), "size": entry.size, "updated_at": entry.updated_at.to_string()});
         let mut answer = json!({"files": page.items.iter().map(file).collect::<Vec<_>>()});
         if let Some(next) = page.next {
             answer["next_cursor"] = next.as_str().into();

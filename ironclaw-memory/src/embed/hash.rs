@@ -79,7 +79,8 @@ impl Embedder for HashEmbedder {
             return Ok(all());
         }
         tokio::task::spawn_blocking(all).await.map_err(|error| {
-            EmbedError::new(EmbedErrorKind::ModelUnavailable, "embed", "the runtime is shutting down").with_source(error)
+            EmbedError::new(EmbedErrorKind::ModelUnavailable, "embed", "the runtime is shutting down")
+                .with_source(error)
         })
     }
 }
@@ -172,9 +173,13 @@ mod tests {
     #[test]
     fn parts_of_words_meet() {
         let far = "Der Hund schläft im Garten";
-        assert!(cosine("Starttermin", "Der Termin für den Start steht fest") > 2.0 * cosine("Starttermin", far).max(0.05));
+        assert!(
+            cosine("Starttermin", "Der Termin für den Start steht fest") > 2.0 * cosine("Starttermin", far).max(0.05)
+        );
         assert!(cosine("launching launches", "the launch") > 0.5);
-        assert!(cosine("会議はいつですか", "会議は火曜日に開かれます") > cosine("会議はいつですか", "猫が好きです") + 0.1);
+        assert!(
+            cosine("会議はいつですか", "会議は火曜日に開かれます") > cosine("会議はいつですか", "猫が好きです") + 0.1
+        );
     }
 
     #[test]
@@ -191,7 +196,8 @@ mod tests {
     #[tokio::test]
     async fn many_texts_are_embedded_in_order_as_one_by_one() {
         let embedder = HashEmbedder::with_dimensions(64).unwrap();
-        let texts: Vec<String> = (0..200).map(|n| format!("text number {n} of many, about subject {}", n % 7)).collect();
+        let texts: Vec<String> =
+            (0..200).map(|n| format!("text number {n} of many, about subject {}", n % 7)).collect();
         let together = embedder.embed(Purpose::Document, texts.clone()).await.unwrap();
         for (text, vector) in texts.into_iter().zip(together) {
             assert_eq!(embedder.embed(Purpose::Query, vec![text]).await.unwrap(), [vector]);

@@ -2,11 +2,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ironclaw_core::SecretValue;
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, Embedder, EmbeddingModel, Purpose};
 use ironclaw_core::id::EmbeddingModelId;
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::workspace::check_vector;
-use ironclaw_core::SecretValue;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
@@ -285,7 +285,8 @@ impl HttpEmbedderBuilder {
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(refuse("no credentials, query or fragment; the key is given apart"));
         }
-        let local = host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let local =
+            host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if self.api_key.is_some() && url.scheme() == "http" && !local {
             return Err(refuse("https, as a key is sent to another host"));
         }
@@ -303,7 +304,8 @@ struct Failure {
 }
 
 fn bearer(key: &SecretValue) -> Result<HeaderValue, InputError> {
-    let refused = || InputError::new("API key", Problem::Malformed { expected: "printable ASCII, without line breaks" });
+    let refused =
+        || InputError::new("API key", Problem::Malformed { expected: "printable ASCII, without line breaks" });
     if key.expose().is_empty() || !key.expose().iter().all(u8::is_ascii_graphic) {
         return Err(refused());
     }
@@ -382,7 +384,8 @@ mod tests {
 
     #[test]
     fn the_key_is_not_printed() {
-        let builder = HttpEmbedder::openai("https://x/v1", "m", 4).api_key(SecretValue::from("sk-topsecret".to_owned()));
+        let builder =
+            HttpEmbedder::openai("https://x/v1", "m", 4).api_key(SecretValue::from("sk-topsecret".to_owned()));
         assert!(!format!("{builder:?}").contains("topsecret"));
         assert!(!format!("{:?}", builder.build().unwrap()).contains("topsecret"));
     }

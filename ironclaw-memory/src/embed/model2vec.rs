@@ -93,7 +93,8 @@ fn load(folder: &Path) -> Result<StaticEmbedder, EmbedError> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
         unavailable("the folder's files are not of a model2vec model".to_owned()).with_source(error)
     };
-    let loaded = StaticModel::from_bytes(tokenizer, model, config, Some(true)).map_err(|error| refused(error.into()))?;
+    let loaded =
+        StaticModel::from_bytes(tokenizer, model, config, Some(true)).map_err(|error| refused(error.into()))?;
     let id = EmbeddingModelId::parse(format!("model2vec:{hash}")).map_err(|error| refused(error.into()))?;
     let dimensions = u32::try_from(loaded.dim()).map_err(|error| refused(error.into()))?;
     Ok(StaticEmbedder { model: EmbeddingModel { id, dimensions, lexical: false }, loaded: Arc::new(loaded) })

@@ -5,7 +5,7 @@ use ironclaw_core::Clock;
 use ironclaw_core::embedder::{EmbedError, Purpose};
 use ironclaw_core::id::ChunkId;
 use ironclaw_core::memory::MemoryError;
-use ironclaw_core::model::workspace::{NewChunk, Part, check_vector};
+use ironclaw_core::model::workspace::{ContentHash, NewChunk, Part, check_vector};
 
 use super::Inner;
 use crate::error;
@@ -17,6 +17,12 @@ pub(super) struct Draft {
     pub(super) bytes: Vec<u8>,
     /// The chunks, in bytes from the start of the part.
     pub(super) ranges: Vec<Range<usize>>,
+}
+
+/// Consecutive parts of a file; size and hash of the whole with the last of them.
+pub(super) struct Batch<T> {
+    pub(super) parts: Vec<T>,
+    pub(super) end: Option<(u64, ContentHash)>,
 }
 
 impl Draft {

@@ -20,7 +20,7 @@ const PASSAGES: usize = 100;
 /// The most chunks whose texts a store gives at once.
 const TEXTS: usize = 1_000;
 /// How often a search is made again because a file was replaced between finding its chunks and reading them.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 5;
 
 /// A query as both arms take it.
 struct Prepared {
@@ -78,12 +78,7 @@ impl Inner {
     }
 
     /// The best passages, best first; and whether all that were found were still there to be read.
-    async fn ranked(
-        &self,
-        scope: &Scope,
-        query: &Prepared,
-        limit: usize,
-    ) -> Result<(Vec<Passage>, bool), StoreError> {
+    async fn ranked(&self, scope: &Scope, query: &Prepared, limit: usize) -> Result<(Vec<Passage>, bool), StoreError> {
         let workspace = self.store.workspace();
         let vectors = async {
             match &query.vector {

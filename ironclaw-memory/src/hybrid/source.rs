@@ -2,12 +2,12 @@
 
 use std::io::{self, Read, Seek};
 
+use ironclaw_core::InputError;
 use ironclaw_core::input::Problem;
 use ironclaw_core::model::workspace::ContentHash;
-use ironclaw_core::InputError;
 use sha2::{Digest, Sha256};
 
-use super::draft::Draft;
+use super::draft::{Batch, Draft};
 use crate::chunk::{Chunker, Format, cut};
 
 /// Content that can be read twice.
@@ -85,22 +85,23 @@ impl<R: Read> Parts<R> {
         Self { source, chunks, part_bytes, buffer, hasher, offset: 0, ended: false }
     }
 
-    /// The next parts, of about `bytes` bytes together; and size and hash of the whole if these are the last.
+    /// The next parts, of about `bytes` bytes together.
     ///
     /// # Errors
     /// What the source fails with; [`io::ErrorKind::InvalidData`] if text was expected and is not there.
-    pub(super) fn next_batch(&mut self, bytes: usize) -> io::Result<(Vec<Draft>, Option<(u64, ContentHash)>)> {
-        let (mut drafts, mut held) = (Vec::new(), 0);
+    pub(super) fn next_batch(&mut self, bytes: usize) -> io::Result<Batch<Draft>> {
+        let (mut parts, mut held) = (Vec::new(), 0);
         while held == 0 || held + self.part_bytes <= bytes {
             let Some(draft) = self.next_part()? else { break };
             held += draft.bytes.len();
-            drafts.push(draft);
+            parts.push(draft);
         }
         self.fill()?;
-        let end = self.buffer.is_empty().then(|| {
-            (self.offset, ContentHash::from_bytes(std::mem::take(&mut self.hasher).finalize().into()))
-        });
-        Ok((drafts, end))
+        let end = self
+            .buffer
+            .is_empty()
+            .then(|| (self.offset, ContentHash::from_bytes(std::mem::take(&mut self.hasher).finalize().into())));
+        Ok(Batch { parts, end })
     }
 
     fn next_part(&mut self) -> io::Result<Option<Draft>> {

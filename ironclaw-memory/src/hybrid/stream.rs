@@ -6,12 +6,12 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use ironclaw_core::Scope;
 use ironclaw_core::change::Change;
 use ironclaw_core::memory::{MemoryError, Written};
-use ironclaw_core::model::workspace::{ContentHash, Part, WorkspacePath};
+use ironclaw_core::model::workspace::{Part, WorkspacePath};
 use serde_json::Value;
 
 use super::Inner;
 use super::blocking::blocking;
-use super::draft::Draft;
+use super::draft::{Batch, Draft};
 use super::source::{Parts, Source, Survey};
 use super::version::Version;
 use super::write::unchanged;
@@ -20,12 +20,6 @@ use crate::error;
 
 /// How many batches are embedded while an earlier one is written.
 const BATCHES_AHEAD: usize = 2;
-
-/// Consecutive parts of a file; size and hash of the whole with the last of them.
-struct Batch<T> {
-    parts: Vec<T>,
-    end: Option<(u64, ContentHash)>,
-}
 
 impl Inner {
     /// Writes a file of any size, batch by batch: one is read and cut while others are embedded and written.
@@ -110,7 +104,7 @@ impl Inner {
         let batch_bytes = self.options.batch_bytes;
         let drafts = stream::try_unfold(Some(parts), move |parts| async move {
             let Some(mut parts) = parts else { return Ok(None) };
-            let read = move || parts.next_batch(batch_bytes).map(|(drafts, end)| (Batch { parts: drafts, end }, parts));
+            let read = move || parts.next_batch(batch_bytes).map(|batch| (batch, parts));
             let (batch, parts) = blocking("write", read).await?.map_err(error::source("write"))?;
             let rest = batch.end.is_none().then_some(parts);
             Ok(Some((batch, rest)))

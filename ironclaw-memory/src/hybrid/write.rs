@@ -76,7 +76,8 @@ impl Inner {
         }
         let mut written = Vec::with_capacity(files.len());
         let mut registered = false;
-        let mut groups = stream::iter(self.grouped(files).into_iter().map(|group| self.prepare_group(scope, group))).buffered(GROUPS_AHEAD);
+        let mut groups = stream::iter(self.grouped(files).into_iter().map(|group| self.prepare_group(scope, group)))
+            .buffered(GROUPS_AHEAD);
         let mut next = groups.next().await;
         while let Some(group) = next {
             let (done, following) = match group? {
@@ -127,7 +128,11 @@ impl Inner {
     pub(super) async fn with_model(&self, scope: &Scope, change: Change) -> Result<Change, MemoryError> {
         let known = self.store.workspace().embedding_models(scope).await.map_err(error::store("write"))?;
         let model = self.embedder.model();
-        Ok(if known.contains(model) { change } else { change.with(WorkspaceOp::RegisterModel { model: model.clone() }) })
+        Ok(if known.contains(model) {
+            change
+        } else {
+            change.with(WorkspaceOp::RegisterModel { model: model.clone() })
+        })
     }
 
     /// Puts consecutive small files together, as far as one change may hold them.
@@ -136,7 +141,8 @@ impl Inner {
         let (mut small, mut bytes) = (Vec::new(), 0);
         for file in files {
             let large = file.content.len() > self.options.batch_bytes;
-            let full = bytes + file.content.len() > self.options.batch_bytes || small.len() >= self.options.files_per_change();
+            let full =
+                bytes + file.content.len() > self.options.batch_bytes || small.len() >= self.options.files_per_change();
             if !small.is_empty() && (large || full) {
                 groups.push(Group::Small(std::mem::take(&mut small)));
                 bytes = 0;
@@ -190,11 +196,14 @@ impl Inner {
         let NewFile { path, content, metadata } = file;
         let survey = Survey::of(content.as_slice(), u64::MAX)?;
         let entry = match entry {
-            Some(entry) if self.is_unchanged(&entry, &survey, &metadata) => return Ok(Plan::Unchanged(Box::new(entry))),
+            Some(entry) if self.is_unchanged(&entry, &survey, &metadata) => {
+                return Ok(Plan::Unchanged(Box::new(entry)));
+            }
             entry => entry,
         };
         let chunks = survey.searchable.then(|| (self.chunker, Format::of(&path)));
-        let (drafts, _) = Parts::new(content.as_slice(), self.options.limits.part_bytes, chunks).next_batch(usize::MAX)?;
+        let drafts =
+            Parts::new(content.as_slice(), self.options.limits.part_bytes, chunks).next_batch(usize::MAX)?.parts;
         let version = Version::new(self.clock.as_ref(), path, metadata, self.model_for(&survey), entry.as_ref());
         Ok(Plan::Write { version, survey, drafts })
     }

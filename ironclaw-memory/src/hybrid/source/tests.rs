@@ -19,7 +19,7 @@ fn parts(content: &[u8], piece: usize, part_bytes: usize, batch: usize, text: bo
     let mut parts = Parts::new(Trickle(content, piece), part_bytes, chunks);
     let mut all = Vec::new();
     loop {
-        let (drafts, end) = parts.next_batch(batch)?;
+        let Batch { parts: drafts, end } = parts.next_batch(batch)?;
         all.extend(drafts);
         if let Some((size, hash)) = end {
             assert_eq!((size, hash), (content.len() as u64, ContentHash::of(content)));

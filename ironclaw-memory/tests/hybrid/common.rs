@@ -1,0 +1,89 @@
+//! Users, paths, and embedders that count or fail.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use ironclaw_core::Scope;
+use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, Embedder, EmbeddingModel, Purpose};
+use ironclaw_core::id::{EmbeddingModelId, UserId};
+use ironclaw_core::model::workspace::WorkspacePath;
+use ironclaw_memory::{HashEmbedder, HybridMemory};
+use ironclaw_store::LibsqlStore;
+
+pub(crate) fn ada() -> Scope {
+    Scope::user(UserId::parse("ada").unwrap())
+}
+
+pub(crate) fn bob() -> Scope {
+    Scope::user(UserId::parse("bob").unwrap())
+}
+
+pub(crate) fn path(text: &str) -> WorkspacePath {
+    WorkspacePath::parse(text).unwrap()
+}
+
+pub(crate) async fn hybrid() -> HybridMemory {
+    HybridMemory::new(LibsqlStore::in_memory().await.unwrap(), HashEmbedder::default())
+}
+
+/// A real embedder that counts the texts it was given.
+#[derive(Debug, Default)]
+pub(crate) struct Counting {
+    inner: HashEmbedder,
+    texts: AtomicUsize,
+}
+
+impl Counting {
+    pub(crate) fn texts(&self) -> usize {
+        self.texts.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many texts were given.
+    pub(crate) async fn reached(&self, texts: usize) {
+        while self.texts() < texts {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Embedder for Counting {
+    fn model(&self) -> &EmbeddingModel {
+        self.inner.model()
+    }
+
+    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.texts.fetch_add(texts.len(), Ordering::SeqCst);
+        self.inner.embed(purpose, texts).await
+    }
+}
+
+/// An embedder that does not keep its promises.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Broken {
+    Fails,
+    TooFew,
+    WrongDimensions,
+    NotFinite,
+}
+
+static BROKEN_MODEL: LazyLock<EmbeddingModel> =
+    LazyLock::new(|| EmbeddingModel { id: EmbeddingModelId::parse("broken").unwrap(), dimensions: 4, lexical: false });
+
+#[async_trait]
+impl Embedder for Broken {
+    fn model(&self) -> &EmbeddingModel {
+        &BROKEN_MODEL
+    }
+
+    async fn embed(&self, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let vectors = |vector: &[f32], n: usize| Ok(vec![vector.to_vec(); n]);
+        match self {
+            Self::Fails => Err(EmbedError::new(EmbedErrorKind::Unreachable, "embed", "the service is down")),
+            Self::TooFew => vectors(&[1.0; 4], texts.len() - 1),
+            Self::WrongDimensions => vectors(&[1.0; 3], texts.len()),
+            Self::NotFinite => vectors(&[f32::NAN; 4], texts.len()),
+        }
+    }
+}
