@@ -1,4 +1,4 @@
-//! The suite of [`Embedder`](crate::Embedder).
+//! The suite of [`Embedder`].
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::embedder::Embedder;
 
 mod vectors;
 
-/// What an implementor of [`Embedder`](crate::Embedder) writes to run its suite.
+/// What an implementor of [`Embedder`] writes to run its suite.
 #[async_trait]
 pub trait EmbedderHarness: Send + Sync {
     /// The embedder.

@@ -1,4 +1,4 @@
-//! The suite of [`KeySource`](crate::KeySource).
+//! The suite of [`KeySource`].
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::vault::KeySource;
 
 mod keys;
 
-/// What an implementor of [`KeySource`](crate::KeySource) writes to run its suite.
+/// What an implementor of [`KeySource`] writes to run its suite.
 #[async_trait]
 pub trait KeySourceHarness: Send + Sync {
     /// A source with a key of its own: another one each time. A source that makes its own key may have none yet.

@@ -1,4 +1,4 @@
-//! The suite of [`LlmProvider`](crate::LlmProvider).
+//! The suite of [`LlmProvider`].
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::llm::LlmProvider;
 
 mod answers;
 
-/// What an implementor of [`LlmProvider`](crate::LlmProvider) writes to run its suite.
+/// What an implementor of [`LlmProvider`] writes to run its suite.
 #[async_trait]
 pub trait LlmHarness: Send + Sync {
     /// The model, or a recorded service behind it that answers any request.

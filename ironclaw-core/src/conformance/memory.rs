@@ -1,4 +1,4 @@
-//! The suite of [`Memory`](crate::Memory).
+//! The suite of [`Memory`].
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ mod owners;
 mod searches;
 mod tools;
 
-/// What an implementor of [`Memory`](crate::Memory) writes to run its suite.
+/// What an implementor of [`Memory`] writes to run its suite.
 #[async_trait]
 pub trait MemoryHarness: Send + Sync {
     /// A fresh memory without files.

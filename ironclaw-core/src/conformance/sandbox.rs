@@ -1,4 +1,4 @@
-//! The suite of [`Sandbox`](crate::Sandbox) and of its tools.
+//! The suite of [`Sandbox`] and of its tools.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ mod calls;
 mod hostile;
 mod lifecycle;
 
-/// What an implementor of [`Sandbox`](crate::Sandbox) writes to run its suite.
+/// What an implementor of [`Sandbox`] writes to run its suite.
 #[async_trait]
 pub trait SandboxHarness: Send + Sync {
     /// What this harness can do beyond opening sandboxes.

@@ -1,4 +1,4 @@
-//! The suite of [`Store`](crate::Store) and [`Maintenance`](crate::Maintenance).
+//! The suite of [`Store`] and [`Maintenance`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ mod system;
 mod workspace;
 mod world;
 
-/// What an implementor of [`Store`](crate::Store) writes to run its suite.
+/// What an implementor of [`Store`] writes to run its suite.
 #[async_trait]
 pub trait StoreHarness: Send + Sync {
     /// What this harness can do beyond opening stores.

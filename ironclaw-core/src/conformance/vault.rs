@@ -1,4 +1,4 @@
-//! The suite of [`Vault`](crate::Vault).
+//! The suite of [`Vault`].
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ mod lifecycle;
 mod owners;
 mod values;
 
-/// What an implementor of [`Vault`](crate::Vault) writes to run its suite.
+/// What an implementor of [`Vault`] writes to run its suite.
 #[async_trait]
 pub trait VaultHarness: Send + Sync {
     /// What this harness can do beyond opening vaults.
