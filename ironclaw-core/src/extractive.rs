@@ -15,8 +15,9 @@ use command::Command;
 
 /// Stands in for a language model where there is none: it quotes what was retrieved, and says so.
 ///
-/// It quotes the sentences of the given passages that share the rarest words with the question, in any language, and
-/// cites their passages: `[1]`. If none shares a word, it says that and quotes the passage that search thought nearest.
+/// It quotes the given passages that search thought best and that share the rarest words with the question, in any
+/// language, each where it fits best, and cites them: `[1]`. If none shares a word, it says that and quotes the passage
+/// that search thought nearest.
 /// It makes nothing up, knows nothing, and connects to nothing; the same request gives the same answer.
 ///
 /// A message `/tool-name {"argument": 1}` calls that tool, and the answer is the tool's result.

@@ -10,85 +10,124 @@ const NEAREST: &str = "I am not a language model, and nothing that I was given s
                        search thought nearest:";
 const NOTHING: &str = "I am not a language model: I can only quote, and I found nothing to quote for your question.";
 
-/// The most sentences that are quoted, and the most bytes of them.
-const QUOTES: usize = 5;
-const QUOTED_BYTES: usize = 1_500;
-/// A sentence that fits less than this, compared to the best, is left out.
-const LEAST: f64 = 0.35;
+/// The most passages that are quoted.
+const QUOTES: usize = 4;
+/// A passage that fits less than this, compared to the best, is left out.
+const LEAST: f64 = 0.6;
+/// A quote goes on with the next sentence as long as it stays within this many bytes.
+const QUOTE_BYTES: usize = 320;
 
-/// A sentence of a passage.
+/// A passage cut into sentences.
 struct Candidate {
     passage: usize,
-    place: usize,
-    text: String,
-    terms: Terms,
-    score: f64,
+    sentences: Vec<(String, Terms)>,
+    fit: f64,
 }
 
-/// The best sentences of the passages for the question, with their sources.
+/// The best passages for the question, each quoted where it fits best, with their sources.
 pub(super) fn answer(question: &str, passages: &[Passage]) -> String {
     let asked = analyze(question);
-    let mut candidates = candidates(passages);
-    // The question itself, found among earlier messages, is no answer to it.
-    candidates.retain(|c| c.terms.length > 0 && !c.terms.counts.keys().all(|term| asked.counts.contains_key(term)));
-    score(&asked, passages, &mut candidates);
-    candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.passage, a.place).cmp(&(b.passage, b.place))));
+    let mut candidates = candidates(&asked, passages);
+    let rarity = Rarity::of(&asked, &candidates);
+    for candidate in &mut candidates {
+        let terms: BTreeSet<&str> =
+            candidate.sentences.iter().flat_map(|(_, terms)| terms.counts.keys().map(String::as_str)).collect();
+        let covered = rarity.share(|term| terms.contains(term));
+        let found = f64::from(passages[candidate.passage].score);
+        let found = if found.is_finite() { found.clamp(0.0, 1.0) } else { 0.0 };
+        candidate.fit = if covered > 0.0 { 0.5 * covered + 0.5 * found } else { 0.0 };
+    }
+    candidates.sort_by(|a, b| b.fit.total_cmp(&a.fit).then(a.passage.cmp(&b.passage)));
 
-    let best = candidates.first().map_or(0.0, |c| c.score);
-    let opening = match candidates.first() {
-        None => return NOTHING.to_owned(),
-        Some(_) if best > 0.0 => OPENING,
-        Some(_) => NEAREST,
+    let best = candidates.first().map_or(0.0, |candidate| candidate.fit);
+    let (opening, most) = match candidates.is_empty() {
+        true => return NOTHING.to_owned(),
+        false if best > 0.0 => (OPENING, QUOTES),
+        false => (NEAREST, 1),
     };
-    let mut quotes: Vec<&Candidate> = Vec::new();
-    let mut bytes = 0;
-    for candidate in &candidates {
-        let fits = if best > 0.0 { candidate.score >= best * LEAST } else { quotes.is_empty() };
-        if !fits || quotes.len() == QUOTES || bytes + candidate.text.len() > QUOTED_BYTES {
-            break;
-        }
-        if quotes.iter().all(|quote| quote.text != candidate.text) {
-            bytes += candidate.text.len();
-            quotes.push(candidate);
+    let mut quotes: Vec<(usize, String)> = Vec::new();
+    for candidate in candidates.iter().filter(|candidate| candidate.fit >= best * LEAST) {
+        let quote = quote(candidate, &rarity);
+        if quotes.len() < most && quotes.iter().all(|(_, other)| *other != quote) {
+            quotes.push((candidate.passage, quote));
         }
     }
-    let lines: Vec<String> = quotes.iter().map(|quote| format!("> {} [{}]", quote.text, quote.passage + 1)).collect();
-    let cited: BTreeSet<usize> = quotes.iter().map(|quote| quote.passage).collect();
-    let sources: Vec<String> = cited.iter().map(|&at| format!("[{}] {}", at + 1, passages[at].path)).collect();
+    let lines: Vec<String> = quotes.iter().map(|(passage, quote)| format!("> {quote} [{}]", passage + 1)).collect();
+    let sources: Vec<String> =
+        quotes.iter().map(|(passage, _)| format!("[{}] {}", passage + 1, passages[*passage].path)).collect();
     format!("{opening}\n\n{}\n\n{}", lines.join("\n\n"), sources.join("\n"))
 }
 
-fn candidates(passages: &[Passage]) -> Vec<Candidate> {
-    let mut candidates = Vec::new();
-    for (passage, found) in passages.iter().enumerate() {
-        // What an earlier answer like this one quoted is quoted from where it stands.
-        if found.text.starts_with("I am not a language model") {
-            continue;
-        }
-        for (place, text) in sentences(&found.text).into_iter().enumerate() {
-            let terms = analyze(&text);
-            candidates.push(Candidate { passage, place, text, terms, score: 0.0 });
-        }
-    }
-    candidates
+fn candidates(asked: &Terms, passages: &[Passage]) -> Vec<Candidate> {
+    // What an earlier answer like this one quoted is quoted from where it stands.
+    let quotable =
+        passages.iter().enumerate().filter(|(_, found)| !found.text.starts_with("I am not a language model"));
+    quotable
+        .map(|(passage, found)| {
+            let sentences = sentences(&found.text).into_iter().map(|text| {
+                let terms = analyze(&text);
+                (text, terms)
+            });
+            Candidate { passage, sentences: sentences.filter(|(_, terms)| terms.length > 0).collect(), fit: 0.0 }
+        })
+        // The question itself, found among earlier messages, is no answer to it.
+        .filter(|candidate| {
+            let mut terms = candidate.sentences.iter().flat_map(|(_, terms)| terms.counts.keys());
+            terms.any(|term| !asked.counts.contains_key(term))
+        })
+        .collect()
 }
 
-/// BM25 over the sentences, weighted by how good search thought the passage.
-fn score(asked: &Terms, passages: &[Passage], candidates: &mut [Candidate]) {
-    let total = candidates.iter().map(|c| u64::from(c.terms.length)).sum();
-    let bm25 = Bm25::new(candidates.len() as u64, total);
-    for term in asked.counts.keys() {
-        let holders = candidates.iter().filter(|c| c.terms.counts.contains_key(term)).count();
-        let term_score = bm25.term(holders as u64);
-        for candidate in candidates.iter_mut() {
-            if let Some(&count) = candidate.terms.counts.get(term) {
-                candidate.score += term_score.score(count, candidate.terms.length);
-            }
+/// The passage's sentence that covers most of the question, and what follows it as far as there is room.
+fn quote(candidate: &Candidate, rarity: &Rarity<'_>) -> String {
+    let share = |terms: &Terms| rarity.share(|term| terms.counts.contains_key(term));
+    let mut best = (0, f64::MIN);
+    for (place, (_, terms)) in candidate.sentences.iter().enumerate() {
+        let share = share(terms);
+        if share > best.1 {
+            best = (place, share);
         }
     }
-    for candidate in candidates {
-        let passage = f64::from(passages[candidate.passage].score);
-        let weight = if passage.is_finite() { passage.clamp(0.0, 1.0) } else { 0.0 };
-        candidate.score *= 0.5 + 0.5 * weight;
+    let mut quote = String::new();
+    for (sentence, _) in candidate.sentences.iter().skip(best.0) {
+        if !quote.is_empty() {
+            if quote.len() + sentence.len() > QUOTE_BYTES {
+                break;
+            }
+            quote.push(' ');
+        }
+        quote.push_str(sentence);
+    }
+    quote
+}
+
+/// How rare each term of the question is among the passages.
+struct Rarity<'a> {
+    terms: Vec<(&'a str, f64)>,
+    total: f64,
+}
+
+impl<'a> Rarity<'a> {
+    fn of(asked: &'a Terms, candidates: &[Candidate]) -> Self {
+        let bm25 = Bm25::new(candidates.len() as u64, candidates.len() as u64);
+        let terms: Vec<(&str, f64)> = asked
+            .counts
+            .keys()
+            .map(|term| {
+                let holds = |c: &&Candidate| c.sentences.iter().any(|(_, terms)| terms.counts.contains_key(term));
+                let holders = candidates.iter().filter(holds).count();
+                (term.as_str(), bm25.term(holders as u64).score(1, 1))
+            })
+            .collect();
+        let total = terms.iter().map(|(_, rarity)| rarity).sum();
+        Self { terms, total }
+    }
+
+    /// How much of the question the terms for which `holds` is true make up: 0 to 1, rare terms counting more.
+    fn share(&self, holds: impl Fn(&str) -> bool) -> f64 {
+        if self.total <= 0.0 {
+            return 0.0;
+        }
+        self.terms.iter().filter(|(term, _)| holds(term)).map(|(_, rarity)| rarity).sum::<f64>() / self.total
     }
 }
