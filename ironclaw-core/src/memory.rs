@@ -16,8 +16,8 @@ use crate::tool::Tool;
 /// A workspace that can be searched.
 #[async_trait]
 pub trait Memory: Send + Sync + std::fmt::Debug {
-    /// Writes a file and makes its text searchable. Nothing is embedded or written if the content is what the file
-    /// already holds. Bytes that are not UTF-8 text are kept, and not searched.
+    /// Writes a file and makes its text searchable. Nothing is embedded or written if content and metadata are what
+    /// the file already holds, embedded with the model in use. Bytes that are not UTF-8 text are kept, and not searched.
     ///
     /// Readers see the old file or the new one, never a part. Dropping the future before the last step leaves the
     /// old file; after it, the new one.
@@ -134,7 +134,7 @@ impl<T: Memory + ?Sized> Memory for Arc<T> {
 pub struct Written {
     /// The file as it is now.
     pub entry: Entry,
-    /// Whether the content changed; if not, nothing was written or embedded.
+    /// Whether anything changed; if not, nothing was written or embedded.
     pub changed: bool,
     /// How many chunks were embedded.
     pub embedded: usize,
