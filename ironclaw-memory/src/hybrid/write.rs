@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use ironclaw_core::change::{Change, WorkspaceOp};
 use ironclaw_core::id::EmbeddingModelId;
 use ironclaw_core::input::{Problem, check_json, check_size};
-use ironclaw_core::memory::{MemoryError, Written};
+use ironclaw_core::memory::{MemoryError, MemoryErrorKind, Written};
 use ironclaw_core::model::workspace::{Entry, Part, WorkspacePath};
 use ironclaw_core::{InputError, Scope};
 use serde_json::Value;
@@ -62,7 +62,7 @@ impl Inner {
         }
         let ready = self.prepare(scope, vec![NewFile { path: path.clone(), content, metadata }]).await?;
         let mut written = self.write_group(scope, ready, &mut false).await?;
-        written.pop().ok_or_else(|| error::embedding("write")(error::malformed("the file was not written")))
+        written.pop().ok_or_else(|| MemoryError::new(MemoryErrorKind::Store, "write", "nothing was written"))
     }
 
     pub(super) async fn write_files(&self, scope: &Scope, files: Vec<NewFile>) -> Result<Vec<Written>, MemoryError> {
