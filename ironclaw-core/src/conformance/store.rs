@@ -165,6 +165,7 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         isolation {
             reads_of_another_owner, reads_of_another_tenant, writes_on_another_owners_rows,
             same_names_and_ids_never_meet, same_user_of_two_tenants_never_meets, forgetting_leaves_others,
+            searches_find_as_if_alone,
         }
         input {
             nul_is_refused_in_every_text, oversized_is_refused, malformed_is_refused, refused_input_writes_nothing,
@@ -180,6 +181,7 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         concurrency {
             a_hundred_append_to_one_conversation, mixed_writers, users_do_not_wait_for_each_other,
             one_create_wins, row_version_lets_one_win, readers_see_whole_changes, chain_of_many_writers,
+            failures_among_many_leave_nothing,
         }
         cancellation { dropped_at_every_await, dropped_reads, dropped_among_others }
         durability {

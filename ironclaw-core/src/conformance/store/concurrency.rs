@@ -183,3 +183,39 @@ pub(super) async fn chain_of_many_writers(subject: &StoreSubject) -> Outcome {
     assert!(events.iter().map(|entry| entry.event.sequence).eq(1..=100));
     Ok(())
 }
+
+pub(super) async fn failures_among_many_leave_nothing(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let id = conversation(&*t.store, &ada).await?;
+    // Half of them fail at their last operation, while stores commit together what waits together.
+    let results = at_once(100, |n| {
+        let (store, ada) = (t.store.clone(), ada.clone());
+        async move {
+            let talk = if n % 2 == 0 { id } else { ConversationId::make(&SystemClock) };
+            let change = Change::new()
+                .with(setting(&format!("{n}"), n)?)
+                .with(saying(id, format!("lighthouse {n}")))
+                .with(saying(talk, "last"));
+            Ok::<_, Failure>((n, store.apply(&ada, change).await))
+        }
+    })
+    .await?;
+    for result in results {
+        match result? {
+            (n, Ok(_)) => assert_eq!(n % 2, 0),
+            (n, refusal) => {
+                assert_eq!(n % 2, 1);
+                refused(refusal, StoreErrorKind::NotFound);
+            }
+        }
+    }
+    let settings = all_pages!(100, |page| t.store.settings().settings(&ada, page));
+    assert_eq!(settings.len(), 50);
+    assert!(settings.iter().all(|setting| setting.value.as_u64().is_some_and(|n| n % 2 == 0)));
+    assert_eq!(t.store.conversations().conversation(&ada, id).await?.present()?.messages, 100);
+    assert_eq!(t.store.conversations().search_messages(&ada, &words("lighthouse"), 1_000).await?.len(), 50);
+    assert_eq!(t.store.audit().verify(&ada).await?.present()?.sequence, 1 + 100 * 3);
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    Ok(())
+}

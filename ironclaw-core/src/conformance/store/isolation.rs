@@ -1,15 +1,15 @@
 use super::audit::endings;
-use super::fixtures::{apply, setting};
+use super::fixtures::{File, apply, saying, setting, words};
 use super::snapshot::{assert_nothing, assert_same, audit_snapshot, snapshot};
 use super::world::World;
 use super::{StoreSubject, tenant_user, user};
 use crate::change::{AccessOp, Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, WorkspaceOp};
-use crate::conformance::check::{Outcome, refused};
+use crate::conformance::check::{Failure, Outcome, refused};
 use crate::model::audit::AuditFilter;
 use crate::model::jobs::{JobState, JobStep};
 use crate::page::PageRequest;
 use crate::scope::Scope;
-use crate::store::StoreErrorKind;
+use crate::store::{SearchFilter, Store, StoreErrorKind, VectorQuery};
 
 async fn reads_of(subject: &StoreSubject, stranger: Scope) -> Outcome {
     let t = subject.fresh().await?;
@@ -50,7 +50,7 @@ fn changes_of_rows(world: &World) -> Vec<Operation> {
     let until = world.now.after(std::time::Duration::from_secs(60));
     let mut operations: Vec<Operation> = vec![
         ConversationOp::Rename { id: world.conversation, title: "taken".into() }.into(),
-        super::fixtures::saying(world.conversation, "lighthouse of a stranger").into(),
+        saying(world.conversation, "lighthouse of a stranger").into(),
         WorkspaceOp::PutParts { version: world.staged, parts: Vec::new() }.into(),
         WorkspaceOp::Publish {
             version: world.staged,
@@ -122,7 +122,7 @@ async fn never_meet(subject: &StoreSubject, ada: Scope, other: Scope) -> Outcome
                 t.store.apply(&other, Change::new().with(operation)).await?;
             }
         }
-        super::fixtures::File::new(&format!("{n}.md"), "lighthouse lighthouse ships")?
+        File::new(&format!("{n}.md"), "lighthouse lighthouse ships")?
             .embedded(&world.model, [1.0, 2.0, 3.0])
             .write(&*t.store, &other)
             .await?;
@@ -160,5 +160,42 @@ pub(super) async fn forgetting_leaves_others(subject: &StoreSubject) -> Outcome 
     apply(&*t.store, &ada, setting("goes on", true)?).await?;
     let page = PageRequest::default();
     assert!(!t.store.audit().events(&ada, &AuditFilter::default(), &page).await?.items.is_empty());
+    Ok(())
+}
+
+/// What the searches find, with their scores.
+async fn found(store: &dyn Store, scope: &Scope, world: &World) -> Result<Vec<(String, f64)>, Failure> {
+    let everywhere = SearchFilter::default();
+    let near = VectorQuery { model: world.model.clone(), vector: vec![1.0, 2.0, 3.0] };
+    let mut found = Vec::new();
+    for text in ["lighthouse", "ships", "lighthouse ships pass", "灯台"] {
+        let hits = store.conversations().search_messages(scope, &words(text), 10).await?;
+        found.extend(hits.into_iter().map(|hit| (hit.message.message.id.to_string(), hit.score)));
+        let hits = store.workspace().search_text(scope, &words(text), &everywhere, 10).await?;
+        found.extend(hits.into_iter().map(|hit| (hit.chunk.to_string(), hit.score)));
+    }
+    let hits = store.workspace().search_vectors(scope, &near, &everywhere, 10).await?;
+    found.extend(hits.into_iter().map(|hit| (hit.chunk.to_string(), hit.score)));
+    Ok(found)
+}
+
+pub(super) async fn searches_find_as_if_alone(subject: &StoreSubject) -> Outcome {
+    let (alone, crowded) = (subject.fresh().await?, subject.fresh().await?);
+    let ada = user("ada")?;
+    let world = World::new(alone.now())?;
+    world.seed(&*alone.store, &ada).await?;
+    // The others were there before, one with the very same ids, and each with more of the same words.
+    for (n, other) in [user("a")?, user("bob")?, tenant_user("another", "ada")?].iter().enumerate() {
+        let theirs = if n == 0 { world.clone() } else { World::new(alone.now())? };
+        theirs.seed(&*crowded.store, other).await?;
+        for m in 0..=n {
+            File::new(&format!("{m}.md"), "lighthouse lighthouse ships")?.write(&*crowded.store, other).await?;
+            apply(&*crowded.store, other, saying(theirs.conversation, "lighthouse ships, 灯台")).await?;
+        }
+    }
+    world.seed(&*crowded.store, &ada).await?;
+    let expected = found(&*alone.store, &ada, &world).await?;
+    assert!(expected.len() > 6, "{expected:?}");
+    assert_eq!(found(&*crowded.store, &ada, &world).await?, expected, "another's texts moved a score");
     Ok(())
 }

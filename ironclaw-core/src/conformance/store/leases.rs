@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::fixtures::{apply, lease};
 use super::{StoreSubject, user};
-use crate::change::AccessOp;
+use crate::change::{AccessOp, Change, Precondition};
 use crate::conformance::check::{Outcome, Present, at_once, refused};
 use crate::model::audit::{Action, AuditFilter, Outcome as Audited};
 use crate::page::PageRequest;
@@ -51,6 +51,8 @@ pub(super) async fn expired_is_refused(subject: &StoreSubject) -> Outcome {
     apply(&*t.store, &ada, AccessOp::RedeemLease { id }).await?;
     t.clock.advance(Duration::from_secs(1));
     refused(apply(&*t.store, &ada, AccessOp::RedeemLease { id }).await, StoreErrorKind::PreconditionFailed);
+    let required = Change::new().require(Precondition::UsesLeft { lease: id });
+    refused(t.store.apply(&ada, required).await, StoreErrorKind::PreconditionFailed);
     assert_eq!(t.store.access().lease(&ada, id).await?.present()?.uses_left, 9);
     Ok(())
 }
@@ -61,6 +63,8 @@ pub(super) async fn revoked_is_refused(subject: &StoreSubject) -> Outcome {
     let id = lease(&*t.store, &ada, 10, t.now()).await?.id;
     apply(&*t.store, &ada, AccessOp::RevokeLease { id }).await?;
     refused(apply(&*t.store, &ada, AccessOp::RedeemLease { id }).await, StoreErrorKind::PreconditionFailed);
+    let required = Change::new().require(Precondition::UsesLeft { lease: id });
+    refused(t.store.apply(&ada, required).await, StoreErrorKind::PreconditionFailed);
     assert_eq!(t.store.access().lease(&ada, id).await?.present()?.uses_left, 10);
     Ok(())
 }
