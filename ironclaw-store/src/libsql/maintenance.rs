@@ -88,26 +88,27 @@ impl Maintenance for LibsqlMaintenance {
     }
 
     async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError> {
-        let after: Option<[u8; 16]> = cursor::after("holds", page)?;
+        let after: Option<u64> = cursor::after("holds", page)?;
         let page = page.clone();
         self.store
             .read_any("holds", move |db| {
                 let items = db.query(
-                    "SELECT h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at \
-                     FROM holds h JOIN users u ON u.owner_no = h.owner_no WHERE h.id > ?1 ORDER BY h.id LIMIT ?2",
-                    params![cursor::from(after), cursor::rows(&page)],
+                    "SELECT h.hold_no, h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at FROM holds h \
+                     JOIN users u ON u.owner_no = h.owner_no WHERE h.hold_no > ?1 ORDER BY h.hold_no LIMIT ?2",
+                    params![after.unwrap_or(0), cursor::rows(&page)],
                     |row| {
-                        Ok(Hold {
-                            id: HoldId::from_bytes(row.bytes(0)?),
-                            tenant: row.parsed(1)?,
-                            owner: row.parsed::<UserId>(2)?,
-                            reason: row.text(3)?,
-                            created_at: row.time(4)?,
-                            released_at: row.optional(5, Row::time)?,
-                        })
+                        let hold = Hold {
+                            id: HoldId::from_bytes(row.bytes(1)?),
+                            tenant: row.parsed(2)?,
+                            owner: row.parsed::<UserId>(3)?,
+                            reason: row.text(4)?,
+                            created_at: row.time(5)?,
+                            released_at: row.optional(6, Row::time)?,
+                        };
+                        Ok((row.u64(0)?, hold))
                     },
                 )?;
-                Ok(cursor::page(&page, items, |hold| *hold.id.as_bytes()))
+                Ok(cursor::page(&page, items, |(hold_no, _)| *hold_no).map(|(_, hold)| hold))
             })
             .await
     }
@@ -117,23 +118,25 @@ impl Maintenance for LibsqlMaintenance {
     }
 
     async fn erasures(&self, page: &PageRequest) -> Result<Page<Erasure>, StoreError> {
-        let after: Option<[u8; 16]> = cursor::after("erasures", page)?;
+        let after: Option<u64> = cursor::after("erasures", page)?;
         let page = page.clone();
         self.store
             .read_any("erasures", move |db| {
                 let items = db.query(
-                    "SELECT id, stream, deleted_rows, created_at FROM erasures WHERE id > ?1 ORDER BY id LIMIT ?2",
-                    params![cursor::from(after), cursor::rows(&page)],
+                    "SELECT erasure_no, id, stream, deleted_rows, created_at FROM erasures \
+                     WHERE erasure_no > ?1 ORDER BY erasure_no LIMIT ?2",
+                    params![after.unwrap_or(0), cursor::rows(&page)],
                     |row| {
-                        Ok(Erasure {
-                            id: ErasureId::from_bytes(row.bytes(0)?),
-                            stream: row.bytes(1)?,
-                            rows: row.u64(2)?,
-                            created_at: row.time(3)?,
-                        })
+                        let erasure = Erasure {
+                            id: ErasureId::from_bytes(row.bytes(1)?),
+                            stream: row.bytes(2)?,
+                            rows: row.u64(3)?,
+                            created_at: row.time(4)?,
+                        };
+                        Ok((row.u64(0)?, erasure))
                     },
                 )?;
-                Ok(cursor::page(&page, items, |erasure| *erasure.id.as_bytes()))
+                Ok(cursor::page(&page, items, |(erasure_no, _)| *erasure_no).map(|(_, erasure)| erasure))
             })
             .await
     }

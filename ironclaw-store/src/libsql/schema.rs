@@ -87,6 +87,7 @@ pub(super) fn configure(db: &Db, read_only: bool) -> Result<(), StoreError> {
     db.batch(
         "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; \
          PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384; \
+         PRAGMA wal_autocheckpoint = 4000; \
          PRAGMA journal_size_limit = 67108864;",
     )?;
     if read_only {

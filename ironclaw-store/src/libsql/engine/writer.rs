@@ -18,6 +18,9 @@ use crate::libsql::workspace;
 /// How many changes commit together at most.
 const GROUP: usize = 256;
 
+/// How long to wait for more changes at a time, while more come and the group before was larger.
+const PATIENCE: Duration = Duration::from_micros(50);
+
 /// How many rows one batch of the sweep deletes: a change waits for one batch at most.
 const SWEPT_AT_ONCE: u32 = 500;
 
@@ -42,11 +45,13 @@ pub(super) struct Writer {
     limits: Arc<Limits>,
     clock: Arc<dyn Clock>,
     sweep_due: bool,
+    /// How many changes the last group had.
+    last_group: usize,
 }
 
 impl Writer {
     pub(super) fn new(db: Db, work: Receiver<Work>, limits: Arc<Limits>, clock: Arc<dyn Clock>) -> Self {
-        Self { db, work, waiting: VecDeque::new(), limits, clock, sweep_due: true }
+        Self { db, work, waiting: VecDeque::new(), limits, clock, sweep_due: true, last_group: 1 }
     }
 
     /// Works until nobody can ask any more and all is done; then ends the other threads and closes the file.
@@ -55,12 +60,8 @@ impl Writer {
             match work {
                 Work::Call(call) => run(&self.db, call),
                 Work::Change(change, reply) => {
-                    let mut group = vec![(change, reply)];
-                    while group.len() < GROUP
-                        && let Some((change, reply)) = self.next_waiting_change()
-                    {
-                        group.push((change, reply));
-                    }
+                    let group = self.gather((change, reply));
+                    self.last_group = group.len();
                     self.commit(group);
                 }
             }
@@ -94,6 +95,26 @@ impl Writer {
                     Err(RecvTimeoutError::Timeout) => self.sweep_due = true,
                 }
             }
+        }
+    }
+
+    /// A change with those that are waiting, and those that are just about to: when the callers of the group before
+    /// were answered together, a moment's patience is cheaper than a sync for the first of them alone.
+    fn gather(&mut self, first: (Box<Prepared>, Reply)) -> Vec<(Box<Prepared>, Reply)> {
+        let mut group = vec![first];
+        let mut fruitless = 0;
+        loop {
+            let before = group.len();
+            while group.len() < GROUP
+                && let Some(next) = self.next_waiting_change()
+            {
+                group.push(next);
+            }
+            fruitless = if group.len() > before { 0 } else { fruitless + 1 };
+            if group.len() >= self.last_group || fruitless > 2 || !self.waiting.is_empty() {
+                return group;
+            }
+            std::thread::sleep(PATIENCE);
         }
     }
 

@@ -1,10 +1,12 @@
+-- Ids of one millisecond are in no order: hold_no and erasure_no count in the order of making.
 CREATE TABLE holds (
-    id BLOB NOT NULL PRIMARY KEY,
+    hold_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
     owner_no INTEGER NOT NULL REFERENCES users,
     reason TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     released_at INTEGER
-) WITHOUT ROWID;
+);
 CREATE INDEX holds_by_owner ON holds (owner_no, released_at);
 
 CREATE TABLE retention_policies (
@@ -16,8 +18,9 @@ CREATE TABLE retention_policies (
 ) WITHOUT ROWID;
 
 CREATE TABLE erasures (
-    id BLOB NOT NULL PRIMARY KEY,
+    erasure_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
     stream BLOB NOT NULL,
     deleted_rows INTEGER NOT NULL,
     created_at INTEGER NOT NULL
-) WITHOUT ROWID;
+);
