@@ -15,20 +15,18 @@ use ironclaw_core::{Clock, SystemClock};
 use libsql::params::Params;
 use libsql::{Connection, Statement, Value};
 
-const STATEMENTS: [&str; 8] = [
+const STATEMENTS: [&str; 7] = [
     "UPDATE conversations SET messages = messages + 1, version = version + 1, updated_at = ?2 WHERE owner_no = 1 AND id = ?1",
     "INSERT INTO messages (message_no, owner_no, conversation, sequence, id, role, created_at, content) \
      VALUES (?1, 1, ?2, ?3, ?4, 0, ?5, ?6)",
     "INSERT INTO message_terms (owner_no, term, message_no, frequency, length) VALUES (1, ?1, ?2, ?3, ?4)",
-    "INSERT INTO text_statistics (owner_no, kind, documents, total_length) VALUES (1, 1, 1, ?1) \
-     ON CONFLICT (owner_no, kind) DO UPDATE SET documents = documents + 1, total_length = total_length + ?1",
+    "INSERT INTO message_statistics (owner_no, documents, total_length) VALUES (1, 1, ?1) \
+     ON CONFLICT (owner_no) DO UPDATE SET documents = documents + 1, total_length = total_length + ?1",
     "INSERT INTO audit_events \
      (owner_no, sequence, previous, time, user, principals, action, outcome, subjects, commitment, hash) \
      VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     "INSERT INTO audit_private (owner_no, sequence, salt, private) VALUES (1, ?1, ?2, ?3)",
     "UPDATE audit_streams SET sequence = ?1, hash = ?2 WHERE owner_no = 1",
-    "INSERT INTO generations (owner_no, category, generation) VALUES (1, ?1, 1) \
-     ON CONFLICT (owner_no, category) DO UPDATE SET generation = generation + 1",
 ];
 
 /// One connection with its statements, and what it knows of the rows before.
@@ -147,8 +145,6 @@ impl ByHand {
         );
         self.execute(STATEMENTS[5], vec![number(self.events), blob(&prepared.salt), blob(&prepared.private)]);
         self.execute(STATEMENTS[6], vec![number(self.events), blob(&self.hash)]);
-        self.execute(STATEMENTS[7], vec![number(1)]);
-        self.execute(STATEMENTS[7], vec![number(3)]);
     }
 
     fn execute(&self, sql: &'static str, params: Vec<Value>) {
