@@ -37,13 +37,13 @@ const GROUPS_AHEAD: usize = 2;
 
 /// What is known of a file before anything is embedded.
 enum Plan {
-    Unchanged(Box<Entry>),
+    Unchanged(Entry),
     Write { version: Version, survey: Survey, drafts: Vec<Draft> },
 }
 
 /// A file that is ready to be written, or need not be.
 enum Ready {
-    Unchanged(Box<Entry>),
+    Unchanged(Entry),
     Write { version: Version, survey: Survey, parts: Vec<Part> },
 }
 
@@ -197,7 +197,7 @@ impl Inner {
         let survey = Survey::of(content.as_slice(), u64::MAX)?;
         let entry = match entry {
             Some(entry) if self.is_unchanged(&entry, &survey, &metadata) => {
-                return Ok(Plan::Unchanged(Box::new(entry)));
+                return Ok(Plan::Unchanged(entry));
             }
             entry => entry,
         };
@@ -223,7 +223,7 @@ impl Inner {
         let mut done = Vec::with_capacity(files.len());
         for file in files {
             match file {
-                Ready::Unchanged(entry) => done.push(Err(*entry)),
+                Ready::Unchanged(entry) => done.push(Err(entry)),
                 Ready::Write { mut version, survey, parts } => {
                     change = change.with(version.begin());
                     if let Some(put) = version.put(parts) {
