@@ -5,7 +5,7 @@ use std::ops::Range;
 use ironclaw_core::InputError;
 use ironclaw_core::input::Problem;
 use ironclaw_core::model::workspace::WorkspacePath;
-use text_splitter::{ChunkCapacity, ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
+use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
 /// How a text is structured, and so where it is best cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +104,7 @@ impl Chunker {
                 take(start..start + chunk.len());
             }
         };
-        // A chunk is closed at the first good boundary past three quarters of its size.
-        let desired = ChunkCapacity::new(self.bytes - self.bytes / 4);
-        let capacity = desired.with_max(self.bytes).unwrap_or(desired);
-        let config = ChunkConfig::new(capacity).with_sizer(Bytes);
+        let config = ChunkConfig::new(self.bytes).with_sizer(Bytes);
         match format {
             Format::Text => TextSplitter::new(config).chunk_indices(text).for_each(&mut each),
             Format::Markdown => MarkdownSplitter::new(config).chunk_indices(text).for_each(&mut each),
