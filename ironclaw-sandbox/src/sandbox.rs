@@ -67,8 +67,14 @@ pub(crate) struct GuestThreads {
 
 impl GuestThreads {
     pub(crate) fn start() -> std::io::Result<Self> {
-        // No driver for input and output: guests have none.
-        let runtime = Builder::new_multi_thread().thread_name("ironclaw-guest").enable_time().build()?;
+        // No driver for input and output: guests have none. After every turn of a guest, which may have taken a whole
+        // tick, a thread looks for calls that arrived and timers that passed.
+        let runtime = Builder::new_multi_thread()
+            .thread_name("ironclaw-guest")
+            .global_queue_interval(1)
+            .event_interval(1)
+            .enable_time()
+            .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })
     }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
+#[path = "../support/build.rs"]
+mod build;
 mod calls;
 mod concurrency;
 mod denied;
