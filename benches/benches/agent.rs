@@ -73,7 +73,7 @@ fn send(criterion: &mut Criterion) {
     let scope = scope();
     let conversation = runtime.block_on(agent.start_conversation(&scope)).expect("a conversation");
     let mut random = Random::new(7);
-    let mut took = Vec::new();
+    let (mut took, mut retrieval) = (Vec::new(), Vec::new());
     let mut group = criterion.benchmark_group("agent");
     group.measurement_time(Duration::from_secs(8));
     group.bench_function("send outside the model", |b| {
@@ -83,16 +83,20 @@ fn send(criterion: &mut Criterion) {
                     let words: Vec<String> = (0..8).map(|_| word(random.zipf(20_000))).collect();
                     let question = format!("What of {}?", words.join(" "));
                     let start = Instant::now();
-                    runtime.block_on(agent.send(&scope, conversation, &question)).expect("a reply");
-                    took.push(start.elapsed());
-                    start.elapsed()
+                    let reply = runtime.block_on(agent.send(&scope, conversation, &question)).expect("a reply");
+                    let elapsed = start.elapsed();
+                    took.push(elapsed);
+                    retrieval.push(reply.timings.retrieval);
+                    elapsed
                 })
                 .sum()
         });
     });
     group.finish();
-    took.sort_unstable();
-    println!("p50 {:?}, p95 {:?} of {} sends", took[took.len() / 2], took[took.len() * 95 / 100], took.len());
+    for (what, mut took) in [("send", took), ("of which retrieval", retrieval)] {
+        took.sort_unstable();
+        println!("{what}: p50 {:?}, p95 {:?} of {}", took[took.len() / 2], took[took.len() * 95 / 100], took.len());
+    }
 }
 
 criterion_group!(benches, send);

@@ -25,7 +25,7 @@ pub fn noop_tool() -> &'static [u8] {
 }
 
 /// About `bytes` bytes of words in sentences and paragraphs, different for each `seed`. Frequencies of words fall like
-/// those of a natural language (Zipf's law), so that common and rare terms both occur.
+/// those of a natural language (Zipf's law), and the most frequent ones are those of English.
 pub fn prose(seed: u64, bytes: usize) -> String {
     let mut random = Random(seed.wrapping_add(1));
     let mut text = String::with_capacity(bytes + 32);
@@ -42,8 +42,20 @@ pub fn prose(seed: u64, bytes: usize) -> String {
     text
 }
 
-/// The word of a rank: syllables that spell the number.
+/// The most frequent words of English, which make up about half of a text and which full-text search leaves out.
+const FREQUENT: [&str; 72] = [
+    "the", "of", "and", "to", "a", "in", "is", "i", "that", "it", "for", "you", "was", "with", "on", "as", "have",
+    "but", "be", "they", "are", "at", "or", "this", "from", "not", "by", "he", "his", "had", "she", "her", "we", "an",
+    "which", "their", "who", "if", "will", "would", "there", "what", "so", "can", "when", "has", "were", "been", "do",
+    "my", "your", "how", "than", "them", "then", "these", "those", "about", "could", "did", "does", "him", "me", "our",
+    "us", "where", "why", "its", "und", "die", "der", "das",
+];
+
+/// The word of a rank: a frequent word of English, or syllables that spell the number.
 pub fn word(rank: u64) -> String {
+    if let Some(frequent) = usize::try_from(rank).ok().and_then(|rank| FREQUENT.get(rank.saturating_sub(1))) {
+        return (*frequent).to_owned();
+    }
     const SYLLABLES: [&str; 16] =
         ["ka", "ro", "mi", "tu", "le", "sa", "no", "vi", "pe", "du", "ga", "hi", "bo", "fe", "zu", "ly"];
     let mut word = String::new();
