@@ -51,8 +51,8 @@ async fn fifty_puts_at_once_are_fifty_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_they_are_from_several_processes() {
-    // As two processes on one store: they share nothing else.
+async fn so_they_are_from_two_vaults_on_one_store() {
+    // They share nothing but the store: neither queues behind the other.
     let f = Fixture::new().await;
     let other = EnvelopeVault::open(f.store.clone(), key()).await.unwrap();
     assert!(put_at_once(&[f.vault.clone(), other], 50).await.into_iter().eq(1..=50));

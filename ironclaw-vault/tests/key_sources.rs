@@ -97,6 +97,41 @@ async fn a_key_file_is_made_once_and_only_for_its_owner() {
     assert_eq!(mode(&path), 0o600);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn key_files_made_at_once_are_one_key() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.key");
+        let makers: Vec<_> = (0..8)
+            .map(|_| {
+                let file = KeyFile::at(&path);
+                tokio::spawn(async move {
+                    file.create().await.unwrap();
+                    file.wrap(&root(), b"place").await.unwrap()
+                })
+            })
+            .collect();
+        for maker in makers {
+            let wrapped = maker.await.unwrap();
+            let unwrapped = KeyFile::at(&path).unwrap(&wrapped, b"place").await.unwrap();
+            assert_eq!(unwrapped.expose(), root().expose());
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside the key");
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_is_in_nobodys_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let left = directory.path().join(".ironclaw-key-0123456789abcdef.tmp");
+    std::fs::write(&left, "ironclaw-key-1:80").unwrap();
+    let file = KeyFile::at(directory.path().join("agent.key"));
+    file.create().await.unwrap();
+    let wrapped = file.wrap(&root(), b"place").await.unwrap();
+    assert_eq!(file.unwrap(&wrapped, b"place").await.unwrap().expose(), root().expose());
+    assert_eq!(std::fs::read(&left).unwrap(), b"ironclaw-key-1:80");
+}
+
 #[tokio::test]
 async fn what_is_no_key_file_is_malformed() {
     let directory = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use ironclaw_core::vault::{KeyError, KeyErrorKind, KeySource, RootKeyBytes};
 use zeroize::Zeroizing;
 
 use super::{derivation, key_text, run_blocking, seal_error, unwrap_under, wrap_under};
-use crate::key::Key;
+use crate::key::{Key, make_random_bytes};
 
 /// A key in a file that only its owner can read.
 ///
@@ -60,28 +60,41 @@ impl KeySource for KeyFile {
     }
 }
 
-/// Writes a new key, durably, unless there is something at `path` already.
+/// Writes a new key, durably, unless there is something at `path` already. The path never holds a part of a key: the
+/// whole of it is on disk under another name first, and of two that are made at once one wins.
 fn create(path: &Path) -> Result<(), KeyError> {
     let failed = |error: std::io::Error| io_error("create", path, error);
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
+    let (unfinished, mut file) = open_unfinished(path)?;
+    let key = Key::make_random().map_err(|error| seal_error("create", error));
+    let written = key.and_then(|key| {
+        file.write_all(key_text::encode(&key).as_bytes()).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        match fs::hard_link(&unfinished, path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
+            _ => Ok(()),
+        }
+    });
+    // If it can't be removed, what stays is readable by the owner alone, as the key file is.
+    drop(fs::remove_file(&unfinished));
+    // Whoever lost the race waits for durability too: it may use the key before the winner has come this far.
+    written.and_then(|()| sync_directory(path).map_err(failed))
+}
+
+/// A new file in the directory of `path`, for its owner only. Its name is never used again, so one that a crash left
+/// behind is in nobody's way.
+fn open_unfinished(path: &Path) -> Result<(PathBuf, File), KeyError> {
+    let mut number = [0; 8];
+    make_random_bytes(&mut number).map_err(|error| seal_error("create", error))?;
+    let unfinished = path.with_file_name(format!(".ironclaw-key-{:016x}.tmp", u64::from_ne_bytes(number)));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    let written = Key::make_random()
-        .map_err(|error| seal_error("create", error))
-        .and_then(|key| file.write_all(key_text::encode(&key).as_bytes()).map_err(failed))
-        .and_then(|()| file.sync_all().map_err(failed))
-        .and_then(|()| sync_directory(path).map_err(failed));
-    if written.is_err() {
-        // Half a key would stand in the way of the next try. The first error is the one to tell.
-        drop(fs::remove_file(path));
-    }
-    written
+    let file = options.open(&unfinished).map_err(|error| io_error("create", path, error))?;
+    Ok((unfinished, file))
 }
 
 /// Without this, a power cut can take the file away while the vault stays.
