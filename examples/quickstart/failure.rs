@@ -2,20 +2,39 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 /// An error with all its causes in its message.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub(crate) struct Failure {
+    message: String,
+    output: Option<io::ErrorKind>,
+}
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self { message: message.into(), output: None }
+    }
+
+    /// Standard output could not be written.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        Self { message: format!("standard output: {error}"), output: Some(error.kind()) }
+    }
+
+    /// Whether standard output is of no use any more.
+    pub(crate) fn is_output(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Whether nobody reads on: whoever read the output has what they wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.output == Some(io::ErrorKind::BrokenPipe)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
@@ -28,6 +47,6 @@ impl<E: Error> From<E> for Failure {
             message.push_str(&error.to_string());
             cause = error.source();
         }
-        Self(message)
+        Self::new(message)
     }
 }

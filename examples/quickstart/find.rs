@@ -71,18 +71,16 @@ pub(crate) fn find(source: &Source, data: &Path) -> Found {
 /// A file to take, nothing for a folder to walk into, or the reason to skip either.
 fn check(entry: &walkdir::DirEntry, source: &Source, data: &Path) -> Result<Option<File>, String> {
     let root = source.root();
-    if entry.path_is_symlink() && entry.depth() > 0 {
-        let target = entry.path().canonicalize().map_err(|error| error.to_string())?;
-        if !target.starts_with(root) {
-            return Err("a symbolic link that leads out of the folder".to_owned());
-        }
+    let canonical = entry.path().canonicalize().map_err(|error| error.to_string())?;
+    // Whichever way leads there: the vault's key is in that folder.
+    if canonical.starts_with(data) {
+        return Err("in the store's own folder".to_owned());
+    }
+    if entry.path_is_symlink() && entry.depth() > 0 && !canonical.starts_with(root) {
+        return Err("a symbolic link that leads out of the folder".to_owned());
     }
     if entry.file_type().is_dir() {
-        return match entry.path().canonicalize() {
-            Ok(path) if path == data => Err("the store's own folder".to_owned()),
-            Ok(_) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        };
+        return Ok(None);
     }
     if !entry.file_type().is_file() {
         return Err("not a regular file".to_owned());

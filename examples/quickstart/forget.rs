@@ -5,14 +5,14 @@ use ironclaw_core::store::Apply;
 use ironclaw_core::{Change, Maintenance};
 
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::Folder;
 use crate::output::Output;
 use crate::sources::Sources;
 
-pub(crate) async fn forget(host: &Host, output: &Output) -> Result<(), Failure> {
-    host.store.apply(&host.scope, Change::new().with(PrivacyOp::Forget)).await?;
-    Sources::default().save(&host.store, &host.scope).await?;
-    let scrubbed = host.maintenance()?.scrub().await?;
+pub(crate) async fn forget(folder: &Folder, output: &Output) -> Result<(), Failure> {
+    folder.store.apply(&folder.scope, Change::new().with(PrivacyOp::Forget)).await?;
+    Sources::default().save(&folder.store, &folder.scope).await?;
+    let scrubbed = folder.maintenance()?.scrub().await?;
     if scrubbed.pending.is_empty() {
         output.note(
             "Your conversations, jobs and files are deleted, and no byte of them is left in the database's files.",

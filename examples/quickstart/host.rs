@@ -1,8 +1,10 @@
 //! Everything the agent needs, opened in one folder.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ironclaw_core::id::{ConversationId, OperatorName, UserId};
+use ironclaw_core::vault::VaultErrorKind;
 use ironclaw_core::{Agent, Maintenance, PageRequest, Scope, Store, Vault};
 use ironclaw_memory::HybridMemory;
 use ironclaw_sandbox::{Grants, WasmSandbox, components};
@@ -12,6 +14,57 @@ use ironclaw_vault::{EnvelopeVault, KeyFile};
 use crate::failure::Failure;
 use crate::models::{self, Models};
 use crate::output::Output;
+
+const DATABASE: &str = "agent.db";
+
+/// How often and how long to wait for the key that another process is writing.
+const KEY_TRIES: u32 = 20;
+const KEY_WAIT: Duration = Duration::from_millis(50);
+
+/// The database of a folder, and whose data it is.
+pub(crate) struct Folder {
+    pub(crate) scope: Scope,
+    pub(crate) store: LibsqlStore,
+}
+
+impl Folder {
+    /// Opens the folder, or makes it, for its owner alone.
+    pub(crate) async fn make(data: &Path, user: Option<&str>) -> Result<Self, Failure> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(data).map_err(|error| Failure::new(format!("{} can't be made: {error}", data.display())))?;
+        Self::open_file(&data.join(DATABASE), user).await
+    }
+
+    /// Opens a folder that was made before; nothing is made.
+    pub(crate) async fn open(data: &Path, user: Option<&str>) -> Result<Self, Failure> {
+        let file = data.join(DATABASE);
+        if !file.is_file() {
+            return Err(Failure::new(format!("{}: no such file, so nothing is kept there", file.display())));
+        }
+        Self::open_file(&file, user).await
+    }
+
+    async fn open_file(file: &Path, user: Option<&str>) -> Result<Self, Failure> {
+        let user = match user {
+            Some(user) => user.to_owned(),
+            None => std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "me".to_owned()),
+        };
+        let scope = Scope::user(UserId::parse(user)?);
+        Ok(Self { scope, store: LibsqlStore::open(file).await? })
+    }
+
+    /// What only an operator may do. For a file that is whoever may open it.
+    pub(crate) fn maintenance(&self) -> Result<impl Maintenance + use<>, Failure> {
+        Ok(self.store.maintenance(OperatorName::parse("quickstart")?))
+    }
+
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        Ok(self.store.close().await?)
+    }
+}
 
 pub(crate) struct Host {
     pub(crate) scope: Scope,
@@ -25,22 +78,19 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Opens the folder, or makes it.
-    pub(crate) async fn open(data: &Path, user: Option<&str>, output: &Output) -> Result<Self, Failure> {
-        std::fs::create_dir_all(data)
-            .map_err(|error| Failure::new(format!("{} can't be made: {error}", data.display())))?;
-        let user = match user {
-            Some(user) => user.to_owned(),
-            None => std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "me".to_owned()),
-        };
-        let scope = Scope::user(UserId::parse(user)?);
-        let store = LibsqlStore::open(data.join("agent.db")).await?;
-        let vault = open_vault(&store, data, output).await?;
-        let Models { llm, embedder, extractive } = models::configure(&store, &vault, &scope, output).await?;
+    /// Starts the agent of a folder. `reset` takes the models from the environment again.
+    pub(crate) async fn start(folder: &Folder, data: &Path, reset: bool, output: &Output) -> Result<Self, Failure> {
+        let (scope, store) = (folder.scope.clone(), folder.store.clone());
+        let vault = open_vault(folder, data, output).await?;
+        let Models { llm, embedder, extractive } = models::configure(&store, &vault, &scope, reset, output).await?;
         let memory = HybridMemory::new(store.clone(), embedder);
         let sandbox = WasmSandbox::builder().tool_bytes(components::CALCULATOR, Grants::none()).build().await?;
         let agent =
             Agent::builder().store(store.clone()).memory(memory.clone()).tools(sandbox.clone()).llm(llm).build()?;
+        let interrupted = agent.recover(&scope).await?;
+        if !interrupted.is_empty() {
+            output.note(&format!("{} answers of earlier runs were interrupted.", interrupted.len()));
+        }
         Ok(Self { scope, store, memory, agent, vault, sandbox, extractive })
     }
 
@@ -61,33 +111,40 @@ impl Host {
         }
     }
 
-    /// What only an operator may do. For a file that is whoever may open it.
-    pub(crate) fn maintenance(&self) -> Result<impl Maintenance + use<>, Failure> {
-        Ok(self.store.maintenance(OperatorName::parse("quickstart")?))
-    }
-
+    /// Ends what runs. The database is the folder's to close.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         use ironclaw_core::Sandbox;
         self.agent.close().await;
-        self.sandbox.close().await?;
+        let closed = self.sandbox.close().await;
         self.vault.close().await;
-        self.store.close().await?;
-        Ok(())
+        Ok(closed?)
     }
 }
 
 /// Opens the vault with the key beside the database, or makes both on the first run.
-async fn open_vault(store: &LibsqlStore, data: &Path, output: &Output) -> Result<EnvelopeVault, Failure> {
+async fn open_vault(folder: &Folder, data: &Path, output: &Output) -> Result<EnvelopeVault, Failure> {
     let path = data.join("agent.key");
     let key = KeyFile::at(&path);
+    let store = &folder.store;
     if !EnvelopeVault::is_initialised(store).await? {
-        let maintenance = store.maintenance(OperatorName::parse("quickstart")?);
-        EnvelopeVault::init(store, &maintenance, &key).await?;
-        output.note(&format!(
-            "Made a vault. Its key is in {}, readable by you alone: whoever has it and the database can read your \
-             secrets, and without it nobody can. Keep a copy somewhere else.",
-            path.display()
-        ));
+        let mut tries = 0;
+        loop {
+            match EnvelopeVault::init(store, &folder.maintenance()?, &key).await {
+                Ok(()) => break output.note(&format!(
+                    "Made a vault. Its key is in {}, readable by you alone: whoever has it and the database can read \
+                     your secrets, and without it nobody can. Keep a copy somewhere else.",
+                    path.display()
+                )),
+                // Another first run was faster.
+                Err(error) if error.kind() == &VaultErrorKind::AlreadyInitialised => break,
+                // Or has not written the key to its end yet.
+                Err(error) if error.kind() == &VaultErrorKind::KeySource && tries < KEY_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(KEY_WAIT).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
     Ok(EnvelopeVault::open(store.clone(), key).await?)
 }

@@ -7,11 +7,10 @@ use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ironclaw_core::memory::Written;
+use ironclaw_core::memory::{MemoryError, MemoryErrorKind, Written};
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::{Memory, PageRequest, Scope};
 use ironclaw_memory::{HybridMemory, NewFile};
-use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::find::{File, Found, Skipped, find};
@@ -23,6 +22,9 @@ const SMALL_BYTES: u64 = 1 << 20;
 /// How many small files are read before they are written together, and how many bytes of them at the most.
 const BATCH_FILES: usize = 256;
 const BATCH_BYTES: u64 = 8 << 20;
+
+/// How a vault's key file begins, whatever the format's version.
+const KEY_PREFIX: &[u8] = b"ironclaw-key-";
 
 /// What an ingest did.
 #[derive(Debug, Default)]
@@ -63,14 +65,17 @@ pub(crate) async fn ingest(
         let bytes = batch.iter().map(|file| file.size.max(1)).sum();
         let (read, failed) = tokio::task::spawn_blocking(move || read_all(batch)).await?;
         unread.extend(failed);
-        memory.write_many(scope, read).await?.iter().for_each(|written| report.count(written));
+        unread.extend(write_batch(memory, scope, source, read, &mut report).await?);
         bar.inc(bytes);
     }
     for file in large {
         let size = file.size;
         match open_large(file).await? {
-            Ok((target, content)) => {
-                report.count(&memory.write_from(scope, &target, Value::Null, content).await?);
+            Ok((file, content)) => {
+                match accepted(memory.write_from(scope, &file.target, source.mark(), content).await)? {
+                    Ok(written) => report.count(&written),
+                    Err(refused) => unread.push(Unread::transient(file, refused)),
+                }
             }
             Err(failed) => unread.push(failed),
         }
@@ -78,8 +83,10 @@ pub(crate) async fn ingest(
     }
     bar.finish_and_clear();
 
-    for (target, skipped) in unread {
-        kept.remove(&target);
+    for Unread { target, skipped, unfit } in unread {
+        if unfit {
+            kept.remove(&target);
+        }
         report.skipped.push(skipped);
     }
     if complete {
@@ -102,16 +109,54 @@ async fn delete_below(
 ) -> Result<usize, Failure> {
     let prefix = WorkspacePath::parse(source.name.as_str())?;
     let mut page = PageRequest::first(PageRequest::MAX)?;
+    let mark = source.mark();
     let mut deleted = 0;
     loop {
         let entries = memory.list(scope, Some(&prefix), &page).await?;
-        for entry in entries.items.iter().filter(|entry| gone(&entry.path)) {
+        for entry in entries.items.iter().filter(|entry| entry.metadata == mark && gone(&entry.path)) {
             deleted += usize::from(memory.delete(scope, &entry.path).await?);
         }
         match entries.next {
             Some(cursor) => page = page.after(cursor),
             None => return Ok(deleted),
         }
+    }
+}
+
+/// Writes small files together, or one by one if one of them is refused.
+async fn write_batch(
+    memory: &HybridMemory,
+    scope: &Scope,
+    source: &Source,
+    files: Vec<(File, Vec<u8>)>,
+    report: &mut Report,
+) -> Result<Vec<Unread>, Failure> {
+    let new = |file: &File, content: &[u8]| NewFile {
+        path: file.target.clone(),
+        content: content.to_owned(),
+        metadata: source.mark(),
+    };
+    let together = files.iter().map(|(file, content)| new(file, content)).collect();
+    if let Ok(written) = accepted(memory.write_many(scope, together).await)? {
+        written.iter().for_each(|written| report.count(written));
+        return Ok(Vec::new());
+    }
+    let mut unread = Vec::new();
+    for (file, content) in files {
+        match accepted(memory.write(scope, &file.target, &content, source.mark()).await)? {
+            Ok(written) => report.count(&written),
+            Err(refused) => unread.push(Unread::transient(file, refused)),
+        }
+    }
+    Ok(unread)
+}
+
+/// Tells a file that is refused, in words, from a failure of the store or the embedder.
+fn accepted<T>(written: Result<T, MemoryError>) -> Result<Result<T, String>, Failure> {
+    match written {
+        Ok(written) => Ok(Ok(written)),
+        Err(error) if error.kind() == &MemoryErrorKind::InvalidInput => Ok(Err(Failure::from(error).to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -141,38 +186,85 @@ fn batches(files: Vec<File>) -> Vec<Vec<File>> {
     batches
 }
 
-/// What is skipped at reading, with its path in the workspace.
-type Unread = (WorkspacePath, Skipped);
+/// What is skipped at reading.
+struct Unread {
+    target: WorkspacePath,
+    skipped: Skipped,
+    /// Whether what the workspace has of it goes as well. What may be read again later stays.
+    unfit: bool,
+}
 
-fn read_all(files: Vec<File>) -> (Vec<NewFile>, Vec<Unread>) {
+impl Unread {
+    fn unfit(file: File, reason: impl Into<String>) -> Self {
+        Self { target: file.target, skipped: Skipped { path: file.path, reason: reason.into() }, unfit: true }
+    }
+
+    fn transient(file: File, reason: impl Into<String>) -> Self {
+        Self { unfit: false, ..Self::unfit(file, reason) }
+    }
+}
+
+fn read_all(files: Vec<File>) -> (Vec<(File, Vec<u8>)>, Vec<Unread>) {
     let (mut read, mut unread) = (Vec::new(), Vec::new());
     for file in files {
-        // A file that grew since it was found is read as far as it was large then, and wholly by the next run.
-        let content = fs::File::open(&file.path).and_then(|content| {
-            let mut bytes = Vec::new();
-            content.take(SMALL_BYTES).read_to_end(&mut bytes).map(|_| bytes)
-        });
-        match content.map_err(|error| error.to_string()).and_then(|bytes| check_text(&bytes[..]).map(|()| bytes)) {
-            Ok(content) => read.push(NewFile { path: file.target, content, metadata: Value::Null }),
-            Err(reason) => unread.push((file.target, Skipped { path: file.path, reason })),
+        match read_small(file) {
+            Ok(file) => read.push(file),
+            Err(failed) => unread.push(failed),
         }
     }
     (read, unread)
 }
 
-async fn open_large(file: File) -> Result<Result<(WorkspacePath, fs::File), Unread>, Failure> {
+fn read_small(file: File) -> Result<(File, Vec<u8>), Unread> {
+    let content = fs::File::open(&file.path).and_then(|content| {
+        let mut bytes = Vec::new();
+        // One byte more than there was shows whether it grew; a part of a file is never taken for the whole.
+        content.take(file.size + 1).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let content = match content {
+        Ok(content) if content.len() as u64 > file.size => {
+            return Err(Unread::transient(file, "changed while it was read"));
+        }
+        Ok(content) => content,
+        Err(error) => return Err(Unread::transient(file, error.to_string())),
+    };
+    if is_key(&content) {
+        return Err(Unread::unfit(file, "a vault's key"));
+    }
+    match check_text(&content[..]) {
+        Ok(()) => Ok((file, content)),
+        Err(reason) => Err(Unread::unfit(file, reason)),
+    }
+}
+
+async fn open_large(file: File) -> Result<Result<(File, fs::File), Unread>, Failure> {
     let opened = tokio::task::spawn_blocking(move || {
-        let opened = fs::File::open(&file.path).map_err(|error| error.to_string()).and_then(|mut content| {
+        let rewound = |mut content: fs::File| content.rewind().map(|()| content);
+        let content = match fs::File::open(&file.path) {
+            Ok(content) => content,
+            Err(error) => return Err(Unread::transient(file, error.to_string())),
+        };
+        let mut start = Vec::new();
+        if let Err(error) = (&content).take(1 << 10).read_to_end(&mut start) {
+            return Err(Unread::transient(file, error.to_string()));
+        }
+        if is_key(&start) {
+            return Err(Unread::unfit(file, "a vault's key"));
+        }
+        match rewound(content).map_err(|error| error.to_string()).and_then(|content| {
             check_text(&content)?;
-            content.rewind().map_err(|error| error.to_string())?;
-            Ok(content)
-        });
-        match opened {
-            Ok(content) => Ok((file.target, content)),
-            Err(reason) => Err((file.target, Skipped { path: file.path, reason })),
+            rewound(content).map_err(|error| error.to_string())
+        }) {
+            Ok(content) => Ok((file, content)),
+            Err(reason) => Err(Unread::unfit(file, reason)),
         }
     });
     Ok(opened.await?)
+}
+
+/// Whether this is a key of some vault, which has no business in a workspace.
+fn is_key(content: &[u8]) -> bool {
+    content.trim_ascii_start().starts_with(KEY_PREFIX)
 }
 
 /// Reads to the end and refuses what is not UTF-8 text.
@@ -225,5 +317,22 @@ mod tests {
         assert!(check_text(Slowly(b"Gr\xfc\xdfe")).unwrap_err().contains("valid up to byte 2"));
         assert!(check_text(Slowly(b"cut \xe4\xba")).unwrap_err().contains("valid up to byte 4"));
         assert!(check_text(Slowly(b"a\0b")).unwrap_err().contains("zero byte"));
+    }
+
+    #[test]
+    fn a_file_that_grew_is_not_cut() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.md");
+        fs::write(&path, "0123456789").expect("a file");
+        let target = WorkspacePath::parse("docs/a.md").expect("a path");
+        let file = |size| File { path: path.clone(), target: target.clone(), size };
+        let unread = read_small(file(3)).err().expect("it is larger than it was");
+        assert_eq!((unread.skipped.reason.as_str(), unread.unfit), ("changed while it was read", false));
+        assert_eq!(read_small(file(10)).ok().expect("it is as it was").1, b"0123456789");
+    }
+
+    #[test]
+    fn keys_are_known_by_their_first_bytes() {
+        assert!(is_key(b"ironclaw-key-1:00") && is_key(b" \nironclaw-key-2:") && !is_key(b"# ironclaw-key-1"));
     }
 }

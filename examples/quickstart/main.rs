@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::{Folder, Host};
 use crate::output::Output;
 use crate::sources::Sources;
 
@@ -59,6 +59,10 @@ struct Options {
     /// Delete the user's conversations, jobs and files, and every byte of them from the database's files
     #[arg(long, conflicts_with_all = ["ask", "ingest"])]
     forget: bool,
+
+    /// Forget the stored model settings and keys, and take them from the environment again
+    #[arg(long, conflicts_with_all = ["history", "forget"])]
+    reset_models: bool,
 }
 
 #[tokio::main]
@@ -66,28 +70,38 @@ async fn main() -> ExitCode {
     let options = Options::parse();
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_quiet() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("quickstart: {failure}");
+            Output::new(false).note(&format!("quickstart: {failure}"));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(options: Options) -> Result<(), Failure> {
-    let output = Output::new(options.json);
-    let host = Host::open(&options.data, options.user.as_deref(), &output).await?;
-    let done = act(&options, &host, &output).await;
+    let (output, user) = (Output::new(options.json), options.user.as_deref());
+    let past = options.history || options.forget;
+    let folder = match past {
+        true => Folder::open(&options.data, user).await?,
+        false => Folder::make(&options.data, user).await?,
+    };
+    let done = match past {
+        true if options.forget => forget::forget(&folder, &output).await,
+        true => output.history(&folder).await,
+        false => serve(&options, &folder, &output).await,
+    };
+    let closed = folder.close().await;
+    done.and(closed)
+}
+
+async fn serve(options: &Options, folder: &Folder, output: &Output) -> Result<(), Failure> {
+    let host = Host::start(folder, &options.data, options.reset_models, output).await?;
+    let done = act(options, &host, output).await;
     let closed = host.close().await;
     done.and(closed)
 }
 
 async fn act(options: &Options, host: &Host, output: &Output) -> Result<(), Failure> {
-    if options.forget {
-        return forget::forget(host, output).await;
-    }
-    if options.history {
-        return output.history(host).await;
-    }
     read_documents(options, host, output).await?;
     let conversation = host.conversation().await?;
     if !options.ask.is_empty() {

@@ -1,6 +1,7 @@
 //! What the user sees: text, or one JSON object per answer.
 
 use std::io::Write;
+use std::path::Path;
 
 use futures::StreamExt;
 use ironclaw_core::agent::{AgentEvent, Reply};
@@ -10,7 +11,7 @@ use ironclaw_core::{PageRequest, Store};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::{Folder, Host};
 use crate::ingest::Report;
 use crate::sources::{Source, relative};
 
@@ -27,13 +28,18 @@ impl Output {
         Self { json }
     }
 
-    /// Something worth knowing that is no answer: on standard error.
+    /// Something worth knowing that is no answer: on standard error, if anybody reads it.
     pub(crate) fn note(&self, text: &str) {
-        eprintln!("{text}");
+        let _ = writeln!(std::io::stderr(), "{}", visible(text));
+    }
+
+    /// Text for people, on standard output.
+    fn print(&self, text: &str) -> Result<(), Failure> {
+        write(&visible(text))
     }
 
     pub(crate) fn ingested(&self, source: &Source, report: &Report) {
-        let name = source.path.display();
+        let name = one_line(&source.path);
         let Report { written, unchanged, deleted, chunks, skipped } = report;
         let mut text = format!("{name}: {written} files read into {chunks} chunks, {unchanged} unchanged");
         if *deleted > 0 {
@@ -45,7 +51,7 @@ impl Output {
         self.note(&text);
         let shown = if self.json { skipped.len() } else { SKIPPED_SHOWN };
         for file in skipped.iter().take(shown) {
-            self.note(&format!("  {}: {}", file.path.display(), file.reason));
+            self.note(&format!("  {}: {}", one_line(&file.path), file.reason));
         }
         if skipped.len() > shown {
             self.note(&format!("  and {} more (--json lists all of them)", skipped.len() - shown));
@@ -61,30 +67,26 @@ impl Output {
     ) -> Result<(), Failure> {
         if self.json {
             let reply = host.agent.send(&host.scope, conversation, question).await?;
-            println!("{}", answer_json(&reply));
-            return Ok(());
+            return write(&format!("{}\n", answer_json(&reply)));
         }
-        println!("> {question}\n");
+        self.print(&format!("> {question}\n\n"))?;
         let mut events = host.agent.stream(&host.scope, conversation, question);
         while let Some(event) = events.next().await {
             match event? {
-                AgentEvent::Text(text) => {
-                    print!("{text}");
-                    std::io::stdout().flush()?;
-                }
-                AgentEvent::Finished(reply) => print_sources(&reply),
+                AgentEvent::Text(text) => self.print(&text)?,
+                AgentEvent::Finished(reply) => self.print(&sources(&reply))?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    pub(crate) async fn history(&self, host: &Host) -> Result<(), Failure> {
+    pub(crate) async fn history(&self, folder: &Folder) -> Result<(), Failure> {
         let mut page = PageRequest::default();
         loop {
-            let conversations = host.store.conversations().conversations(&host.scope, &page).await?;
+            let conversations = folder.store.conversations().conversations(&folder.scope, &page).await?;
             for conversation in &conversations.items {
-                self.conversation(host, conversation).await?;
+                self.conversation(folder, conversation).await?;
             }
             match conversations.next {
                 Some(cursor) => page = page.after(cursor),
@@ -95,13 +97,13 @@ impl Output {
 
     async fn conversation(
         &self,
-        host: &Host,
+        folder: &Folder,
         conversation: &ironclaw_core::model::conversations::Conversation,
     ) -> Result<(), Failure> {
         let mut messages = Vec::new();
         let mut page = PageRequest::default();
         loop {
-            let found = host.store.conversations().messages(&host.scope, conversation.id, &page).await?;
+            let found = folder.store.conversations().messages(&folder.scope, conversation.id, &page).await?;
             messages.extend(found.items);
             match found.next {
                 Some(cursor) => page = page.after(cursor),
@@ -109,48 +111,78 @@ impl Output {
             }
         }
         if self.json {
-            println!("{}", json!({ "conversation": conversation, "messages": messages }));
-            return Ok(());
+            return write(&format!("{}\n", json!({ "conversation": conversation, "messages": messages })));
         }
-        println!("{} (started {})", conversation.id, conversation.created_at);
+        let mut text = format!("{} (started {})\n", conversation.id, conversation.created_at);
         for message in &messages {
-            let who = match message.message.role {
+            let (at, message) = (message.created_at, &message.message);
+            let who = match message.role {
                 Role::User => "you",
                 Role::Assistant => "agent",
                 Role::System => "system",
                 Role::Tool => "tool",
             };
-            if !message.message.content.is_empty() {
-                println!("  {} {who}: {}", message.created_at, message.message.content.replace('\n', "\n    "));
+            if !message.content.is_empty() {
+                text.push_str(&format!("  {at} {who}: {}\n", message.content.replace('\n', "\n    ")));
             }
-            for call in &message.message.tool_calls {
-                println!("  {} {who} called {} with {}", message.created_at, call.name, call.arguments);
+            for call in &message.tool_calls {
+                text.push_str(&format!("  {at} {who} called {} with {}\n", call.name, call.arguments));
             }
         }
-        Ok(())
+        self.print(&text)
     }
 }
 
-fn print_sources(reply: &Reply) {
-    println!();
+/// Writes all of it out to standard output.
+fn write(text: &str) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| Failure::output(&error))
+}
+
+/// Text as a terminal may see it: a file's control characters can't move the cursor or hide what is there.
+fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\n' | '\t' => visible.push(character),
+            // A line that ends as on Windows ends as here.
+            '\r' if characters.peek() == Some(&'\n') => {}
+            _ if character.is_control() => visible.push('\u{fffd}'),
+            _ => visible.push(character),
+        }
+    }
+    visible
+}
+
+/// A path that stays on its line.
+fn one_line(path: &Path) -> String {
+    path.to_string_lossy().replace(char::is_control, "\u{fffd}")
+}
+
+fn sources(reply: &Reply) -> String {
+    let mut text = "\n".to_owned();
     if !reply.citations.is_empty() {
-        println!("\nSources:");
+        text.push_str("\nSources:\n");
     }
     for citation in &reply.citations {
         let (number, passage) = (citation.number, &citation.passage);
-        match &citation.message {
+        let line = match &citation.message {
             Some(message) => {
-                println!("  [{number}] message {} of conversation {}", message.sequence, message.conversation)
+                format!("  [{number}] message {} of conversation {}\n", message.sequence, message.conversation)
             }
-            None => println!(
-                "  [{number}] {}, bytes {} to {} (score {:.2})",
-                passage.path, passage.start, passage.end, passage.score
-            ),
-        }
+            None => {
+                let path = one_line(passage.path.as_str().as_ref());
+                let (start, end, score) = (passage.start, passage.end, passage.score);
+                format!("  [{number}] {path}, bytes {start} to {end} (score {score:.2})\n")
+            }
+        };
+        text.push_str(&line);
     }
     for call in &reply.tool_calls {
-        println!("Tool: {} {} → {}", call.name, call.arguments, json!(call.outcome));
+        text.push_str(&format!("Tool: {} {} → {}\n", call.name, call.arguments, json!(call.outcome)));
     }
+    text
 }
 
 fn answer_json(reply: &Reply) -> Value {
@@ -181,4 +213,15 @@ fn answer_json(reply: &Reply) -> Value {
         "conversation": reply.conversation,
         "timings_ms": reply.timings,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(visible("a\u{1b}[2J\tb\r\nc\rd\u{9b}"), "a\u{fffd}[2J\tb\nc\u{fffd}d\u{fffd}");
+        assert_eq!(one_line(Path::new("a\nb\u{7}")), "a\u{fffd}b\u{fffd}");
+    }
 }

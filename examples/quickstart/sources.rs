@@ -7,6 +7,7 @@ use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::{Scope, Store, StoreExt};
 use ironclaw_store::LibsqlStore;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
@@ -35,6 +36,11 @@ impl Source {
             false => self.path.parent().unwrap_or(&self.path),
         }
     }
+
+    /// What its files in the workspace are marked with: others below its name are the agent's own.
+    pub(crate) fn mark(&self) -> Value {
+        json!({ "source": self.path.to_string_lossy() })
+    }
 }
 
 impl Sources {
@@ -62,7 +68,9 @@ impl Sources {
             return Err(Failure::new(format!("{}: no such file or folder", path.display())));
         }
         let path = path.canonicalize()?;
-        if self.folders.iter().any(|source| source.path == path) {
+        if let Some(known) = self.folders.iter_mut().find(|source| source.path == path) {
+            // Naming the default documents makes them the user's own choice.
+            known.default &= default;
             return Ok(());
         }
         let mut source = Source { name: String::new(), path, default };

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 #[cfg(target_os = "linux")]
+#[path = "support/command.rs"]
+mod command;
+
+#[cfg(target_os = "linux")]
 fn main() {
     linux::main();
 }
@@ -15,7 +19,7 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::os::unix::process::{CommandExt, ExitStatusExt};
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::process::{Command, Output};
 
     use libtest_mimic::{Arguments, Failed, Trial};
@@ -34,7 +38,9 @@ mod linux {
             }
             Ok(data) => {
                 forbid_internet_sockets();
-                panic!("{}", Command::new(quickstart()).arg("--data").arg(Path::new(data).join("data")).exec());
+                let mut quickstart = crate::command::quickstart();
+                quickstart.arg("--data").arg(Path::new(data).join("data")).args(std::env::args().skip(1));
+                panic!("{}", quickstart.exec());
             }
             Err(_) => {
                 let trials = vec![
@@ -48,25 +54,31 @@ mod linux {
 
     fn the_quickstart_opens_none() -> Result<(), Failed> {
         let data = tempfile::tempdir().unwrap();
-        let output = under_the_filter(data.path().to_str().unwrap());
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{:?}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr));
-        assert!(text.contains("Sources:"), "{text}");
+        let question = "How are secrets encrypted?";
+        for (arguments, expected) in [
+            (&[][..], "Sources:"),
+            (&["--ask", question][..], "Sources:"),
+            (&["--history"][..], question),
+            (&["--forget"][..], ""),
+        ] {
+            let output = under_the_filter(data.path().to_str().unwrap(), arguments);
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{:?}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+            assert!(text.contains(expected), "{arguments:?}: {text}");
+        }
         Ok(())
     }
 
     fn the_filter_kills_who_does() -> Result<(), Failed> {
-        let output = under_the_filter("connect");
+        let output = under_the_filter("connect", &[]);
         assert_eq!(output.status.signal(), Some(libc::SIGSYS), "{output:?}");
         Ok(())
     }
 
-    fn under_the_filter(child: &str) -> Output {
+    fn under_the_filter(child: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        for variable in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "IRONCLAW_MODEL"] {
-            command.env_remove(variable);
-        }
-        command.env(CHILD, child).output().unwrap()
+        crate::command::clear(&mut command);
+        command.env(CHILD, child).args(arguments).output().unwrap()
     }
 
     /// Kills the process when it asks for an internet socket; what it starts inherits the filter.
@@ -85,12 +97,5 @@ mod linux {
         .unwrap();
         let program: BpfProgram = filter.try_into().unwrap();
         seccompiler::apply_filter_all_threads(&program).unwrap();
-    }
-
-    fn quickstart() -> PathBuf {
-        let deps = std::env::current_exe().unwrap();
-        let path = deps.parent().unwrap().parent().unwrap().join("examples/quickstart");
-        assert!(path.is_file(), "build the example first: cargo build -p ironclaw-examples --example quickstart");
-        path
     }
 }

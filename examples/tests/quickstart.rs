@@ -2,85 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/setup.rs"]
+mod setup;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use serde_json::Value;
-
-/// A data folder and a folder of documents, with the quickstart run over them.
-struct Setup {
-    folder: tempfile::TempDir,
-}
-
-impl Setup {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("docs")).unwrap();
-        Self { folder }
-    }
-
-    fn docs(&self) -> PathBuf {
-        self.folder.path().join("docs")
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        let path = self.docs().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let deps = std::env::current_exe().unwrap();
-        let path = deps.parent().unwrap().parent().unwrap().join("examples/quickstart");
-        assert!(path.is_file(), "build the example first: cargo build -p ironclaw-examples --example quickstart");
-        let mut command = Command::new(path);
-        for variable in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "IRONCLAW_MODEL"] {
-            command.env_remove(variable);
-        }
-        command.arg("--data").arg(self.data()).args(["--user", "ada"]).args(arguments);
-        command.stdin(std::process::Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        output
-    }
-
-    /// Ingests the documents, asks, and reads the answers.
-    fn ask(&self, questions: &[&str]) -> Vec<Value> {
-        let docs = self.docs();
-        let mut arguments = vec!["--json", "--ingest", docs.to_str().unwrap()];
-        for question in questions {
-            arguments.extend(["--ask", question]);
-        }
-        answers(&self.run(&arguments))
-    }
-
-    /// Whether any file of the data folder has these bytes in it.
-    fn data_contains(&self, needle: &str) -> bool {
-        fs::read_dir(self.data()).unwrap().any(|file| {
-            let content = fs::read(file.unwrap().path()).unwrap();
-            content.windows(needle.len()).any(|window| window == needle.as_bytes())
-        })
-    }
-}
-
-fn answers(output: &Output) -> Vec<Value> {
-    let text = std::str::from_utf8(&output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use crate::setup::{Setup, answers, stderr};
 
 #[test]
 fn citations_are_exactly_the_bytes_they_name() {
@@ -209,10 +140,11 @@ fn the_data_folder_keeps_itself_to_its_owner() {
     let setup = Setup::new();
     setup.write("a.md", "The heron stands in the pond.");
     setup.ask(&["Where is the heron?"]);
+    let mode = |metadata: fs::Metadata| metadata.permissions().mode() & 0o777;
+    assert_eq!(mode(fs::metadata(setup.data()).unwrap()), 0o700);
     for file in fs::read_dir(setup.data()).unwrap() {
         let file = file.unwrap();
-        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{}", file.path().display());
+        assert_eq!(mode(file.metadata().unwrap()), 0o600, "{}", file.path().display());
     }
 }
 
@@ -240,7 +172,16 @@ fn two_folders_with_the_same_name_keep_apart() {
     let answer = &answers(&setup.run(&arguments))[0];
     assert_eq!(answer["citations"][0]["path"], "readme.md");
     assert!(answer["citations"][0]["text"].as_str().unwrap().contains("red key"), "{answer}");
-    let single = path("one/docs/readme.md");
-    let relative = Path::new(&single).file_name().unwrap().to_str().unwrap();
-    assert_eq!(relative, "readme.md");
+}
+
+#[test]
+fn a_single_file_is_known_by_its_name() {
+    let setup = Setup::new();
+    setup.write("keys/readme.md", "The blue key opens the attic.");
+    setup.write("keys/other.md", "The red key opens the basement.");
+    let file = setup.docs().join("keys/readme.md");
+    let output = setup.run(&["--json", "--ingest", file.to_str().unwrap(), "--ask", "Which key opens the attic?"]);
+    let answer = &answers(&output)[0];
+    let citations = answer["citations"].as_array().unwrap();
+    assert!(!citations.is_empty() && citations.iter().all(|citation| citation["path"] == "readme.md"), "{answer}");
 }
