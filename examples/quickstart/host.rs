@@ -1,7 +1,6 @@
 //! Everything the agent needs, opened in one folder.
 
 use std::path::Path;
-use std::time::Duration;
 
 use ironclaw_core::id::{ConversationId, OperatorName, UserId};
 use ironclaw_core::vault::VaultErrorKind;
@@ -16,10 +15,6 @@ use crate::models::{self, Models};
 use crate::output::Output;
 
 const DATABASE: &str = "agent.db";
-
-/// How often and how long to wait for the key that another process is writing.
-const KEY_TRIES: u32 = 20;
-const KEY_WAIT: Duration = Duration::from_millis(50);
 
 /// The database of a folder, and whose data it is.
 pub(crate) struct Folder {
@@ -127,23 +122,15 @@ async fn open_vault(folder: &Folder, data: &Path, output: &Output) -> Result<Env
     let key = KeyFile::at(&path);
     let store = &folder.store;
     if !EnvelopeVault::is_initialised(store).await? {
-        let mut tries = 0;
-        loop {
-            match EnvelopeVault::init(store, &folder.maintenance()?, &key).await {
-                Ok(()) => break output.note(&format!(
-                    "Made a vault. Its key is in {}, readable by you alone: whoever has it and the database can read \
-                     your secrets, and without it nobody can. Keep a copy somewhere else.",
-                    path.display()
-                )),
-                // Another first run was faster.
-                Err(error) if error.kind() == &VaultErrorKind::AlreadyInitialised => break,
-                // Or has not written the key to its end yet.
-                Err(error) if error.kind() == &VaultErrorKind::KeySource && tries < KEY_TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(KEY_WAIT).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        match EnvelopeVault::init(store, &folder.maintenance()?, &key).await {
+            Ok(()) => output.note(&format!(
+                "Made a vault. Its key is in {}, readable by you alone: whoever has it and the database can read your \
+                 secrets, and without it nobody can. Keep a copy somewhere else.",
+                path.display()
+            )),
+            // Another first run was faster.
+            Err(error) if error.kind() == &VaultErrorKind::AlreadyInitialised => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(EnvelopeVault::open(store.clone(), key).await?)
