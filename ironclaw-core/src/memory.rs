@@ -167,6 +167,9 @@ pub struct SearchResults {
     pub degraded: Option<String>,
 }
 
+/// How the label of an earlier message begins, where one is shown as a [`Passage`].
+pub(crate) const MESSAGES: &str = "conversations/";
+
 /// A piece of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Passage {

@@ -25,6 +25,9 @@ pub struct Reply {
     pub text: String,
     /// What the answer cites, in the order of first citation.
     pub citations: Vec<Citation>,
+    /// What of retrieval was left out, and why: a search that failed or took too long, a message too long to be
+    /// searched for as a whole. Empty if nothing was.
+    pub degraded: Vec<String>,
     /// The tools that were called on the way, in order.
     pub tool_calls: Vec<CalledTool>,
     /// The model that answered, as the service named it.

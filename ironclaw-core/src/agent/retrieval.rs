@@ -4,7 +4,7 @@ use super::Inner;
 use super::reply::CitedMessage;
 use crate::id::{ConversationId, MessageId};
 use crate::limits::Limits;
-use crate::memory::{Passage, SearchQuery};
+use crate::memory::{MESSAGES, Passage, SearchQuery};
 use crate::model::conversations::{Message, MessageHit, Role};
 use crate::model::workspace::WorkspacePath;
 use crate::scope::Scope;
@@ -49,6 +49,8 @@ pub(super) async fn retrieve(
 ) -> Result<Retrieved, StoreError> {
     let begun = Instant::now();
     let query = &text[..text.floor_char_boundary(QUERY_BYTES)];
+    let cut = (query.len() < text.len())
+        .then(|| format!("only the first {} bytes of the message were searched for", query.len()));
     let limits = &inner.config;
     let messages = inner.store.conversations();
 
@@ -86,7 +88,7 @@ pub(super) async fn retrieve(
         recent: recent?,
         passages,
         past,
-        degraded: no_passages.into_iter().chain(no_past).collect(),
+        degraded: cut.into_iter().chain(no_passages).chain(no_past).collect(),
         took: begun.elapsed(),
     })
 }
@@ -124,7 +126,7 @@ impl Source {
         };
         let date = created_at.to_string();
         let date = date.get(..10).unwrap_or(&date);
-        let path = WorkspacePath::parse(format!("conversations/{date}/{conversation}/{sequence}-{role}")).ok()?;
+        let path = WorkspacePath::parse(format!("{MESSAGES}{date}/{conversation}/{sequence}-{role}")).ok()?;
         let text = &message.content[..message.content.floor_char_boundary(EXCERPT_BYTES)];
         // BM25 has no upper bound; 0 to 1 in the same order is what a passage's score is.
         let score = (hit.score / (hit.score + 5.0)) as f32;

@@ -46,6 +46,8 @@ pub(super) struct Turn {
     /// What goes into the next commit.
     pending: Vec<Operation>,
     called: Vec<CalledTool>,
+    /// What of retrieval was left out, and why.
+    degraded: Vec<String>,
     usage: TokenUsage,
     timings: Timings,
 }
@@ -75,6 +77,7 @@ impl Turn {
             begun: Instant::now(),
             pending: Vec::new(),
             called: Vec::new(),
+            degraded: Vec::new(),
             usage: TokenUsage::default(),
             timings: Timings::default(),
         }
@@ -138,9 +141,10 @@ impl Turn {
         }))
     }
 
-    async fn rounds(&mut self, retrieved: Retrieved) -> Result<Reply, AgentError> {
+    async fn rounds(&mut self, mut retrieved: Retrieved) -> Result<Reply, AgentError> {
         self.timings.retrieval = retrieved.took;
-        let degraded = (!retrieved.degraded.is_empty()).then(|| retrieved.degraded.join("; "));
+        self.degraded = std::mem::take(&mut retrieved.degraded);
+        let degraded = (!self.degraded.is_empty()).then(|| self.degraded.join("; "));
         let inner = Arc::clone(&self.inner);
         let tools = inner.toolbox.specs();
         let mut prompt = Prompt::new(&inner.config, tools, retrieved, std::mem::take(&mut self.text));
@@ -331,6 +335,7 @@ impl Turn {
             message,
             text: response.text,
             citations,
+            degraded: std::mem::take(&mut self.degraded),
             tool_calls: std::mem::take(&mut self.called),
             model: response.model,
             job: self.job,

@@ -96,9 +96,18 @@ async fn a_search_that_fails_is_noted_and_the_answer_is_made() {
         });
         let (passages, degraded) = noted.unwrap();
         assert_eq!(passages, found, "full text still works when only the embedder fails");
-        assert!(degraded.is_some());
+        assert_eq!(degraded, Some(reply.degraded.join("; ")));
+        assert_eq!(reply.degraded.len(), 1);
         assert_eq!(script.last_request().passages.len() as u64, found);
     }
+}
+
+#[tokio::test]
+async fn a_message_too_long_to_be_searched_for_is_noted_and_answered() {
+    let world = World::new(Script::new([Step::Say("ok"), Step::Say("ok")])).await;
+    assert_eq!(world.send("umbrella?").await.unwrap().degraded, Vec::<String>::new());
+    let reply = world.send(&format!("umbrella? {}", "ä".repeat(3_000))).await.unwrap();
+    assert_eq!(reply.degraded, ["only the first 4096 bytes of the message were searched for"]);
 }
 
 #[tokio::test]
