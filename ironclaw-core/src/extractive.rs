@@ -8,6 +8,7 @@ use crate::llm::{
 };
 
 mod command;
+mod markdown;
 mod quotes;
 mod sentences;
 

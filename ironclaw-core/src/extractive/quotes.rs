@@ -1,7 +1,5 @@
-use std::collections::BTreeSet;
-
-use super::sentences::sentences;
-use crate::memory::Passage;
+use super::sentences::{Kind, Sentence, sentences};
+use crate::memory::{MESSAGES, Passage};
 use crate::search::{Bm25, Terms, analyze};
 
 /// How the answer begins, so that nobody takes it for a model's.
@@ -17,10 +15,15 @@ const LEAST: f64 = 0.6;
 /// A quote goes on with the next sentence as long as it stays within this many bytes.
 const QUOTE_BYTES: usize = 320;
 
+/// How much of a passage's fit is what search thought of it; the rest is how much of the question its words cover.
+const FOUND: f64 = 0.6;
+/// What words that stand only in tables and code count, compared to those in sentences.
+const ASIDE: f64 = 0.5;
+
 /// A passage cut into sentences.
 struct Candidate {
     passage: usize,
-    sentences: Vec<(String, Terms)>,
+    sentences: Vec<(Sentence, Terms)>,
     fit: f64,
 }
 
@@ -30,12 +33,12 @@ pub(super) fn answer(question: &str, passages: &[Passage]) -> String {
     let mut candidates = candidates(&asked, passages);
     let rarity = Rarity::of(&asked, &candidates);
     for candidate in &mut candidates {
-        let terms: BTreeSet<&str> =
-            candidate.sentences.iter().flat_map(|(_, terms)| terms.counts.keys().map(String::as_str)).collect();
-        let covered = rarity.share(|term| terms.contains(term));
+        let prose = rarity.share(|term| candidate.holds(term, |kind| kind != Kind::Aside));
+        let all = rarity.share(|term| candidate.holds(term, |_| true));
+        let covered = prose + ASIDE * (all - prose);
         let found = f64::from(passages[candidate.passage].score);
         let found = if found.is_finite() { found.clamp(0.0, 1.0) } else { 0.0 };
-        candidate.fit = if covered > 0.0 { 0.5 * covered + 0.5 * found } else { 0.0 };
+        candidate.fit = if covered > 0.0 { (1.0 - FOUND) * covered + FOUND * found } else { 0.0 };
     }
     candidates.sort_by(|a, b| b.fit.total_cmp(&a.fit).then(a.passage.cmp(&b.passage)));
 
@@ -59,44 +62,68 @@ pub(super) fn answer(question: &str, passages: &[Passage]) -> String {
 }
 
 fn candidates(asked: &Terms, passages: &[Passage]) -> Vec<Candidate> {
+    let is_message = |passage: usize| passages[passage].path.as_str().starts_with(MESSAGES);
     // What an earlier answer like this one quoted is quoted from where it stands.
-    let quotable =
-        passages.iter().enumerate().filter(|(_, found)| !found.text.starts_with("I am not a language model"));
+    let quotable = passages
+        .iter()
+        .enumerate()
+        .filter(|(passage, found)| !(is_message(*passage) && found.text.starts_with("I am not a language model")));
     quotable
         .map(|(passage, found)| {
-            let sentences = sentences(&found.text).into_iter().map(|text| {
-                let terms = analyze(&text);
-                (text, terms)
+            let sentences = sentences(&found.text).into_iter().map(|sentence| {
+                let terms = analyze(&sentence.text);
+                (sentence, terms)
             });
             Candidate { passage, sentences: sentences.filter(|(_, terms)| terms.length > 0).collect(), fit: 0.0 }
         })
-        // The question itself, found among earlier messages, is no answer to it.
         .filter(|candidate| {
             let mut terms = candidate.sentences.iter().flat_map(|(_, terms)| terms.counts.keys());
-            terms.any(|term| !asked.counts.contains_key(term))
+            match is_message(candidate.passage) {
+                // The question itself, found among earlier messages, is no answer to it.
+                true => terms.any(|term| !asked.counts.contains_key(term)),
+                false => terms.next().is_some(),
+            }
         })
         .collect()
 }
 
-/// The passage's sentence that covers most of the question, and what follows it as far as there is room.
+impl Candidate {
+    /// Whether the term is in a sentence of a kind that counts.
+    fn holds(&self, term: &str, counts: impl Fn(Kind) -> bool) -> bool {
+        self.sentences.iter().any(|(sentence, terms)| counts(sentence.kind) && terms.counts.contains_key(term))
+    }
+}
+
+/// The passage's sentence that covers most of the question, and what follows it in its section as far as there is room.
+/// Rows of tables and lines of code are quoted only where nothing else fits, or right below a heading that does.
 fn quote(candidate: &Candidate, rarity: &Rarity<'_>) -> String {
     let share = |terms: &Terms| rarity.share(|term| terms.counts.contains_key(term));
-    let mut best = (0, f64::MIN);
-    for (place, (_, terms)) in candidate.sentences.iter().enumerate() {
-        let share = share(terms);
-        if share > best.1 {
-            best = (place, share);
+    let mut best = (0, (false, false, f64::MIN));
+    for (place, (sentence, terms)) in candidate.sentences.iter().enumerate() {
+        let (share, prose) = (share(terms), sentence.kind != Kind::Aside);
+        let rank = (share > 0.0 && prose, share > 0.0 || (prose && best.1.2 <= 0.0), share);
+        if rank > best.1 {
+            best = (place, rank);
         }
     }
-    let mut quote = String::new();
-    for (sentence, _) in candidate.sentences.iter().skip(best.0) {
-        if !quote.is_empty() {
-            if quote.len() + sentence.len() > QUOTE_BYTES {
-                break;
-            }
-            quote.push(' ');
+    let (first, _) = &candidate.sentences[best.0];
+    let mut quote = first.text.clone();
+    let mut last = first.kind;
+    for (Sentence { text, kind }, _) in candidate.sentences.iter().skip(best.0 + 1) {
+        if *kind == Kind::Heading || quote.len() + text.len() > QUOTE_BYTES {
+            break;
         }
-        quote.push_str(sentence);
+        if *kind == Kind::Aside && last == Kind::Prose {
+            continue;
+        }
+        quote.push_str(match last {
+            Kind::Heading => ": ",
+            // Items of a list and rows of a table often end without a mark.
+            _ if quote.ends_with(char::is_alphanumeric) || quote.ends_with(')') => "; ",
+            _ => " ",
+        });
+        quote.push_str(text);
+        last = *kind;
     }
     quote
 }
@@ -129,5 +156,44 @@ impl<'a> Rarity<'a> {
             return 0.0;
         }
         self.terms.iter().filter(|(term, _)| holds(term)).map(|(_, rarity)| rarity).sum::<f64>() / self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::workspace::WorkspacePath;
+
+    fn passage(path: &str, text: &str) -> Passage {
+        let path = WorkspacePath::parse(path).unwrap();
+        Passage { path, start: 0, end: text.len() as u64, text: text.to_owned(), score: 0.5 }
+    }
+
+    #[test]
+    fn a_file_of_the_questions_words_is_quoted_and_the_question_itself_is_not() {
+        let question = "Where does the crane nest?";
+        let file = answer(question, &[passage("birds.md", "The crane nests")]);
+        assert!(file.starts_with(OPENING) && file.contains("> The crane nests [1]"), "{file}");
+        assert_eq!(answer(question, &[passage("conversations/2026-01-01/c/1-user", "the crane nests")]), NOTHING);
+    }
+
+    #[test]
+    fn a_file_that_begins_like_an_answer_is_quoted_and_an_answer_is_not() {
+        let text = "I am not a language model, says the crane.";
+        let file = answer("What does the crane say?", &[passage("birds.md", text)]);
+        assert!(file.contains(&format!("> {text} [1]")), "{file}");
+        let path = "conversations/2026-01-01/c/2-assistant";
+        assert_eq!(answer("What does the crane say?", &[passage(path, text)]), NOTHING);
+    }
+
+    #[test]
+    fn rows_are_quoted_only_where_nothing_else_fits() {
+        let table = "| bird | nest |\n|---|---|\n| crane | on the ground |";
+        let both = passage("a.md", &format!("{table}\n\nThe crane is tall.\n\n{table}\n\nIt dances."));
+        assert!(answer("crane?", &[both]).contains("> The crane is tall. It dances. [1]"));
+        let only = answer("crane?", &[passage("a.md", &format!("Birds.\n\n{table}"))]);
+        assert!(only.contains("> crane · on the ground [1]"), "{only}");
+        let below = answer("Which birds?", &[passage("a.md", &format!("## Birds\n\n{table}"))]);
+        assert!(below.contains("> Birds: bird · nest; crane · on the ground [1]"), "{below}");
     }
 }
