@@ -69,7 +69,8 @@ impl GenaiLlm {
     }
 
     /// The model that environment variables name, or `None` if they name none. `var` looks a variable up:
-    /// `GenaiLlm::from_env(|name| std::env::var(name).ok())`. A variable that is empty counts as not set.
+    /// `GenaiLlm::from_env(|name| std::env::var(name).ok())`. A variable that is empty counts as not set. What it gives
+    /// is wiped after use.
     ///
     /// The first of these that applies:
     ///

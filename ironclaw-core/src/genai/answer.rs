@@ -17,7 +17,7 @@ const NAME_FRAMES: u32 = 4;
 
 /// An answer that is coming in.
 pub(super) struct Answer {
-    stream: Quiet,
+    stream: Quiet<ChatStream>,
     provider: Provider,
     asked: String,
     served_by: Arc<OnceLock<String>>,
@@ -48,11 +48,8 @@ impl Answer {
             options = options.with_max_tokens(tokens);
         }
         let chat = request::chat_request(llm.provider, request);
-        let response = llm
-            .client
-            .exec_chat_stream(llm.target(), chat, Some(&options))
-            .await
-            .map_err(|error| Failure::of(&error))?;
+        let call = Box::pin(llm.client.exec_chat_stream(llm.target(), chat, Some(&options)));
+        let response = Quiet(call).await.map_err(|error| Failure::of(&error))?;
         Ok(Self {
             stream: Quiet(response.stream),
             provider: llm.provider,
@@ -149,12 +146,26 @@ fn model_of(frame: &Value) -> Option<&str> {
 }
 
 /// genai logs the bodies of failed answers, which can echo a key: nothing is logged while it is polled.
-struct Quiet(ChatStream);
+struct Quiet<T>(T);
 
-impl Stream for Quiet {
+impl<T: Unpin> Quiet<T> {
+    fn hushed<R>(&mut self, poll: impl FnOnce(Pin<&mut T>) -> R) -> R {
+        tracing::dispatcher::with_default(&tracing::Dispatch::none(), || poll(Pin::new(&mut self.0)))
+    }
+}
+
+impl<T: Future + Unpin> Future for Quiet<T> {
+    type Output = T::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        self.hushed(|call| call.poll(cx))
+    }
+}
+
+impl Stream for Quiet<ChatStream> {
     type Item = Result<ChatStreamEvent, ::genai::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        tracing::dispatcher::with_default(&tracing::Dispatch::none(), || Pin::new(&mut self.0).poll_next(cx))
+        self.hushed(|stream| stream.poll_next(cx))
     }
 }

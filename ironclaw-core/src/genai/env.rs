@@ -1,3 +1,5 @@
+use zeroize::Zeroizing;
+
 use super::builder::refused;
 use super::{GenaiLlm, Provider};
 use crate::llm::LlmError;
@@ -10,12 +12,17 @@ const ANTHROPIC_MODEL: &str = "claude-sonnet-4-5";
 const OLLAMA_PORT: u16 = 11_434;
 
 pub(super) fn from_env(var: &dyn Fn(&str) -> Option<String>) -> Result<Option<GenaiLlm>, LlmError> {
-    let var = |name: &str| var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    // Any of them can hold a key, if only by mistake: what was looked up is wiped, and so is each copy.
+    let var = |name: &str| {
+        let value = Zeroizing::new(var(name)?);
+        let value = Zeroizing::new(value.trim().to_owned());
+        (!value.is_empty()).then_some(value)
+    };
     let (base_url, openai_key) = (var("OPENAI_BASE_URL"), var("OPENAI_API_KEY"));
     let (anthropic_key, ollama_host) = (var("ANTHROPIC_API_KEY"), var("OLLAMA_HOST"));
 
     let named = var("IRONCLAW_MODEL");
-    let (chosen, model) = match named.as_deref().map(|name| name.split_once("::").unwrap_or(("", name))) {
+    let (chosen, model) = match named.as_ref().map(|name| name.split_once("::").unwrap_or(("", name))) {
         None => (None, None),
         Some(("", model)) => (None, Some(model)),
         Some(("openai", model)) => (Some(Provider::OpenAi), Some(model)),
@@ -44,11 +51,12 @@ pub(super) fn from_env(var: &dyn Fn(&str) -> Option<String>) -> Result<Option<Ge
     let builder = match provider {
         Provider::Anthropic => {
             let key = anthropic_key.ok_or_else(|| refused("ANTHROPIC_API_KEY: IRONCLAW_MODEL asks for it"))?;
-            GenaiLlm::builder(provider, model.unwrap_or(ANTHROPIC_MODEL)).key(SecretValue::from(key))
+            GenaiLlm::builder(provider, model.unwrap_or(ANTHROPIC_MODEL)).key(secret(key))
         }
         Provider::Ollama => {
             let model = model.ok_or_else(|| refused("IRONCLAW_MODEL: name the Ollama model to use"))?;
-            GenaiLlm::builder(provider, model).endpoint(ollama_url(ollama_host.as_deref().unwrap_or("127.0.0.1"))?)
+            GenaiLlm::builder(provider, model)
+                .endpoint(ollama_url(ollama_host.as_ref().map_or("127.0.0.1", |host| host.as_str()))?)
         }
         _ => {
             if base_url.is_none() && openai_key.is_none() {
@@ -62,15 +70,20 @@ pub(super) fn from_env(var: &dyn Fn(&str) -> Option<String>) -> Result<Option<Ge
             };
             let mut builder = GenaiLlm::builder(Provider::OpenAi, model);
             if let Some(url) = base_url {
-                builder = builder.endpoint(url);
+                builder = builder.endpoint(url.as_str());
             }
             match openai_key {
-                Some(key) => builder.key(SecretValue::from(key)),
+                Some(key) => builder.key(secret(key)),
                 None => builder,
             }
         }
     };
     builder.build().map(Some)
+}
+
+/// Moves a key without a copy.
+fn secret(mut key: Zeroizing<String>) -> SecretValue {
+    SecretValue::from(std::mem::take(&mut *key))
 }
 
 /// What `OLLAMA_HOST` means, as Ollama's own client reads it: a port of 11434 unless a scheme says otherwise, and the

@@ -51,6 +51,16 @@ async fn a_status_says_what_went_wrong_and_nothing_is_repeated() {
 }
 
 #[tokio::test]
+async fn nothing_is_logged_while_a_call_begins() {
+    let seen = Seen::default();
+    let _logged = tracing::subscriber::set_default(seen.clone());
+    tracing::info!("heard");
+    // Nobody answers: whatever is logged, it is from before the first piece of an answer.
+    ask(&openai("http://127.0.0.1:9/v1"), request()).await.unwrap_err();
+    assert_eq!(*seen.0.lock().unwrap(), ["heard "]);
+}
+
+#[tokio::test]
 async fn what_may_pass_is_tried_again_a_few_times() {
     let server = MockServer::start().await;
     let busy = ResponseTemplate::new(429).insert_header("retry-after", "0");
