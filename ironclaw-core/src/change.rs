@@ -402,7 +402,12 @@ pub enum SettingOp {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum PrivacyOp {
-    /// Deletes the user's conversations, jobs and workspace, and the private parts of their audit events.
+    /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events so far that are
+    /// about them ([`Action::is_forgotten`](crate::model::audit::Action::is_forgotten)). Events about secrets, access
+    /// and settings keep theirs.
+    ///
+    /// Only the user [in person](crate::Scope::is_in_person) may: an agent or tool is refused as
+    /// [`StoreErrorKind::Denied`](crate::store::StoreErrorKind::Denied).
     Forget,
 }
 

@@ -35,7 +35,7 @@ pub trait Apply: Send + Sync + std::fmt::Debug {
     /// Commits a change with its audit events, or nothing.
     ///
     /// When it returns `Ok`, the change is durable. A change that fails for a reason of its own (input, a missing
-    /// row, a conflict, a precondition, a hold) leaves only its audit events, with the outcome
+    /// row, a conflict, a precondition, a hold, a refusal) leaves only its audit events, with the outcome
     /// [`Failed`](crate::model::audit::Outcome::Failed) or [`Denied`](crate::model::audit::Outcome::Denied), in a
     /// transaction of their own.
     ///
@@ -107,6 +107,9 @@ pub enum StoreErrorKind {
     /// A legal hold forbids the deletion.
     #[error("legal hold")]
     LegalHold,
+    /// Whoever acts may not do that.
+    #[error("denied")]
+    Denied,
     /// The quota is used up.
     #[error("quota exceeded")]
     QuotaExceeded,

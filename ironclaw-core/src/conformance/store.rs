@@ -28,6 +28,7 @@ mod input;
 mod isolation;
 mod jobs;
 mod leases;
+mod listings;
 mod paging;
 mod paging_concurrent;
 mod privacy;
@@ -148,8 +149,8 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         }
         suspension { suspended_user_writes_nothing, suspended_user_is_found_active_again }
         privacy {
-            forget_removes_all_but_accounts, forgotten_chain_still_verifies, erase_removes_everything,
-            erase_leaves_others, unknown_user_is_not_erased, hold_stops_every_deletion, released_hold_stops_nothing,
+            forget_removes_all_but_accounts, forgotten_chain_still_verifies, only_the_user_in_person_forgets,
+            erase_removes_everything, erase_leaves_others, unknown_user_is_not_erased, hold_stops_every_deletion, released_hold_stops_nothing,
             retention_deletes_what_is_old [ManualClock], retention_respects_holds [ManualClock], scrub_is_clean,
         }
         changes {
@@ -177,13 +178,17 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         }
         paging_concurrent {
             rows_before_the_cursor_come_once, late_rows_with_lower_ids, deleted_between_pages, messages_while_appending,
+            every_listing_while_rows_come, every_listing_while_rows_go, users_come_and_go,
         }
         concurrency {
-            a_hundred_append_to_one_conversation, mixed_writers, users_do_not_wait_for_each_other,
+            a_hundred_append_to_one_conversation, mixed_writers, many_users_count_apart,
             one_create_wins, row_version_lets_one_win, readers_see_whole_changes, chain_of_many_writers,
             failures_among_many_leave_nothing,
         }
-        cancellation { dropped_at_every_await, dropped_reads, dropped_among_others }
+        cancellation {
+            dropped_at_every_await, dropped_reads, dropped_among_others, dropped_erasures,
+            dropped_retention [ManualClock], dropped_scrubs,
+        }
         durability {
             reopened_shows_everything [Reopen], closed_store_refuses, closing_finishes_what_was_taken [Reopen],
             survives_kill [Reopen, Processes],

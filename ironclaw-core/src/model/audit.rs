@@ -80,6 +80,14 @@ macro_rules! actions {
     };
 }
 
+impl Action {
+    /// Whether it is about what [`PrivacyOp::Forget`](crate::change::PrivacyOp::Forget) deletes, or is forgetting
+    /// itself: conversations, workspace, jobs. Forgetting deletes the private parts of such events.
+    pub fn is_forgotten(self) -> bool {
+        matches!(self.code(), 100..=399 | 700)
+    }
+}
+
 actions! {
     /// A conversation was started.
     ConversationCreate = 100, "conversations.create";

@@ -79,7 +79,7 @@ impl Prepared {
         self.change.preconditions().iter().try_for_each(|precondition| check(&tx, precondition))?;
         let mut numbers = Vec::with_capacity(self.change.operations().len());
         for (operation, terms) in self.change.operations().iter().zip(&self.terms) {
-            numbers.push(perform(&tx, operation, terms)?);
+            numbers.push(perform(&tx, &self.scope, operation, terms)?);
         }
         audit::append(db, &user, &self.scope, &self.events, now)?;
         let receipt = Receipt { at: now, numbers, replayed: false };
@@ -144,7 +144,7 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(scope: Scope, change: &Change, error: &StoreError, limits: &Limits) -> Result<Self, StoreError> {
         let outcome = match error.kind() {
-            StoreErrorKind::Suspended | StoreErrorKind::LegalHold => Outcome::Denied,
+            StoreErrorKind::Suspended | StoreErrorKind::LegalHold | StoreErrorKind::Denied => Outcome::Denied,
             _ => Outcome::Failed,
         };
         let fail = |record: &AuditRecord| {
@@ -195,7 +195,7 @@ fn digest(change: &Change) -> Result<[u8; 32], StoreError> {
     Ok(Sha256::digest(bytes).into())
 }
 
-fn perform(tx: &Tx<'_>, operation: &Operation, terms: &[Terms]) -> Result<u64, StoreError> {
+fn perform(tx: &Tx<'_>, scope: &Scope, operation: &Operation, terms: &[Terms]) -> Result<u64, StoreError> {
     match operation {
         Operation::Conversations(op) => conversations::apply(tx, op, terms),
         Operation::Workspace(op) => workspace::apply(tx, op, terms),
@@ -203,7 +203,7 @@ fn perform(tx: &Tx<'_>, operation: &Operation, terms: &[Terms]) -> Result<u64, S
         Operation::Secrets(op) => secrets::apply(tx, op),
         Operation::Access(op) => access::apply(tx, op),
         Operation::Settings(op) => settings::apply(tx, op),
-        Operation::Privacy(PrivacyOp::Forget) => privacy::forget(tx),
+        Operation::Privacy(PrivacyOp::Forget) => privacy::forget(tx, scope),
         _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }

@@ -11,6 +11,7 @@ pub(super) fn code(kind: &StoreErrorKind) -> &'static str {
         StoreErrorKind::Conflict => "conflict",
         StoreErrorKind::PreconditionFailed => "precondition_failed",
         StoreErrorKind::LegalHold => "legal_hold",
+        StoreErrorKind::Denied => "denied",
         StoreErrorKind::QuotaExceeded => "quota_exceeded",
         StoreErrorKind::Suspended => "suspended",
         StoreErrorKind::IdempotencyKeyReused => "idempotency_key_reused",
@@ -29,6 +30,7 @@ pub(super) fn is_of_the_change(error: &StoreError) -> bool {
             | StoreErrorKind::Conflict
             | StoreErrorKind::PreconditionFailed
             | StoreErrorKind::LegalHold
+            | StoreErrorKind::Denied
             | StoreErrorKind::QuotaExceeded
             | StoreErrorKind::Suspended
             | StoreErrorKind::IdempotencyKeyReused

@@ -67,7 +67,7 @@ pub(super) async fn mixed_writers(subject: &StoreSubject) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn users_do_not_wait_for_each_other(subject: &StoreSubject) -> Outcome {
+pub(super) async fn many_users_count_apart(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
     let results = at_once(40, |n| {
         let store = t.store.clone();

@@ -72,6 +72,7 @@ pub(super) async fn replace_fails_whole(subject: &StoreSubject) -> Outcome {
     let old = File::new("a.md", "old lighthouse")?;
     old.write(&*t.store, &ada).await?;
     let found = t.store.workspace().search_text(&ada, &words("lighthouse"), &SearchFilter::default(), 10).await?;
+    let mut failed = 0;
     for point in subject.harness.fault_points(&t.place).await? {
         let new = File::new("a.md", "new harbour")?;
         subject.harness.fail_at(&t.place, Some(&point)).await?;
@@ -81,10 +82,12 @@ pub(super) async fn replace_fails_whole(subject: &StoreSubject) -> Outcome {
             old.write(&*t.store, &ada).await?;
             continue;
         }
+        failed += 1;
         let content = t.store.workspace().content(&ada, &old.path, 0, 100).await?.present()?;
         assert_eq!(content, old.text.as_bytes(), "failing at {point} lost the old file");
         let still = t.store.workspace().search_text(&ada, &words("lighthouse"), &SearchFilter::default(), 10).await?;
         assert_eq!(still, found, "failing at {point} changed what is found");
     }
+    assert!(failed >= 1, "no point was reached");
     Ok(())
 }

@@ -1,105 +1,13 @@
 use std::collections::BTreeSet;
 
-use super::fixtures::{File, apply, conversation, data_key, job, lease, say, secret_op, setting};
-use super::world::World;
-use super::{Instance, StoreSubject, user};
-use crate::change::{AccessOp, JobOp};
-use crate::clock::SystemClock;
-use crate::conformance::check::{Failure, Outcome, Present, all_pages};
-use crate::id::{
-    AgentName, ApiKeyId, ApprovalId, ConversationId, JobId, LlmCallId, PolicyId, SandboxJobId, SecretName, ToolGrantId,
-};
-use crate::model::audit::AuditFilter;
-use crate::model::jobs::{JobFilter, JobStep};
+use super::fixtures::{File, apply, data_key, secret_op, setting};
+use super::listings::{ROWS, each_listing, fill};
+use super::{StoreSubject, user};
+use crate::conformance::check::{Outcome, Present, all_pages};
+use crate::id::SecretName;
 use crate::model::workspace::WorkspacePath;
 use crate::page::{Cursor, PageRequest};
-use crate::scope::Scope;
 use crate::store::StoreErrorKind;
-
-/// How many rows of each kind are listed.
-const ROWS: usize = 7;
-
-/// The same ids in every listing: a world, and where lists hang.
-struct Lists {
-    world: World,
-    conversation: ConversationId,
-    job: JobId,
-    secret: SecretName,
-}
-
-async fn fill(t: &Instance, scope: &Scope) -> Result<Lists, Failure> {
-    let store = &*t.store;
-    let world = World::new(t.now())?;
-    lease(store, scope, 1, world.now).await?;
-    let key = store.secrets().newest_data_key(scope).await?.present()?.id;
-    apply(store, scope, AccessOp::PutAgent { name: world.agent.clone(), active: true }).await?;
-    let (mut conversations, mut jobs) = (Vec::new(), Vec::new());
-    let secret = SecretName::parse("versions")?;
-    for n in 1..=ROWS as u32 {
-        conversations.push(conversation(store, scope).await?);
-        jobs.push(job(store, scope).await?);
-        say(store, scope, conversations[0], "text").await?;
-        let job = jobs[0];
-        apply(store, scope, JobOp::AppendEvent { job, step: JobStep::Note { text: n.to_string() } }).await?;
-        let mut call = world.new_llm_call();
-        (call.id, call.job) = (LlmCallId::make(&SystemClock), job);
-        apply(store, scope, JobOp::RecordLlmCall { call }).await?;
-        let mut run = world.new_sandbox_job();
-        (run.id, run.job) = (SandboxJobId::make(&SystemClock), job);
-        apply(store, scope, JobOp::RecordSandboxJob { run }).await?;
-        apply(store, scope, secret_op(&secret, n, key)).await?;
-        apply(store, scope, secret_op(&SecretName::parse(format!("secret {n}"))?, 1, key)).await?;
-        let name = AgentName::parse(format!("agent {n}"))?;
-        apply(store, scope, AccessOp::PutAgent { name, active: true }).await?;
-        let mut policy = world.new_policy();
-        policy.id = PolicyId::make(&SystemClock);
-        apply(store, scope, AccessOp::PutPolicy { policy }).await?;
-        let mut key = world.new_api_key();
-        key.id = ApiKeyId::make(&SystemClock);
-        apply(store, scope, AccessOp::MakeApiKey { key }).await?;
-        let approval = world.new_approval(ApprovalId::make(&SystemClock));
-        apply(store, scope, AccessOp::RequestApproval { approval }).await?;
-        let mut grant = world.new_grant();
-        grant.id = ToolGrantId::make(&SystemClock);
-        apply(store, scope, AccessOp::GrantTool { grant }).await?;
-        apply(store, scope, setting(&format!("setting {n}"), n)?).await?;
-        File::new(&format!("folder/{n}.md"), "text")?.write(store, scope).await?;
-    }
-    Ok(Lists { world, conversation: conversations[0], job: jobs[0], secret })
-}
-
-/// Does the same with every paged listing of one owner: `$name` is its name, `$page` the request.
-macro_rules! each_listing {
-    ($t:expr, $scope:expr, $lists:expr, |$name:ident, $page:ident, $read:ident| $body:expr) => {{
-        let (store, lists, scope) = (&*$t.store, &$lists, &$scope);
-        let (filter, all) = (&JobFilter::default(), &AuditFilter::default());
-        each_listing!(@ $name $page $read $body;
-            conversations: store.conversations().conversations(scope, $page);
-            messages: store.conversations().messages(scope, lists.conversation, $page);
-            entries: store.workspace().entries(scope, None, $page);
-            jobs: store.jobs().jobs(scope, filter, $page);
-            job_events: store.jobs().job_events(scope, lists.job, $page);
-            llm_calls: store.jobs().llm_calls(scope, lists.job, $page);
-            sandbox_jobs: store.jobs().sandbox_jobs(scope, lists.job, $page);
-            secrets: store.secrets().secrets(scope, $page);
-            secret_versions: store.secrets().secret_versions(scope, &lists.secret, $page);
-            agents: store.access().agents(scope, $page);
-            policies: store.access().policies(scope, None, None, $page);
-            api_keys: store.access().api_keys(scope, $page);
-            approvals: store.access().approvals(scope, $page);
-            tool_grants: store.access().tool_grants(scope, &lists.world.tool, $page);
-            settings: store.settings().settings(scope, $page);
-            events: store.audit().events(scope, all, $page);
-        );
-    }};
-    (@ $name:ident $page:ident $read:ident $body:expr; $($listing:ident: $call:expr;)*) => {
-        $({
-            let $name = stringify!($listing);
-            macro_rules! $read { ($p:expr) => {{ let $page = $p; $call.await }} }
-            $body
-        })*
-    };
-}
 
 pub(super) async fn every_listing_in_pages(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
-use super::fixtures::{File, apply, conversation, say, setting};
+use super::fixtures::{apply, conversation, say, setting};
+use super::listings::{Listed, each_listing, fill, keys};
 use super::{StoreSubject, user};
-use crate::change::{ConversationOp, SettingOp, WorkspaceOp};
+use crate::change::{Change, ConversationOp};
+use crate::clock::SystemClock;
 use crate::conformance::check::{Failure, Outcome, Present, all_pages};
-use crate::id::{ConversationId, SettingKey};
-use crate::model::workspace::WorkspacePath;
+use crate::id::{ConversationId, ErasureId};
+use crate::maintenance::SystemChange;
 use crate::page::PageRequest;
 use crate::scope::Scope;
 use crate::store::Store;
@@ -114,20 +116,88 @@ pub(super) async fn deleted_between_pages(subject: &StoreSubject) -> Outcome {
         assert_eq!(seen.get(&id(n)), Some(&1), "conversation {n}");
     }
     assert_eq!(seen.get(&id(20)), None);
+    Ok(())
+}
 
-    for n in 0..6 {
-        File::new(&format!("{n}"), "text")?.write(&*t.store, &ada).await?;
-        apply(&*t.store, &ada, setting(&format!("{n}"), n)?).await?;
+pub(super) async fn every_listing_while_rows_come(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let mut lists = fill(&t, &ada).await?;
+    // Before all others, after all others, and between two, in turns.
+    let mut new = 0;
+    let mut place = move || {
+        new += 1;
+        match new % 3 {
+            0 => 99 - new % 99,
+            1 => 800 + new,
+            _ => 100 * (1 + new % 6) + new % 100,
+        }
+    };
+    each_listing!(t, ada, lists, |name, page, read| {
+        let before = keys(name, &read!(&PageRequest::first(PageRequest::MAX)?)?.items);
+        let (mut seen, mut request) = (Vec::new(), PageRequest::first(3)?);
+        for pages in 0.. {
+            let found = read!(&request)?;
+            seen.extend(found.items);
+            let Some(next) = found.next else {
+                break;
+            };
+            request = request.after(next);
+            // New rows after the place of reading may go on for ever; the listing need not.
+            if pages < 3 {
+                lists.add(&t, &ada, place()).await?;
+            }
+            assert!(pages < 1_000, "{name} does not end");
+        }
+        let seen = keys(name, &seen);
+        let missing: Vec<_> = before.iter().filter(|key| !seen.contains(key)).collect();
+        assert!(missing.is_empty(), "{name} left out {missing:?}");
+        let order: Vec<_> = seen.iter().filter(|key| before.contains(key)).collect();
+        assert_eq!(order, before.iter().collect::<Vec<_>>(), "{name} changed its order");
+    });
+    Ok(())
+}
+
+pub(super) async fn every_listing_while_rows_go(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let lists = fill(&t, &ada).await?;
+    let mut deleted = Vec::new();
+    each_listing!(t, ada, lists, |name, page, read| {
+        let whole = read!(&PageRequest::first(PageRequest::MAX)?)?.items;
+        let first = read!(&PageRequest::first(3)?)?;
+        assert_eq!(keys(name, &first.items), keys(name, &whole[..3]));
+        // The row at which the page ended goes, and one that is still to come.
+        if let (Some(at_the_end), Some(to_come)) = (whole[2].deletion(), whole[4].deletion()) {
+            t.store.apply(&ada, Change::new().with(at_the_end).with(to_come)).await?;
+            deleted.push(name);
+            let rest = read!(&PageRequest::first(PageRequest::MAX)?.after(first.next.present()?))?.items;
+            let mut expected = keys(name, &whole[3..]);
+            expected.remove(1);
+            assert_eq!(keys(name, &rest), expected, "{name}");
+        }
+    });
+    assert_eq!(deleted, ["conversations", "entries", "jobs", "secrets", "settings"]);
+    Ok(())
+}
+
+pub(super) async fn users_come_and_go(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    for name in ["b", "d", "f", "h", "j", "l"] {
+        apply(&*t.store, &user(name)?, setting("a", 1)?).await?;
     }
-    let files = t.store.workspace().entries(&ada, None, &PageRequest::first(3)?).await?;
-    let settings = t.store.settings().settings(&ada, &PageRequest::first(3)?).await?;
-    apply(&*t.store, &ada, WorkspaceOp::DeleteEntry { path: WorkspacePath::parse("2")? }).await?;
-    apply(&*t.store, &ada, SettingOp::Delete { key: SettingKey::parse("2")? }).await?;
-    let request = |next| Ok::<_, Failure>(PageRequest::first(100)?.after(next));
-    let rest = t.store.workspace().entries(&ada, None, &request(files.next.present()?)?).await?.items;
-    assert_eq!(rest.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["3", "4", "5"]);
-    let rest = t.store.settings().settings(&ada, &request(settings.next.present()?)?).await?.items;
-    assert_eq!(rest.iter().map(|setting| setting.key.as_str()).collect::<Vec<_>>(), ["3", "4", "5"]);
+    let first = t.maintenance.users(&PageRequest::first(3)?).await?;
+    assert_eq!(first.items.iter().map(|(_, user)| user.id.as_str()).collect::<Vec<_>>(), ["b", "d", "f"]);
+    for name in ["a", "e", "i"] {
+        apply(&*t.store, &user(name)?, setting("a", 1)?).await?;
+    }
+    for name in ["f", "j"] {
+        let (scope, id) = (user(name)?, ErasureId::make(&SystemClock));
+        let (tenant, owner) = (scope.tenant().clone(), scope.owner().clone());
+        t.maintenance.apply_system(SystemChange::EraseUser { tenant, owner, id }).await?;
+    }
+    let rest = t.maintenance.users(&PageRequest::first(100)?.after(first.next.present()?)).await?.items;
+    assert_eq!(rest.iter().map(|(_, user)| user.id.as_str()).collect::<Vec<_>>(), ["h", "i", "l"]);
     Ok(())
 }
 

@@ -1,19 +1,19 @@
 use std::time::Duration;
 
-use super::fixtures::{File, apply, conversation, job, say, setting};
+use super::fixtures::{File, apply, conversation, job, say, saying, setting};
 use super::snapshot::{Snapshot, assert_nothing, assert_same, snapshot};
 use super::system::{place_hold, release_hold};
 use super::world::World;
-use super::{Instance, StoreSubject, tenant_user, user};
+use super::{Instance, StoreSubject, tenant_user, user, with_agent};
 use crate::change::{Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
 use crate::clock::SystemClock;
 use crate::conformance::check::{Failure, Outcome, Present, all_pages, refused};
-use crate::id::ErasureId;
+use crate::id::{ConversationId, ErasureId, SecretName, ToolName};
 use crate::maintenance::SystemChange;
-use crate::model::audit::AuditFilter;
+use crate::model::audit::{Action, AuditFilter, AuditRecord, Outcome as Audited};
 use crate::model::privacy::RetainedCategory;
 use crate::page::PageRequest;
-use crate::scope::Scope;
+use crate::scope::{Principal, Scope};
 use crate::store::StoreErrorKind;
 
 /// What of a snapshot belongs to these categories.
@@ -48,6 +48,12 @@ pub(super) async fn forgotten_chain_still_verifies(subject: &StoreSubject) -> Ou
     let t = subject.fresh().await?;
     let ada = user("ada")?;
     World::new(t.now())?.seed(&*t.store, &ada).await?;
+    // A refused use of a secret, and a failed change of each kind.
+    let denied = AuditRecord::new(Action::SecretUse).detail("secret", "vault door").with_outcome(Audited::Denied);
+    t.store.apply(&ada, Change::new().event(denied)).await?;
+    let (missing, name) = (ConversationId::make(&SystemClock), SecretName::parse("not there")?);
+    refused(apply(&*t.store, &ada, saying(missing, "x")).await, StoreErrorKind::NotFound);
+    refused(apply(&*t.store, &ada, SecretOp::Use { name, number: 1 }).await, StoreErrorKind::NotFound);
     let head = t.store.audit().head(&ada).await?.present()?;
     let before = all_pages!(1_000, |page| t.store.audit().events(&ada, &AuditFilter::default(), page));
     apply(&*t.store, &ada, PrivacyOp::Forget).await?;
@@ -56,11 +62,57 @@ pub(super) async fn forgotten_chain_still_verifies(subject: &StoreSubject) -> Ou
     for (old, new) in before.iter().zip(&after) {
         assert!(old.private.is_some());
         assert_eq!(old.event, new.event, "the public part stays");
-        assert_eq!(new.private, None, "the private part of {} is gone", old.event.action.name());
+        let (action, name) = (old.event.action, old.event.action.name());
+        let category = name.split('.').next().unwrap_or_default();
+        if ["conversations", "workspace", "jobs", "privacy"].contains(&category) {
+            assert!(action.is_forgotten() && new.private.is_none(), "the private part of {name} is gone");
+        } else {
+            assert!(!action.is_forgotten());
+            assert_eq!(old.private, new.private, "the private part of {name} stays");
+        }
+    }
+    let kept = |action| after.iter().filter(|e| e.event.action == action && e.private.is_some()).count();
+    assert_eq!(kept(Action::SecretUse), 3, "used, refused and failed");
+    assert!(kept(Action::PolicyPut) > 0 && kept(Action::SettingPut) > 0);
+    // Forgetting again forgets that it was asked for the first time, and nothing that was kept.
+    apply(&*t.store, &ada, PrivacyOp::Forget).await?;
+    let again = all_pages!(1_000, |page| t.store.audit().events(&ada, &AuditFilter::default(), page));
+    for (old, new) in after.iter().zip(&again) {
+        let forgotten = old.event.action.is_forgotten();
+        assert_eq!(new.private, old.private.clone().filter(|_| !forgotten), "{}", old.event.action.name());
     }
     let verified = t.store.audit().verify(&ada).await?.present()?;
-    assert_eq!(verified.sequence, head.sequence + 1);
+    assert_eq!(verified.sequence, head.sequence + 2);
     t.maintenance.verify_audit().await?;
+    Ok(())
+}
+
+pub(super) async fn only_the_user_in_person_forgets(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let world = World::new(t.now())?;
+    world.seed(&*t.store, &ada).await?;
+    let before = snapshot(&*t.store, &ada, &world).await?;
+    let events = || async {
+        Ok::<_, Failure>(all_pages!(1_000, |page| t.store.audit().events(&ada, &AuditFilter::default(), page)))
+    };
+    let trail = events().await?;
+    let agent = with_agent(&ada, "assistant")?;
+    let tool = agent.acting(Principal::Tool(ToolName::parse("calculator")?));
+    for scope in [&agent, &tool] {
+        refused(apply(&*t.store, scope, PrivacyOp::Forget).await, StoreErrorKind::Denied);
+        let among_others = Change::new().with(setting("x", 1)?).with(PrivacyOp::Forget);
+        refused(t.store.apply(scope, among_others).await, StoreErrorKind::Denied);
+        assert_same(&before, &snapshot(&*t.store, &ada, &world).await?);
+    }
+    let after = events().await?;
+    assert_eq!(after[..trail.len()], trail, "no private part is gone");
+    let refusals: Vec<_> = after[trail.len()..].iter().map(|e| (e.event.action, e.event.outcome)).collect();
+    let (forget, put) = ((Action::Forget, Audited::Denied), (Action::SettingPut, Audited::Denied));
+    assert_eq!(refusals, [forget, put, forget, forget, put, forget]);
+    t.store.audit().verify(&ada).await?;
+    apply(&*t.store, &ada, PrivacyOp::Forget).await?;
+    assert_eq!(t.store.conversations().conversation(&ada, world.conversation).await?, None);
     Ok(())
 }
 
