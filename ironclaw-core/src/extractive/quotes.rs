@@ -11,14 +11,17 @@ const NOTHING: &str = "I am not a language model: I can only quote, and I found 
 /// The most passages that are quoted.
 const QUOTES: usize = 4;
 /// A passage that fits less than this, compared to the best, is left out.
-const LEAST: f64 = 0.6;
+const LEAST: f64 = 0.7;
 /// A quote goes on with the next sentence as long as it stays within this many bytes.
 const QUOTE_BYTES: usize = 320;
 
-/// How much of a passage's fit is what search thought of it; the rest is how much of the question its words cover.
-const FOUND: f64 = 0.6;
+/// How much of a passage's fit is what search thought of it, compared to the best; the rest is how much of the question its
+/// words cover.
+const FOUND: f64 = 0.75;
 /// What words that stand only in tables and code count, compared to those in sentences.
 const ASIDE: f64 = 0.5;
+/// What a passage counts that is nothing but headings: it says what something is about, and not that.
+const BARE: f64 = 0.5;
 
 /// A passage cut into sentences.
 struct Candidate {
@@ -32,13 +35,17 @@ pub(super) fn answer(question: &str, passages: &[Passage]) -> String {
     let asked = analyze(question);
     let mut candidates = candidates(&asked, passages);
     let rarity = Rarity::of(&asked, &candidates);
+    let scores = candidates.iter().map(|candidate| score(&passages[candidate.passage]));
+    let highest = scores.fold(f64::MIN_POSITIVE, f64::max);
     for candidate in &mut candidates {
         let prose = rarity.share(|term| candidate.holds(term, |kind| kind != Kind::Aside));
         let all = rarity.share(|term| candidate.holds(term, |_| true));
         let covered = prose + ASIDE * (all - prose);
-        let found = f64::from(passages[candidate.passage].score);
-        let found = if found.is_finite() { found.clamp(0.0, 1.0) } else { 0.0 };
+        let found = score(&passages[candidate.passage]) / highest;
         candidate.fit = if covered > 0.0 { (1.0 - FOUND) * covered + FOUND * found } else { 0.0 };
+        if candidate.sentences.iter().all(|(sentence, _)| sentence.kind == Kind::Heading) {
+            candidate.fit *= BARE;
+        }
     }
     candidates.sort_by(|a, b| b.fit.total_cmp(&a.fit).then(a.passage.cmp(&b.passage)));
 
@@ -59,6 +66,12 @@ pub(super) fn answer(question: &str, passages: &[Passage]) -> String {
     let sources: Vec<String> =
         quotes.iter().map(|(passage, _)| format!("[{}] {}", passage + 1, passages[*passage].path)).collect();
     format!("{opening}\n\n{}\n\n{}", lines.join("\n\n"), sources.join("\n"))
+}
+
+/// What search thought of a passage, 0 to 1.
+fn score(passage: &Passage) -> f64 {
+    let score = f64::from(passage.score);
+    if score.is_finite() { score.clamp(0.0, 1.0) } else { 0.0 }
 }
 
 fn candidates(asked: &Terms, passages: &[Passage]) -> Vec<Candidate> {
