@@ -27,6 +27,17 @@ pub use write::NewFile;
 ///
 /// Clones are cheap and share everything. Nothing is cached between calls: several processes can use one store.
 ///
+/// One search gives at most 100 passages. Its [tools](Memory::tools) take less at once, so that a model's context is
+/// not filled by one call; more is refused as
+/// [`InvalidArguments`](ironclaw_core::tool::ToolErrorKind::InvalidArguments):
+///
+/// | tool | at most |
+/// |---|---|
+/// | `memory_search` | 20 passages (8 by default); the text of each is cut after 4 KiB and can be read on |
+/// | `memory_read` | 64 KiB (16 KiB by default) |
+/// | `memory_write` | 1 MiB |
+/// | `memory_list` | 100 files |
+///
 /// ```
 /// use ironclaw_core::memory::SearchQuery;
 /// use ironclaw_core::model::workspace::WorkspacePath;

@@ -27,6 +27,10 @@ use put::Stripes;
 ///
 /// In this version only the owner in person may put, reveal and delete secrets: with an agent or a tool in the
 /// scope's chain the call is denied, and the denial is audited. Names and metadata are the owner's agents' to see.
+///
+/// A secret has at most 100 bindings, each to a host of at most 253 bytes with labels of at most 63 (RFC 1035), and a
+/// provider of at most 4,096 bytes; more is refused as
+/// [`InvalidInput`](ironclaw_core::vault::VaultErrorKind::InvalidInput).
 #[derive(Clone)]
 pub struct EnvelopeVault(Arc<Inner>);
 
