@@ -24,7 +24,7 @@ use crate::output::Output;
 use crate::sources::Sources;
 
 /// What is asked when nothing else is.
-const QUESTION: &str = "How are secrets encrypted, and who can read them?";
+const QUESTION: &str = "How do legal holds work?";
 
 /// The agent's documents when no others are named: the book of this repository.
 const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
