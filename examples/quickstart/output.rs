@@ -187,8 +187,14 @@ fn sources(reply: &Reply) -> String {
 
 fn answer_json(reply: &Reply) -> Value {
     // Earlier messages that are cited are no files: they stand in the answer only.
-    let files = reply.citations.iter().filter(|citation| citation.message.is_none());
+    let files: Vec<_> = reply.citations.iter().filter(|citation| citation.message.is_none()).collect();
+    let places: Vec<(usize, Option<usize>)> = reply
+        .citations
+        .iter()
+        .map(|cited| (cited.number, files.iter().position(|file| file.number == cited.number)))
+        .collect();
     let citations: Vec<Value> = files
+        .into_iter()
         .map(|citation| {
             let passage = &citation.passage;
             json!({
@@ -206,7 +212,7 @@ fn answer_json(reply: &Reply) -> Value {
         .map(|call| json!({ "name": call.name, "arguments": call.arguments, "outcome": json!(call.outcome) }))
         .collect();
     json!({
-        "answer": reply.text,
+        "answer": renumbered(&reply.text, &places),
         "citations": citations,
         "tool_calls": tool_calls,
         "model": reply.model,
@@ -215,9 +221,35 @@ fn answer_json(reply: &Reply) -> Value {
     })
 }
 
+/// The answer with each cited `[n]` as its place in the list of citations, from 1; an earlier message has none.
+fn renumbered(answer: &str, places: &[(usize, Option<usize>)]) -> String {
+    let mut text = String::with_capacity(answer.len());
+    let mut rest = answer;
+    while let Some(open) = rest.find('[') {
+        let (before, after) = rest.split_at(open + 1);
+        text.push_str(before);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number = after[..digits].parse().ok().filter(|_: &usize| after[digits..].starts_with(']'));
+        match places.iter().find(|(cited, _)| Some(*cited) == number) {
+            Some((_, Some(place))) => text.push_str(&(place + 1).to_string()),
+            Some((_, None)) => text.push_str("earlier message"),
+            None => text.push_str(&after[..digits]),
+        }
+        rest = &after[digits..];
+    }
+    text + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_in_the_answer_are_places_in_the_citations() {
+        let places = [(4, Some(0)), (2, Some(1)), (7, None)];
+        assert_eq!(renumbered("a [4], b [2][4], [7], [9].", &places), "a [1], b [2][1], [earlier message], [9].");
+        assert_eq!(renumbered("[x] [ [4", &places), "[x] [ [4");
+    }
 
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
