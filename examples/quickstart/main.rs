@@ -106,12 +106,12 @@ async fn act(options: &Options, host: &Host, output: &Output) -> Result<(), Fail
     let conversation = host.conversation().await?;
     if !options.ask.is_empty() {
         for question in &options.ask {
-            output.answer(host, conversation, question).await?;
+            output.ask(host, conversation, question).await?;
         }
         return Ok(());
     }
-    output.answer(host, conversation, QUESTION).await?;
-    output.answer(host, conversation, &host.tool_question()).await?;
+    output.ask(host, conversation, QUESTION).await?;
+    output.ask(host, conversation, &host.tool_question()).await?;
     match std::io::stdin().is_terminal() {
         true => prompt::prompt(host, conversation, output).await,
         false => Ok(()),

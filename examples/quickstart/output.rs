@@ -69,7 +69,6 @@ impl Output {
             let reply = host.agent.send(&host.scope, conversation, question).await?;
             return write(&format!("{}\n", answer_json(&reply)));
         }
-        self.print(&format!("> {question}\n\n"))?;
         let mut events = host.agent.stream(&host.scope, conversation, question);
         while let Some(event) = events.next().await {
             match event? {
@@ -79,6 +78,14 @@ impl Output {
             }
         }
         Ok(())
+    }
+
+    /// Asks what was not typed at the prompt: the question is shown before the answer.
+    pub(crate) async fn ask(&self, host: &Host, conversation: ConversationId, question: &str) -> Result<(), Failure> {
+        if !self.json {
+            self.print(&format!("> {question}\n\n"))?;
+        }
+        self.answer(host, conversation, question).await
     }
 
     pub(crate) async fn history(&self, folder: &Folder) -> Result<(), Failure> {
