@@ -13,7 +13,7 @@ fn call(criterion: &mut Criterion) {
     let scope = scope();
     let (noop, calculator) = runtime.block_on(async {
         let sandbox = WasmSandbox::builder()
-            .tool_bytes(ironclaw_benches::noop_tool(), Grants::none())
+            .tool_bytes(components::NOOP, Grants::none())
             .tool_bytes(components::CALCULATOR, Grants::none())
             .build()
             .await

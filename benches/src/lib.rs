@@ -19,11 +19,6 @@ pub fn scope() -> Scope {
     Scope::user(UserId::parse("bench").expect("a user"))
 }
 
-/// The committed component that answers with its arguments and does nothing else.
-pub fn noop_tool() -> &'static [u8] {
-    include_bytes!("../../ironclaw-sandbox/components/noop.wasm")
-}
-
 /// About `bytes` bytes of words in sentences and paragraphs, different for each `seed`. Frequencies of words fall like
 /// those of a natural language (Zipf's law), and the most frequent ones are those of English.
 pub fn prose(seed: u64, bytes: usize) -> String {
