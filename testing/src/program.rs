@@ -1,0 +1,124 @@
+//! Running the programs of an installation.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::ClusterError;
+
+/// The unprivileged account that runs servers for root, as PostgreSQL and PgBouncer refuse to run as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    /// The account to run servers as: `None`, this process's own, unless that is root.
+    pub(crate) fn for_servers() -> Result<Option<Self>, ClusterError> {
+        // A new file belongs to the process's effective user, which the standard library can't say otherwise.
+        let probe = tempfile::tempfile().and_then(|file| file.metadata());
+        let owner = probe.map_err(|error| ClusterError::io("make a file in", &std::env::temp_dir(), error))?.uid();
+        if owner != 0 {
+            return Ok(None);
+        }
+        let path = Path::new("/etc/passwd");
+        let passwd = fs::read_to_string(path).map_err(|error| ClusterError::io("read", path, error))?;
+        let account = ["postgres", "nobody"].iter().find_map(|name| Self::parse(&passwd, name));
+        account.map(Some).ok_or_else(|| {
+            ClusterError::program("PostgreSQL", "it does not run as root, and there is no user `postgres` or `nobody`")
+        })
+    }
+
+    fn parse(passwd: &str, name: &str) -> Option<Self> {
+        let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let fields = fields.into_iter().find(|fields| fields.first() == Some(&name))?;
+        Some(Self { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
+    }
+}
+
+/// Gives `path` to the account that must use it.
+pub(crate) fn hand_over(path: &Path, account: Option<Account>) -> Result<(), ClusterError> {
+    match account {
+        Some(account) => chown(path, Some(account.uid), Some(account.gid))
+            .map_err(|error| ClusterError::io("change the owner of", path, error)),
+        None => Ok(()),
+    }
+}
+
+/// A program of PostgreSQL or PgBouncer, to be run as `account`.
+pub(crate) fn program(path: &Path, account: Option<Account>) -> Command {
+    let mut command = Command::new(path);
+    // The caller's own PostgreSQL settings, its locale and a working folder closed to the account must not matter.
+    let own = std::env::vars_os().map(|(name, _)| name);
+    for name in own.filter(|name| name.to_string_lossy().starts_with("PG")) {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C").env_remove("LANGUAGE").current_dir("/").stdin(Stdio::null());
+    if let Some(account) = account {
+        command.uid(account.uid).gid(account.gid).env("HOME", "/");
+    }
+    command
+}
+
+/// Runs `command` to its end and gives what it wrote to standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String, ClusterError> {
+    let name = name(command);
+    let output = command.output().map_err(|error| ClusterError::program(&name, error))?;
+    successful(&name, &output)
+}
+
+/// Like [`output`], with `input` as its standard input.
+pub(crate) fn output_of_input(command: &mut Command, input: &str) -> Result<String, ClusterError> {
+    let name = name(command);
+    let failed = |error: std::io::Error| ClusterError::program(&name, error);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let stdin = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // On a thread of its own, as the program may fill its output before it has read all of its input. It may also
+        // end without reading it, and then says why itself.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
+        child.wait_with_output()
+    });
+    successful(&name, &output.map_err(failed)?)
+}
+
+fn name(command: &Command) -> String {
+    let path = Path::new(command.get_program());
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn successful(name: &str, output: &Output) -> Result<String, ClusterError> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let detail = format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
+    );
+    Err(ClusterError::program(name, detail.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_found_by_their_whole_name() {
+        let passwd = "root:x:0:0::/root:/bin/sh\npostgres2:x:7:8::/:/bin/sh\npostgres:x:101:104::/:/bin/sh\n";
+        assert_eq!(Account::parse(passwd, "postgres"), Some(Account { uid: 101, gid: 104 }));
+        assert_eq!(Account::parse(passwd, "nobody"), None);
+    }
+
+    #[test]
+    fn a_failed_program_says_why() {
+        let error = output(Command::new("sh").args(["-c", "echo wrong >&2; exit 3"])).unwrap_err().to_string();
+        assert!(error.starts_with("sh failed: ") && error.contains("wrong") && error.contains('3'), "{error}");
+    }
+}
