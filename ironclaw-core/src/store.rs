@@ -128,7 +128,31 @@ pub enum StoreErrorKind {
     /// The file or database is not a store of this crate.
     #[error("not a store")]
     NotAStore,
-    /// Another process held a lock for too long; try again.
+    /// The data was written by an older version of this crate and must be migrated first.
+    #[error("not migrated")]
+    NotMigrated,
+    /// The database server, or an extension of it, is too old.
+    #[error("unsupported version")]
+    UnsupportedVersion,
+    /// The database lacks an extension that the store needs.
+    #[error("missing extension")]
+    MissingExtension,
+    /// The database refused the name or the password.
+    #[error("credentials refused")]
+    Credentials,
+    /// The database role lacks a privilege that the store needs, or has one that it must not have.
+    #[error("wrong privileges")]
+    Privileges,
+    /// The server could not prove that it is the one that was asked for.
+    #[error("untrusted server")]
+    UntrustedServer,
+    /// The database can't be reached, or the connection was lost.
+    #[error("unavailable")]
+    Unavailable,
+    /// The call took longer than the store was told to wait.
+    #[error("timed out")]
+    TimedOut,
+    /// Others held a lock, or all connections, for too long; try again.
     #[error("busy")]
     Busy,
     /// The store can't be written to.
@@ -156,7 +180,7 @@ error_type! {
 impl StoreError {
     /// Whether the same call may succeed later without a change.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), StoreErrorKind::Busy)
+        matches!(self.kind(), StoreErrorKind::Busy | StoreErrorKind::Unavailable | StoreErrorKind::TimedOut)
     }
 
     /// A refused argument of `operation`.

@@ -1,0 +1,258 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use ironclaw_core::id::OperatorName;
+use ironclaw_core::store::StoreError;
+use ironclaw_core::{BoxError, Clock, Limits};
+use sqlx::Connection as _;
+use sqlx::postgres::PgPoolOptions;
+
+use super::engine::{Engine, Settings, Timeouts};
+use super::maintenance::PostgresMaintenance;
+use super::server::{self, Password, Role, Server};
+use super::{MIGRATION_PATIENCE, PostgresStore, migrate};
+
+/// How to connect a [`PostgresStore`] or a [`PostgresMaintenance`].
+#[derive(Clone)]
+pub struct PostgresStoreBuilder {
+    limits: Limits,
+    clock: Option<Arc<dyn Clock>>,
+    connections: u32,
+    acquire_timeout: Duration,
+    timeouts: Timeouts,
+    migration_patience: Duration,
+    transaction_pooling: bool,
+    any_role: bool,
+    unverified: bool,
+    password: Option<Password>,
+}
+
+impl Default for PostgresStoreBuilder {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            clock: None,
+            connections: 10,
+            acquire_timeout: Duration::from_secs(10),
+            timeouts: Timeouts {
+                statement: Duration::from_secs(30),
+                lock: Duration::from_secs(10),
+                idle: Duration::from_secs(30),
+            },
+            migration_patience: MIGRATION_PATIENCE,
+            transaction_pooling: false,
+            any_role: false,
+            unverified: false,
+            password: None,
+        }
+    }
+}
+
+impl PostgresStoreBuilder {
+    /// Limits on what is accepted. Default: [`Limits::default`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the time of rows comes from. Default: the server's clock, which all processes share. The audit trail's
+    /// time is always the server's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The most connections to each server. Default: 10.
+    #[must_use]
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// How long a call waits for a free connection before it fails with
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy). Default: 10 seconds.
+    #[must_use]
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// How long one statement may take before it fails with
+    /// [`TimedOut`](ironclaw_core::store::StoreErrorKind::TimedOut). Default: 30 seconds. An operator's statements
+    /// are not limited.
+    #[must_use]
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.statement = timeout;
+        self
+    }
+
+    /// How long a change waits for another change of the same user before it fails with
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy). Default: 10 seconds.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.lock = timeout;
+        self
+    }
+
+    /// After how long the server ends a transaction that does nothing, as when a process was stopped in the middle of
+    /// it. Default: 30 seconds.
+    #[must_use]
+    pub fn idle_in_transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.idle = timeout;
+        self
+    }
+
+    /// How long a migration waits for another before it fails with
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy). Default: a minute.
+    #[must_use]
+    pub fn migration_timeout(mut self, timeout: Duration) -> Self {
+        self.migration_patience = timeout;
+        self
+    }
+
+    /// Works through a pooler in transaction mode, such as PgBouncer: no statement is prepared by name, which costs a
+    /// round trip for each. Default: off. Migrations go to the server itself.
+    #[must_use]
+    pub fn transaction_pooling(mut self) -> Self {
+        self.transaction_pooling = true;
+        self
+    }
+
+    /// Accepts a superuser, an owner or a role with `BYPASSRLS`, which row-level security does not bind. For
+    /// development only. Default: such a role is refused.
+    #[must_use]
+    pub fn allow_privileged_role(mut self) -> Self {
+        self.any_role = true;
+        self
+    }
+
+    /// Accepts a server on another host that does not prove by TLS who it is. For networks that nobody else can reach
+    /// only. Default: `sslmode=verify-full` is needed for any host but this one.
+    #[must_use]
+    pub fn allow_unverified_server(mut self) -> Self {
+        self.unverified = true;
+        self
+    }
+
+    /// Where the password comes from when the server refuses the one in use: a password that was changed is picked up
+    /// without a restart. The one in the URL is tried first.
+    ///
+    /// ```
+    /// use ironclaw_store::PostgresStore;
+    ///
+    /// let builder = PostgresStore::builder()
+    ///     .password_from(|| Box::pin(async { Ok(std::fs::read_to_string("/run/secrets/database")?.trim().to_owned()) }));
+    /// # let _ = builder;
+    /// ```
+    #[must_use]
+    pub fn password_from(
+        mut self,
+        password: impl Fn() -> BoxFuture<'static, Result<String, BoxError>> + Send + Sync + 'static,
+    ) -> Self {
+        self.password = Some(Arc::new(password));
+        self
+    }
+
+    /// Brings the schema of a database up to date: see [`PostgresStore::migrate`].
+    ///
+    /// # Errors
+    /// As [`PostgresStore::migrate`].
+    pub async fn migrate(self, url: &str) -> Result<(), StoreError> {
+        migrate::migrate(url, self.migration_patience, self.unverified).await
+    }
+
+    /// Connects as the application.
+    ///
+    /// # Errors
+    /// Each of these has a kind of its own: a URL that is none or that does not ask for a verified server, a server
+    /// that can't be reached or is too old, refused credentials, a missing extension or migration, a schema of a newer
+    /// version, a role with too many or too few rights.
+    pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
+        let role = self.role();
+        Ok(PostgresStore { engine: Arc::new(self.open(&[url], role).await?) })
+    }
+
+    /// Connects as the application to a server and its streaming standby. What only reads is asked of the standby if
+    /// that has everything that this store wrote, and of the server otherwise. When the server is lost and the standby
+    /// promoted, writes go there.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); a standby that can't be reached is no error.
+    pub async fn connect_with_replica(self, url: &str, replica: &str) -> Result<PostgresStore, StoreError> {
+        let role = self.role();
+        Ok(PostgresStore { engine: Arc::new(self.open(&[url, replica], role).await?) })
+    }
+
+    /// Connects as an operator: see [`PostgresMaintenance`].
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_maintenance(
+        self,
+        url: &str,
+        operator: OperatorName,
+    ) -> Result<PostgresMaintenance, StoreError> {
+        let engine = self.open(&[url], Role::Operator).await?;
+        Ok(PostgresMaintenance::new(Arc::new(engine), operator))
+    }
+
+    fn role(&self) -> Role {
+        if self.any_role { Role::Any } else { Role::Application }
+    }
+
+    async fn open(self, urls: &[&str], role: Role) -> Result<Engine, StoreError> {
+        const OPERATION: &str = "connect";
+        let mut servers = Vec::with_capacity(urls.len());
+        for url in urls {
+            let mut options = server::options(OPERATION, url, self.unverified)?;
+            if self.transaction_pooling {
+                options = options.statement_cache_capacity(0);
+            }
+            let pool = PgPoolOptions::new()
+                .max_connections(self.connections)
+                .acquire_timeout(self.acquire_timeout)
+                // A connection that was lost is found out by the first statement, which is tried again.
+                .test_before_acquire(false);
+            servers.push(Server::new(options, pool, self.password.clone()));
+        }
+        let mut checked = None;
+        for server in &servers {
+            let connected = server.reach(OPERATION).await;
+            checked = match connected {
+                Ok(mut connection) => {
+                    let database = server::check(OPERATION, &mut connection, role).await?;
+                    let _ = connection.close().await;
+                    Some(Ok(database))
+                }
+                // Of two servers one is enough.
+                Err(error) => checked.or(Some(Err(error))),
+            };
+            if matches!(checked, Some(Ok(_))) {
+                break;
+            }
+        }
+        let database = checked.unwrap_or_else(|| {
+            Err(StoreError::new(ironclaw_core::store::StoreErrorKind::Internal, OPERATION, "no server was named"))
+        })?;
+        let settings = Settings {
+            limits: self.limits,
+            clock: self.clock,
+            timeouts: self.timeouts,
+            named_statements: !self.transaction_pooling,
+        };
+        Ok(Engine::new(servers, database, settings))
+    }
+}
+
+impl std::fmt::Debug for PostgresStoreBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStoreBuilder")
+            .field("limits", &self.limits)
+            .field("connections", &self.connections)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}

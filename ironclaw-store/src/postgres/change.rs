@@ -1,0 +1,157 @@
+//! A change: prepared by its caller, applied in one transaction.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row};
+use ironclaw_core::search::Terms;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Change, Receipt, Scope};
+
+use super::engine::{Engine, Reach};
+use super::row::params;
+use super::tx::Tx;
+use super::{access, audit, conversations, jobs, privacy, secrets, settings, workspace};
+use crate::error::is_of_the_change;
+use crate::prepared::{APPLY, Failure, Prepared};
+
+/// Commits a change with its audit events, or nothing but the events that say why.
+pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
+    if let Err(refused) = change.validate(engine.limits()) {
+        let error = StoreError::invalid_input(APPLY, refused);
+        let failure = Failure::new(scope.clone(), &change, &error, engine.limits())?;
+        record(engine, failure).await?;
+        return Err(error);
+    }
+    if Prepared::is_empty(&change) {
+        engine.check_open(APPLY)?;
+        return Ok(Receipt { at: engine.now(), numbers: Vec::new(), replayed: false });
+    }
+    let prepared = Arc::new(Prepared::make(scope.clone(), change).await?);
+    let again = prepared.change.idempotency_key().is_some();
+    let reach = Reach::User(scope.clone());
+    let applied = engine.write(APPLY, reach, again, Arc::clone(&prepared), |tx, prepared| {
+        async move { perform_all(tx, &prepared).await }.boxed()
+    });
+    match applied.await {
+        Err(error) if is_of_the_change(&error) => {
+            record(engine, prepared.failure(&error, engine.limits())?).await?;
+            Err(error)
+        }
+        applied => applied,
+    }
+}
+
+/// Records what failed, in a transaction of its own: it must be in the trail before its caller hears of it.
+async fn record(engine: &Arc<Engine>, failure: Failure) -> Result<(), StoreError> {
+    if failure.events.is_empty() {
+        return engine.check_open(APPLY);
+    }
+    let reach = Reach::User(failure.scope.clone());
+    // Should a commit be lost, an event too many is better than one too few.
+    engine
+        .write(APPLY, reach, true, Arc::new(failure), |tx, failure| {
+            async move { audit::append(tx, &failure.events).await }.boxed()
+        })
+        .await
+}
+
+async fn perform_all(tx: &Tx, prepared: &Prepared) -> Result<Receipt, StoreError> {
+    if tx.is_suspended() {
+        return Err(tx.error(StoreErrorKind::Suspended, "ask the operator to make the user active again"));
+    }
+    if let Some(receipt) = replay(tx, prepared).await? {
+        return Ok(receipt);
+    }
+    for precondition in prepared.change.preconditions() {
+        check(tx, precondition).await?;
+    }
+    let mut numbers = Vec::with_capacity(prepared.change.operations().len());
+    for (operation, terms) in prepared.change.operations().iter().zip(&prepared.terms) {
+        numbers.push(perform(tx, &prepared.scope, operation, terms).await?);
+    }
+    audit::append(tx, &prepared.events).await?;
+    let receipt = Receipt { at: tx.now(), numbers, replayed: false };
+    keep(tx, prepared, &receipt).await?;
+    Ok(receipt)
+}
+
+async fn replay(tx: &Tx, prepared: &Prepared) -> Result<Option<Receipt>, StoreError> {
+    let (Some(key), Some(digest)) = (prepared.change.idempotency_key(), &prepared.digest) else {
+        return Ok(None);
+    };
+    let kept = tx
+        .query_row(
+            "SELECT digest, at, numbers FROM ironclaw.receipts WHERE owner_no = $1 AND key = $2",
+            params![tx.owner_no(), key.as_str()],
+            |row| {
+                let numbers = row.array::<i64>(2)?.into_iter().map(i64::cast_unsigned).collect();
+                Ok((row.bytes::<32>(0)?, Receipt { at: row.time(1)?, numbers, replayed: true }))
+            },
+        )
+        .await?;
+    match kept {
+        Some((known, _)) if known != *digest => Err(tx.error(
+            StoreErrorKind::IdempotencyKeyReused,
+            "another change was applied under this key; use a new key for a new change",
+        )),
+        Some((_, receipt)) => Ok(Some(receipt)),
+        None => Ok(None),
+    }
+}
+
+async fn keep(tx: &Tx, prepared: &Prepared, receipt: &Receipt) -> Result<(), StoreError> {
+    let (Some(key), Some(digest)) = (prepared.change.idempotency_key(), &prepared.digest) else {
+        return Ok(());
+    };
+    let numbers: Vec<i64> = receipt.numbers.iter().map(|number| number.cast_signed()).collect();
+    tx.execute(
+        "INSERT INTO ironclaw.receipts (owner_no, key, digest, at, numbers) VALUES ($1, $2, $3, $4, $5)",
+        params![tx.owner_no(), key.as_str(), digest, receipt.at, numbers],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn perform(tx: &Tx, scope: &Scope, operation: &Operation, terms: &[Terms]) -> Result<u64, StoreError> {
+    match operation {
+        Operation::Conversations(op) => conversations::apply(tx, op, terms).await,
+        Operation::Workspace(op) => workspace::apply(tx, op, terms).await,
+        Operation::Jobs(op) => jobs::apply(tx, op).await,
+        Operation::Secrets(op) => secrets::apply(tx, op).await,
+        Operation::Access(op) => access::apply(tx, op).await,
+        Operation::Settings(op) => settings::apply(tx, op).await,
+        Operation::Privacy(PrivacyOp::Forget) => privacy::forget(tx, scope).await,
+        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
+    }
+}
+
+async fn check(tx: &Tx, precondition: &Precondition) -> Result<(), StoreError> {
+    let failed = |why: &str| Err(tx.error(StoreErrorKind::PreconditionFailed, why));
+    match precondition {
+        Precondition::RowVersion { row, version } => {
+            let actual = match row {
+                Row::Conversation(id) => conversations::row_version(tx, *id).await?,
+                Row::Job(id) => jobs::row_version(tx, *id).await?,
+                Row::Secret(name) => secrets::row_version(tx, name).await?,
+                Row::Setting(key) => settings::row_version(tx, key).await?,
+                _ => return Err(tx.error(StoreErrorKind::Internal, "a row that this store does not know")),
+            };
+            if actual != *version {
+                return failed(&format!("the row is at version {actual}; read it again and decide anew"));
+            }
+            Ok(())
+        }
+        Precondition::PolicyEpoch { agent, epoch } => access::check_policy_epoch(tx, agent, *epoch).await,
+        Precondition::UsesLeft { lease } => access::check_uses_left(tx, *lease).await,
+        Precondition::NoLegalHold => match tx.is_held() {
+            true => failed("a legal hold stands on the user"),
+            false => Ok(()),
+        },
+        Precondition::Quota { name, amount } => match settings::left(tx, name).await? {
+            Some(left) if left < *amount => failed("not that much of the quota is left"),
+            _ => Ok(()),
+        },
+        _ => Err(tx.error(StoreErrorKind::Internal, "a precondition that this store does not know")),
+    }
+}

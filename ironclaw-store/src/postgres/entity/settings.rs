@@ -1,0 +1,20 @@
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(schema_name = "ironclaw", table_name = "settings")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) owner_no: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) key: String,
+    pub(crate) version: i64,
+    pub(crate) updated_at: TimeDateTimeWithTimeZone,
+    pub(crate) content_format: i16,
+    pub(crate) content_key: Option<Uuid>,
+    pub(crate) value: Json,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

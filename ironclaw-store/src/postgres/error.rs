@@ -1,0 +1,116 @@
+//! What the server and the driver say, as the store's errors.
+
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sea_orm::{DbErr, RuntimeErr};
+use sqlx::Error;
+
+/// An error of the server: its code and its message, without the detail, which may quote a row.
+#[derive(Debug)]
+struct ServerError {
+    code: String,
+    message: String,
+}
+
+impl std::fmt::Display for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// The store's error for one of the driver.
+pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
+    let (kind, context) = match &error {
+        Error::Database(database) => of_code(database.code().as_deref().unwrap_or_default()),
+        Error::Io(_) => (StoreErrorKind::Unavailable, "the connection to the server was lost or refused"),
+        Error::Tls(_) => (
+            StoreErrorKind::UntrustedServer,
+            "TLS failed: check that the server has it switched on and that sslrootcert names the authority that \
+             signed the server's certificate for this host",
+        ),
+        Error::PoolTimedOut => {
+            (StoreErrorKind::Busy, "no connection became free in time; allow more connections or wait longer")
+        }
+        Error::PoolClosed => (StoreErrorKind::Closed, "open the store again"),
+        Error::Configuration(_) => (StoreErrorKind::Internal, "the connection's settings are contradictory"),
+        Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) => {
+            (StoreErrorKind::Corrupt, "a row can't be decoded; check that the schema was not changed by hand")
+        }
+        Error::Protocol(_) => (StoreErrorKind::Unavailable, "the server broke off or is not PostgreSQL"),
+        Error::WorkerCrashed => (StoreErrorKind::Unavailable, "the connection's task ended"),
+        _ => (StoreErrorKind::Internal, "the database refused a call"),
+    };
+    let error_of_kind = StoreError::new(kind, operation, context);
+    match error {
+        Error::Database(database) => error_of_kind.with_source(ServerError {
+            code: database.code().unwrap_or_default().into_owned(),
+            message: database.message().to_owned(),
+        }),
+        other => error_of_kind.with_source(other),
+    }
+}
+
+/// The store's error for one of the query builder.
+pub(super) fn from_orm(operation: &'static str, error: DbErr) -> StoreError {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => match std::sync::Arc::try_unwrap(error) {
+            Ok(error) => from_sqlx(operation, error),
+            Err(shared) => StoreError::new(StoreErrorKind::Internal, operation, "the database refused a call")
+                .with_source(shared.to_string()),
+        },
+        error @ (DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. }) => {
+            let context = "a row can't be decoded; check that the schema was not changed by hand";
+            StoreError::new(StoreErrorKind::Corrupt, operation, context).with_source(error)
+        }
+        error => {
+            StoreError::new(StoreErrorKind::Internal, operation, "the database refused a call").with_source(error)
+        }
+    }
+}
+
+/// What a code of the server means: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
+    match code {
+        "23505" => (StoreErrorKind::AlreadyExists, "its id is taken"),
+        "23503" => (StoreErrorKind::NotFound, "what it belongs to is not there"),
+        "40001" | "40P01" => (StoreErrorKind::Busy, "another transaction was in the way; try again"),
+        "55P03" => (StoreErrorKind::Busy, "another transaction holds a lock; try again"),
+        "53300" => (StoreErrorKind::Busy, "the server has no connection left; allow fewer or raise max_connections"),
+        "57014" => (StoreErrorKind::TimedOut, "the statement took longer than allowed"),
+        "25P02" | "25P03" | "25P04" => (StoreErrorKind::TimedOut, "the transaction took longer than allowed"),
+        "53100" => (StoreErrorKind::Full, "free space on the server's disk and try again"),
+        "53000" | "53200" | "53400" => (StoreErrorKind::Busy, "the server is short of a resource; try again"),
+        "25006" => (StoreErrorKind::ReadOnly, "the server takes no writes: it is a standby or was set read-only"),
+        "57P01" | "57P02" | "57P03" | "57P05" => {
+            (StoreErrorKind::Unavailable, "the server is starting, stopping or was restarted; try again")
+        }
+        "28P01" | "28000" => (StoreErrorKind::Credentials, "check the role's name, its password and pg_hba.conf"),
+        "3D000" => (StoreErrorKind::NotAStore, "the server has no database of this name; create it first"),
+        "42501" => (StoreErrorKind::Privileges, "the role may not do this; grant it membership in ironclaw_app"),
+        "3F000" | "42P01" | "42883" | "42703" => {
+            (StoreErrorKind::NotMigrated, "run PostgresStore::migrate as the owner first")
+        }
+        "26000" | "42P05" => (
+            StoreErrorKind::Internal,
+            "named statements don't survive a pooler in transaction mode; build the store with transaction_pooling",
+        ),
+        "58030" => (StoreErrorKind::Io, "the server could not read or write its files"),
+        "XX001" | "XX002" => (StoreErrorKind::Corrupt, "the server found its data damaged; restore a backup"),
+        // A connection exception.
+        code if code.starts_with("08") => (StoreErrorKind::Unavailable, "the connection to the server was lost"),
+        _ => (StoreErrorKind::Internal, "the database refused a call"),
+    }
+}
+
+/// Whether an attempt that failed this way, and left nothing behind, may go better at once.
+pub(super) fn is_transient(error: &StoreError) -> bool {
+    let code = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ServerError>());
+    match error.kind() {
+        StoreErrorKind::Unavailable | StoreErrorKind::ReadOnly => true,
+        StoreErrorKind::Busy => code.is_some_and(|server| matches!(server.code.as_str(), "40001" | "40P01")),
+        _ => false,
+    }
+}

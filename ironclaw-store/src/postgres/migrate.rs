@@ -1,0 +1,127 @@
+//! Bringing a database's schema up to date.
+
+use std::time::Duration;
+
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sea_orm::{ConnectionTrait, SqlxPostgresConnector, TransactionTrait};
+use sea_orm_migration::MigratorTrait;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::PgPool;
+
+use super::error::from_orm;
+use super::migration::Migrator;
+use super::server::{self, Server};
+
+const OPERATION: &str = "migrate";
+
+/// What all processes that migrate a database lock: the letters `ironclaw` as a number.
+const LOCK: i64 = 0x6972_6f6e_636c_6177;
+
+/// The roles, which belong to no database but to the whole server.
+const ROLES: [&str; 3] = ["ironclaw_owner", "ironclaw_app", "ironclaw_auditor"];
+
+/// Runs what has not run yet, in one transaction. One process at a time: the others wait for `patience`.
+pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> Result<(), StoreError> {
+    let options = server::options(OPERATION, url, unverified)?;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience.max(Duration::from_secs(5)));
+    let server = Server::new(options.clone(), pool.clone(), None);
+    let mut connection = server.reach(OPERATION).await?;
+    server::check_server_version(OPERATION, &mut connection).await?;
+    drop(connection);
+    let pool = pool.connect_lazy_with(options);
+    // Dropping the caller's future must not stop a migration half-way: it is one transaction, and ends by itself.
+    let migrated = tokio::spawn(async move {
+        let result = run(&pool, patience).await;
+        pool.close().await;
+        result
+    });
+    migrated.await.map_err(|error| {
+        StoreError::new(StoreErrorKind::Internal, OPERATION, "the migration broke off").with_source(error)
+    })?
+}
+
+async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
+    let failed = |error| from_orm(OPERATION, error);
+    let database = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+    let transaction = database.begin().await.map_err(failed)?;
+    // If the process is killed, the server notices and lets the next one in. Millisecond figures, not a user's text.
+    let patience = patience.as_millis().clamp(1, i32::MAX as u128);
+    let settings = format!(
+        "SET LOCAL lock_timeout = {patience}; SET LOCAL client_connection_check_interval = 1000; \
+         SET LOCAL idle_in_transaction_session_timeout = 60000; SET LOCAL client_min_messages = warning;"
+    );
+    transaction.execute_unprepared(&settings).await.map_err(failed)?;
+    let locked = transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await;
+    locked.map_err(|error| {
+        let error = failed(error);
+        match error.kind() {
+            StoreErrorKind::Busy => StoreError::new(
+                StoreErrorKind::Busy,
+                OPERATION,
+                "another process is migrating this database; wait for it, or look for it in pg_stat_activity",
+            ),
+            _ => error,
+        }
+    })?;
+    for statement in bootstrap() {
+        transaction.execute_unprepared(&statement).await.map_err(failed).map_err(explain)?;
+    }
+    Migrator::up(&transaction, None).await.map_err(|error| match error {
+        sea_orm::DbErr::Custom(text) => StoreError::new(
+            StoreErrorKind::NewerSchema,
+            OPERATION,
+            "the schema has a migration that this version does not know: update it",
+        )
+        .with_source(text),
+        error => failed(error),
+    })?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// What must be there before the first migration. All of it may be made beforehand by an administrator.
+fn bootstrap() -> Vec<String> {
+    let mut statements = Vec::new();
+    for role in ROLES {
+        // Roles belong to the server: another database's migration may make them at the same moment.
+        statements.push(format!(
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN \
+             BEGIN CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS; \
+             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END; END IF; END $$"
+        ));
+    }
+    statements.extend(
+        [
+            "DO $$ BEGIN IF NOT pg_has_role(current_user, 'ironclaw_owner', 'SET') THEN \
+             EXECUTE format('GRANT ironclaw_owner TO %I', current_user); END IF; END $$",
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ironclaw') THEN \
+             CREATE SCHEMA ironclaw AUTHORIZATION ironclaw_owner; END IF; END $$",
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN \
+             CREATE EXTENSION vector; END IF; END $$",
+            "SELECT set_config('search_path', 'ironclaw, ' || quote_ident(n.nspname) || ', pg_temp', true) \
+             FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'",
+            "SET LOCAL ROLE ironclaw_owner",
+        ]
+        .map(str::to_owned),
+    );
+    statements
+}
+
+/// Says what to do about what an administrator has to do.
+fn explain(error: StoreError) -> StoreError {
+    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    let (kind, context) = match error.kind() {
+        StoreErrorKind::Privileges => (
+            StoreErrorKind::Privileges,
+            "the first migration makes roles, a schema and the extension vector: connect as a role with CREATEROLE \
+             that owns the database",
+        ),
+        // `feature_not_supported` or `undefined_file`: the server's installation has no such extension.
+        _ if source.contains("0A000") || source.contains("58P01") => (
+            StoreErrorKind::MissingExtension,
+            "the server's installation has no pgvector: install it, for example the package postgresql-18-pgvector",
+        ),
+        _ => return error,
+    };
+    StoreError::new(kind, OPERATION, context).with_source(source)
+}
+

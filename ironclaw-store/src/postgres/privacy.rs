@@ -1,0 +1,51 @@
+//! Forgetting, legal holds and erasure.
+
+use ironclaw_core::Scope;
+use ironclaw_core::model::audit::Action;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use super::row::params;
+use super::tx::Tx;
+use super::{access, conversations, jobs, secrets, settings, workspace};
+
+/// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far.
+/// How many rows.
+pub(super) async fn forget(tx: &Tx, scope: &Scope) -> Result<u64, StoreError> {
+    if !scope.is_in_person() {
+        return Err(tx.error(StoreErrorKind::Denied, "only the user in person may forget: use a scope without agents"));
+    }
+    tx.check_not_held()?;
+    let rows = forget_content(tx, tx.owner_no()).await?;
+    let forgotten: Vec<i32> = Action::ALL.iter().filter(|a| a.is_forgotten()).map(|a| a.code().into()).collect();
+    let private = tx.number("SELECT ironclaw.forget_audit($1)", params![forgotten]).await?;
+    Ok(rows + private.cast_unsigned())
+}
+
+/// Deletes everything of a user, whose holds were checked, but the public part of their chain, in an operator's
+/// transaction. How many rows.
+pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = forget_content(tx, owner_no).await?;
+    rows += secrets::erase(tx, owner_no).await?;
+    rows += access::erase(tx, owner_no).await?;
+    rows += settings::erase(tx, owner_no).await?;
+    for sql in [
+        // What operators did to the user names them too.
+        "DELETE FROM ironclaw.audit_private WHERE owner_no = $1 OR about = $1",
+        "DELETE FROM ironclaw.audit_pseudonyms WHERE owner_no = $1",
+        "DELETE FROM ironclaw.holds WHERE owner_no = $1",
+        "DELETE FROM ironclaw.user_roles WHERE owner_no = $1",
+        "DELETE FROM ironclaw.workspace_statistics WHERE owner_no = $1",
+        "DELETE FROM ironclaw.users WHERE owner_no = $1",
+    ] {
+        rows += tx.execute(sql, params![owner_no]).await?;
+    }
+    Ok(rows)
+}
+
+async fn forget_content(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = jobs::erase(tx, owner_no).await?;
+    rows += conversations::erase(tx, owner_no).await?;
+    rows += workspace::erase(tx, owner_no).await?;
+    rows += tx.execute("DELETE FROM ironclaw.receipts WHERE owner_no = $1", params![owner_no]).await?;
+    Ok(rows)
+}

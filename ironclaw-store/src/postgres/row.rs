@@ -1,0 +1,230 @@
+//! Rows as typed values, and typed values as parameters.
+
+use ironclaw_core::Timestamp;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
+pub(super) struct Row<'a> {
+    row: &'a PgRow,
+    operation: &'static str,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(row: &'a PgRow, operation: &'static str) -> Self {
+        Self { row, operation }
+    }
+
+    /// The error that says that a column can't be decoded: of which name and row.
+    pub(super) fn corrupt(&self, column: usize) -> StoreError {
+        let name = self.row.columns().get(column).map_or("?", |column| column.name());
+        let id = match (self.row.try_get::<Uuid, _>(0), self.row.try_get::<i64, _>(0)) {
+            (Ok(id), _) => format!(" of row {id}"),
+            (_, Ok(number)) => format!(" of row {number}"),
+            _ => String::new(),
+        };
+        let context = format!("column {name}{id} can't be decoded; restore a backup");
+        StoreError::new(StoreErrorKind::Corrupt, self.operation, context)
+    }
+
+    fn decoded<T: Decode<'a, Postgres> + Type<Postgres>>(&self, column: usize) -> Result<T, StoreError> {
+        self.row.try_get(column).map_err(|_| self.corrupt(column))
+    }
+
+    pub(super) fn i64(&self, column: usize) -> Result<i64, StoreError> {
+        self.decoded(column)
+    }
+
+    /// A whole number that is kept in the 64 bits of a signed one.
+    pub(super) fn u64(&self, column: usize) -> Result<u64, StoreError> {
+        self.i64(column).map(i64::cast_unsigned)
+    }
+
+    /// A number kept as `bigint`.
+    pub(super) fn u32(&self, column: usize) -> Result<u32, StoreError> {
+        u32::try_from(self.i64(column)?).map_err(|_| self.corrupt(column))
+    }
+
+    pub(super) fn bool(&self, column: usize) -> Result<bool, StoreError> {
+        self.decoded(column)
+    }
+
+    pub(super) fn f64(&self, column: usize) -> Result<f64, StoreError> {
+        self.decoded(column)
+    }
+
+    pub(super) fn text(&self, column: usize) -> Result<String, StoreError> {
+        self.decoded(column)
+    }
+
+    pub(super) fn blob(&self, column: usize) -> Result<Vec<u8>, StoreError> {
+        self.decoded(column)
+    }
+
+    /// Exactly `N` bytes of a `bytea`: a hash, a pseudonym.
+    pub(super) fn bytes<const N: usize>(&self, column: usize) -> Result<[u8; N], StoreError> {
+        self.decoded::<&[u8]>(column)?.try_into().map_err(|_| self.corrupt(column))
+    }
+
+    /// The bytes of a `uuid`.
+    pub(super) fn id(&self, column: usize) -> Result<[u8; 16], StoreError> {
+        Ok(self.decoded::<Uuid>(column)?.into_bytes())
+    }
+
+    pub(super) fn time(&self, column: usize) -> Result<Timestamp, StoreError> {
+        Ok(from_time(self.decoded(column)?))
+    }
+
+    /// A value that may be absent, read by one of the other methods: `row.optional(3, Row::text)`.
+    pub(super) fn optional<T>(
+        &self,
+        column: usize,
+        read: impl FnOnce(&Self, usize) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        use sqlx::ValueRef;
+        match self.row.try_get_raw(column) {
+            Ok(value) if value.is_null() => Ok(None),
+            _ => read(self, column).map(Some),
+        }
+    }
+
+    /// A validated name or any other type that is parsed from text.
+    pub(super) fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, StoreError> {
+        self.text(column)?.parse().map_err(|_| self.corrupt(column))
+    }
+
+    /// A value kept as `json`.
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, StoreError> {
+        // Not by way of a serde_json::Value: the text is decoded once.
+        let text = self.row.try_get_raw(column).ok().and_then(|value| value.as_str().ok());
+        text.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| self.corrupt(column))
+    }
+
+    /// A value kept as a code in a `smallint` or `integer`, by its decoder.
+    pub(super) fn code<T>(&self, column: usize, decode: impl FnOnce(i64) -> Option<T>) -> Result<T, StoreError> {
+        let small = self.row.try_get::<i16, _>(column).map(i64::from);
+        let code = small.or_else(|_| self.row.try_get::<i32, _>(column).map(i64::from));
+        code.or_else(|_| self.row.try_get::<i64, _>(column)).ok().and_then(decode).ok_or_else(|| self.corrupt(column))
+    }
+
+    /// An array of `bigint` or `real`.
+    pub(super) fn array<T>(&self, column: usize) -> Result<Vec<T>, StoreError>
+    where
+        Vec<T>: Decode<'a, Postgres> + Type<Postgres>,
+    {
+        self.decoded(column)
+    }
+}
+
+/// A `timestamptz` as the time it is.
+pub(super) fn from_time(time: OffsetDateTime) -> Timestamp {
+    let micros = time.unix_timestamp_nanos().div_euclid(1_000);
+    Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+/// A time as a `timestamptz`.
+pub(super) fn to_time(time: Timestamp) -> OffsetDateTime {
+    // Both types span the years 0 to 9999.
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.as_micros()) * 1_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// The parameters of a statement, in order.
+#[derive(Default)]
+pub(super) struct Params {
+    arguments: PgArguments,
+    failed: Option<sqlx::error::BoxDynError>,
+}
+
+impl Params {
+    /// Adds a value of a type that the driver knows.
+    pub(super) fn add<'q, T: Encode<'q, Postgres> + Type<Postgres>>(&mut self, value: T) {
+        if let Err(error) = self.arguments.add(value) {
+            self.failed = Some(error);
+        }
+    }
+
+    pub(super) fn into_result(self) -> Result<PgArguments, sqlx::error::BoxDynError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(self.arguments),
+        }
+    }
+}
+
+/// What can be a parameter of a statement.
+pub(super) trait Param {
+    fn add_to(self, params: &mut Params);
+}
+
+macro_rules! own_type {
+    ($($type:ty),*) => {$(
+        impl Param for $type {
+            fn add_to(self, params: &mut Params) {
+                params.add(self);
+            }
+        }
+
+        impl Param for Option<$type> {
+            fn add_to(self, params: &mut Params) {
+                params.add(self);
+            }
+        }
+    )*};
+}
+
+own_type!(
+    bool, i16, i32, i64, f64, &str, String, &[u8], Vec<u8>, Uuid, OffsetDateTime, Vec<i16>, Vec<i32>, Vec<i64>,
+    Vec<f32>, Vec<String>, Vec<Vec<u8>>, Vec<Uuid>, Vec<OffsetDateTime>, Vec<bool>, Vec<Option<i64>>,
+    Vec<Option<String>>, Vec<Option<Uuid>>, Vec<Option<OffsetDateTime>>, Vec<Option<Vec<u8>>>
+);
+
+macro_rules! converted {
+    ($($type:ty, $convert:expr;)*) => {$(
+        impl Param for $type {
+            fn add_to(self, params: &mut Params) {
+                #[allow(clippy::redundant_closure_call, reason = "the conversion is a macro's argument")]
+                params.add($convert(self));
+            }
+        }
+
+        impl Param for Option<$type> {
+            fn add_to(self, params: &mut Params) {
+                params.add(self.map($convert));
+            }
+        }
+    )*};
+}
+
+converted!(
+    u16, i32::from;
+    u32, i64::from;
+    u64, u64::cast_signed;
+    Timestamp, to_time;
+);
+
+impl<const N: usize> Param for &[u8; N] {
+    fn add_to(self, params: &mut Params) {
+        params.add(self.as_slice());
+    }
+}
+
+/// An id's bytes as a `uuid`.
+pub(super) fn uuid(id: &[u8; 16]) -> Uuid {
+    Uuid::from_bytes(*id)
+}
+
+/// The parameters of a statement, in order.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {{
+        #[allow(unused_mut, reason = "a statement may have no parameters")]
+        let mut params = $crate::postgres::row::Params::default();
+        $($crate::postgres::row::Param::add_to($value, &mut params);)*
+        params
+    }};
+}
+
+pub(super) use params;

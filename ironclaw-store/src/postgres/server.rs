@@ -1,0 +1,274 @@
+//! A server: its pool of connections, and what is checked of it before it is used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use ironclaw_core::BoxError;
+use ironclaw_core::input::{InputError, Problem};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Row};
+
+use super::error::from_sqlx;
+use super::migration::Migrator;
+use sea_orm_migration::MigratorTrait;
+
+/// The oldest server that is supported.
+const SERVER_VERSION: i32 = 16;
+
+/// The oldest pgvector that is supported: the first with iterative index scans.
+const VECTOR_VERSION: (u32, u32) = (0, 8);
+
+/// After how long a connection that does not come is looked into.
+const SLOW: Duration = Duration::from_millis(300);
+
+/// How long one attempt to reach a server may take.
+const REACH: Duration = Duration::from_secs(5);
+
+/// Gives the password for new connections.
+pub(super) type Password = Arc<dyn Fn() -> BoxFuture<'static, Result<String, BoxError>> + Send + Sync>;
+
+/// A server and the connections to it.
+pub(super) struct Server {
+    pool: PgPool,
+    password: Option<Password>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Connections to a server, none of which is opened yet.
+    pub(super) fn new(options: PgConnectOptions, pool: PgPoolOptions, password: Option<Password>) -> Self {
+        Self { pool: pool.connect_lazy_with(options), password }
+    }
+
+    /// A connection, by itself: with the password that is right now, within a bounded time.
+    pub(super) async fn reach(&self, operation: &'static str) -> Result<PgConnection, StoreError> {
+        let first = connect(operation, &self.pool.connect_options()).await;
+        match first {
+            Err(error) if *error.kind() == StoreErrorKind::Credentials && self.password.is_some() => {
+                self.renew_password(operation).await?;
+                connect(operation, &self.pool.connect_options()).await
+            }
+            other => other,
+        }
+    }
+
+    /// A connection of the pool.
+    pub(super) async fn acquire(&self, operation: &'static str) -> Result<PoolConnection<Postgres>, StoreError> {
+        match self.acquire_once(operation).await {
+            Err(error) if *error.kind() == StoreErrorKind::Credentials && self.password.is_some() => {
+                self.renew_password(operation).await?;
+                self.acquire_once(operation).await
+            }
+            other => other,
+        }
+    }
+
+    async fn acquire_once(&self, operation: &'static str) -> Result<PoolConnection<Postgres>, StoreError> {
+        let acquire = self.pool.acquire();
+        tokio::pin!(acquire);
+        if let Ok(acquired) = tokio::time::timeout(SLOW, &mut acquire).await {
+            return acquired.map_err(|error| from_sqlx(operation, error));
+        }
+        // The pool tries again and again to reach a server that is not there, and then says only that it took long.
+        if self.pool.size() < self.pool.options().get_max_connections() || self.pool.num_idle() == 0 {
+            let reached = self.reach(operation).await?;
+            let _ = reached.close().await;
+        }
+        acquire.await.map_err(|error| from_sqlx(operation, error))
+    }
+
+    async fn renew_password(&self, operation: &'static str) -> Result<(), StoreError> {
+        if let Some(password) = &self.password {
+            let password = password().await.map_err(|error| {
+                StoreError::new(StoreErrorKind::Credentials, operation, "the password could not be had")
+                    .with_source(error)
+            })?;
+            let options = (*self.pool.connect_options()).clone().password(&password);
+            self.pool.set_connect_options(options);
+        }
+        Ok(())
+    }
+
+    /// Waits until all connections are back, and closes them.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn connect(operation: &'static str, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    match tokio::time::timeout(REACH, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected.map_err(|error| from_sqlx(operation, error)),
+        Err(_) => Err(StoreError::new(StoreErrorKind::Unavailable, operation, "the server does not answer")),
+    }
+}
+
+/// The options of a connection URL.
+///
+/// # Errors
+/// An invalid input on the field `url`, which never repeats it.
+pub(super) fn options(operation: &'static str, url: &str, unverified: bool) -> Result<PgConnectOptions, StoreError> {
+    let malformed = |expected| {
+        StoreError::invalid_input(operation, InputError::new("url", Problem::Malformed { expected }))
+    };
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(malformed("postgres://USER:PASSWORD@HOST:PORT/DATABASE"));
+    }
+    let options: PgConnectOptions =
+        url.parse().map_err(|_| malformed("postgres://USER:PASSWORD@HOST:PORT/DATABASE"))?;
+    let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+    if !is_verified && !unverified && !is_this_host(&options) {
+        return Err(malformed("sslmode=verify-full for any host but this one"));
+    }
+    // A pooler takes no parameters that it does not know.
+    Ok(options.application_name("ironclaw").extra_float_digits(None).disable_statement_logging())
+}
+
+fn is_this_host(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
+    options.get_socket().is_some()
+        || host == "localhost"
+        || host.starts_with('/')
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// What the store needs to know of a database that it may use.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    /// Where names are looked up: the store's schema, then that of pgvector.
+    pub(super) search_path: String,
+}
+
+/// Who connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The application: bound by row-level security.
+    Application,
+    /// Whatever the server lets connect: for development.
+    Any,
+    /// An operator: a member of the owner's role.
+    Operator,
+}
+
+/// Checks that the server, its schema and the role are such that the store may be used.
+pub(super) async fn check(
+    operation: &'static str,
+    connection: &mut PgConnection,
+    role: Role,
+) -> Result<Database, StoreError> {
+    let schema = check_versions(operation, connection).await?;
+    check_migrations(operation, connection).await?;
+    check_role(operation, connection, role).await?;
+    Ok(Database { search_path: format!("ironclaw, {schema}, pg_temp") })
+}
+
+/// Checks the versions of server and extension. The extension's schema, quoted.
+async fn check_versions(operation: &'static str, connection: &mut PgConnection) -> Result<String, StoreError> {
+    check_server_version(operation, connection).await?;
+    let extension = sqlx::query(
+        "SELECT e.extversion, quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+         WHERE e.extname = 'vector'",
+    )
+    .persistent(false)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(|error| from_sqlx(operation, error))?;
+    let Some(extension) = extension else {
+        let context = "the database has no extension vector: install pgvector and run PostgresStore::migrate";
+        return Err(StoreError::new(StoreErrorKind::MissingExtension, operation, context));
+    };
+    let read = |column: usize| extension.try_get::<String, _>(column).map_err(|error| from_sqlx(operation, error));
+    let version = read(0)?;
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < VECTOR_VERSION {
+        let context = format!("pgvector is {version}; 0.8 or newer is needed: ALTER EXTENSION vector UPDATE");
+        return Err(StoreError::new(StoreErrorKind::UnsupportedVersion, operation, context));
+    }
+    read(1)
+}
+
+/// Checks the server's own version.
+pub(super) async fn check_server_version(
+    operation: &'static str,
+    connection: &mut PgConnection,
+) -> Result<(), StoreError> {
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| from_sqlx(operation, error))?;
+    if version / 10_000 < SERVER_VERSION {
+        let context = format!("the server is PostgreSQL {}; {SERVER_VERSION} or newer is needed", version / 10_000);
+        return Err(StoreError::new(StoreErrorKind::UnsupportedVersion, operation, context));
+    }
+    Ok(())
+}
+
+async fn check_migrations(operation: &'static str, connection: &mut PgConnection) -> Result<(), StoreError> {
+    let not_migrated =
+        |context: &str| StoreError::new(StoreErrorKind::NotMigrated, operation, context.to_owned());
+    let (is_there, is_allowed): (bool, bool) = sqlx::query_as(
+        "SELECT count(*) = 1, coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')), false) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'ironclaw' AND c.relname = 'migrations'",
+    )
+    .persistent(false)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(|error| from_sqlx(operation, error))?;
+    if !is_there {
+        return Err(not_migrated("the database has no schema of this store: run PostgresStore::migrate as the owner"));
+    }
+    if !is_allowed {
+        let context = "the role is no member of ironclaw_app: GRANT ironclaw_app TO it";
+        return Err(StoreError::new(StoreErrorKind::Privileges, operation, context));
+    }
+    let applied: Vec<String> = sqlx::query_scalar("SELECT version FROM ironclaw.migrations ORDER BY version")
+        .persistent(false)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|error| from_sqlx(operation, error))?;
+    let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    if let Some(newer) = applied.iter().find(|version| !known.contains(version)) {
+        let context = format!("the schema has the migration {newer}, which this version does not know: update it");
+        return Err(StoreError::new(StoreErrorKind::NewerSchema, operation, context));
+    }
+    match known.iter().find(|version| !applied.contains(version)) {
+        Some(missing) => {
+            Err(not_migrated(&format!("the migration {missing} has not run: run PostgresStore::migrate as the owner")))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn check_role(operation: &'static str, connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
+    let (bypasses, is_owner, is_app): (bool, bool, bool) = sqlx::query_as(
+        "SELECT r.rolsuper OR r.rolbypassrls, pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER'), \
+         pg_has_role(r.oid, 'ironclaw_app', 'USAGE') FROM pg_roles r WHERE r.rolname = current_user",
+    )
+    .persistent(false)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(|error| from_sqlx(operation, error))?;
+    let refused = |context: &str| Err(StoreError::new(StoreErrorKind::Privileges, operation, context.to_owned()));
+    match role {
+        Role::Application if bypasses => refused(
+            "a superuser or BYPASSRLS role is not bound by row-level security: connect as a member of ironclaw_app",
+        ),
+        Role::Application if is_owner => {
+            refused("the owner's role may change the schema: connect as a member of ironclaw_app only")
+        }
+        Role::Application if !is_app => refused("the role is no member of ironclaw_app: GRANT ironclaw_app TO it"),
+        Role::Operator if !is_owner => {
+            refused("an operator's role must be a member of ironclaw_owner: GRANT ironclaw_owner TO it")
+        }
+        _ => Ok(()),
+    }
+}

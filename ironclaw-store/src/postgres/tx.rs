@@ -1,0 +1,305 @@
+//! A transaction, as the categories see it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Limits, Page, Timestamp};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
+use sea_query_sqlx::SqlxValues;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Executor, Postgres};
+use tokio::sync::Mutex;
+
+use super::connection::Connection;
+use super::error::{from_orm, from_sqlx};
+use super::row::{Params, Row, params};
+
+/// An open transaction with the scope of a user.
+///
+/// It runs in a task of its own, which nothing cancels: it ends by a commit or by a roll-back.
+#[derive(Debug)]
+pub(super) struct Tx {
+    connection: Mutex<Connection>,
+    operation: &'static str,
+    /// Whether the server may keep statements by name: a pooler in transaction mode may not.
+    named_statements: bool,
+    limits: Arc<Limits>,
+    scope: Entered,
+}
+
+/// The user in whose scope a transaction runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entered {
+    /// The user: it stands for tenant and owner in every key. 0 for an operator.
+    pub(super) owner_no: i64,
+    /// The time that the change's rows carry.
+    pub(super) now: Timestamp,
+    /// Whether a legal hold stands on the user.
+    pub(super) held: bool,
+    /// Whether the user was suspended.
+    pub(super) suspended: bool,
+}
+
+impl Tx {
+    pub(super) fn new(
+        connection: Connection,
+        operation: &'static str,
+        named_statements: bool,
+        limits: Arc<Limits>,
+    ) -> Self {
+        let scope = Entered { owner_no: 0, now: Timestamp::from_micros(0), held: false, suspended: false };
+        Self { connection: Mutex::new(connection), operation, named_statements, limits, scope }
+    }
+
+    /// Goes on in the scope that was entered.
+    pub(super) fn enter(&mut self, scope: Entered) {
+        self.scope = scope;
+    }
+
+    /// The user's number: it stands for tenant and owner in every key.
+    pub(super) fn owner_no(&self) -> i64 {
+        self.scope.owner_no
+    }
+
+    /// The time that the change's rows carry.
+    pub(super) fn now(&self) -> Timestamp {
+        self.scope.now
+    }
+
+    /// What is accepted.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The operation that is under way, for errors.
+    pub(super) fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Whether a legal hold stands on the user.
+    pub(super) fn is_held(&self) -> bool {
+        self.scope.held
+    }
+
+    /// Whether the user was suspended.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.scope.suspended
+    }
+
+    /// Refuses to delete what a legal hold protects. Every delete calls this first.
+    pub(super) fn check_not_held(&self) -> Result<(), StoreError> {
+        if self.is_held() {
+            return Err(self.error(StoreErrorKind::LegalHold, "ask the operator to release the hold first"));
+        }
+        Ok(())
+    }
+
+    /// All rows of a query, each read by `read`.
+    pub(super) async fn query<T>(
+        &self,
+        sql: impl Into<Sql>,
+        params: Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let rows = self.prepared(sql.into(), params)?.fetch_all(connection.as_mut(self.operation)?).await;
+        rows.map_err(|error| self.failed(error))?.iter().map(|row| read(&Row::new(row, self.operation))).collect()
+    }
+
+    /// The first row of a query, or `None`.
+    pub(super) async fn query_row<T>(
+        &self,
+        sql: impl Into<Sql>,
+        params: Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let row = self.prepared(sql.into(), params)?.fetch_optional(connection.as_mut(self.operation)?).await;
+        row.map_err(|error| self.failed(error))?.map(|row| read(&Row::new(&row, self.operation))).transpose()
+    }
+
+    /// The number (`bigint`) in the first row of a query; 0 if there is no row.
+    pub(super) async fn number(&self, sql: impl Into<Sql>, params: Params) -> Result<i64, StoreError> {
+        Ok(self.query_row(sql, params, |row| row.i64(0)).await?.unwrap_or_default())
+    }
+
+    /// Runs a statement. How many rows it touched.
+    pub(super) async fn execute(&self, sql: impl Into<Sql>, params: Params) -> Result<u64, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let done = self.prepared(sql.into(), params)?.execute(connection.as_mut(self.operation)?).await;
+        Ok(done.map_err(|error| self.failed(error))?.rows_affected())
+    }
+
+    /// Enters the scope of a user within an operator's transaction, to write: locks the user, who is made known if
+    /// they are not.
+    pub(super) async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<Entered, StoreError> {
+        let entered = self
+            .query_row(
+                "SELECT owner_no, held FROM ironclaw.enter_to_write($1, $2, '[]', current_setting('lock_timeout'))",
+                params![tenant.as_str(), owner.as_str()],
+                |row| Ok(Entered { owner_no: row.i64(0)?, held: row.bool(1)?, ..self.scope }),
+            )
+            .await?;
+        entered.ok_or_else(|| self.error(StoreErrorKind::Internal, "the user could not be made known"))
+    }
+
+    /// Commits, and gives the connection, which is in no transaction any more.
+    pub(super) async fn commit(self) -> Result<Connection, StoreError> {
+        let mut connection = self.connection.into_inner();
+        connection.run(self.operation, "COMMIT").await?;
+        Ok(connection)
+    }
+
+    /// Ends a transaction that only read, and gives its connection back.
+    pub(super) async fn end(self) {
+        let mut connection = self.connection.into_inner();
+        if connection.run(self.operation, "COMMIT").await.is_ok() {
+            connection.give_back();
+        }
+    }
+
+    /// Undoes what was done, and gives the connection back; one that does not answer is closed.
+    pub(super) async fn roll_back(self) {
+        let mut connection = self.connection.into_inner();
+        if connection.run(self.operation, "ROLLBACK").await.is_ok() {
+            connection.give_back();
+        }
+    }
+
+    /// An error of this kind in the operation that is under way.
+    pub(super) fn error(&self, kind: StoreErrorKind, context: impl Into<String>) -> StoreError {
+        StoreError::new(kind, self.operation, context)
+    }
+
+    /// Says that what the change is about is not there.
+    pub(super) fn not_found(&self, what: &str) -> StoreError {
+        self.error(StoreErrorKind::NotFound, what)
+    }
+
+    /// Says that the change came too late.
+    pub(super) fn conflict(&self, why: &str) -> StoreError {
+        self.error(StoreErrorKind::Conflict, why)
+    }
+
+    /// Says that a column can't be decoded.
+    pub(super) fn corrupt(&self, column: &str) -> StoreError {
+        self.error(StoreErrorKind::Corrupt, format!("{column} can't be decoded; restore a backup"))
+    }
+
+    /// The store's error for one of an entity's query.
+    pub(super) fn orm(&self, error: DbErr) -> StoreError {
+        from_orm(self.operation, error)
+    }
+
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        from_sqlx(self.operation, error)
+    }
+
+    fn prepared(&self, sql: Sql, params: Params) -> Result<Query<'static, Postgres, PgArguments>, StoreError> {
+        let arguments = params.into_result().map_err(|error| {
+            self.error(StoreErrorKind::Internal, "a parameter could not be encoded").with_source(error.to_string())
+        })?;
+        Ok(match sql {
+            Sql::Static(sql) => sqlx::query_with(sql, arguments),
+            Sql::Built(sql) => sqlx::query_with(AssertSqlSafe(sql), arguments),
+        }
+        .persistent(self.named_statements))
+    }
+
+    fn raw(&self, statement: Statement) -> Query<'static, Postgres, SqlxValues> {
+        let values = statement.values.map_or_else(|| sea_orm::sea_query::Values(Vec::new()), |values| values);
+        sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values)).persistent(self.named_statements)
+    }
+}
+
+/// The text of a statement. What is built holds nothing of a user: values are parameters.
+pub(super) enum Sql {
+    /// Written in the source.
+    Static(&'static str),
+    /// Put together from such texts and numbers.
+    Built(String),
+}
+
+impl From<&'static str> for Sql {
+    fn from(sql: &'static str) -> Self {
+        Self::Static(sql)
+    }
+}
+
+impl From<String> for Sql {
+    fn from(sql: String) -> Self {
+        Self::Built(sql)
+    }
+}
+
+/// Entities are queried within the transaction.
+#[async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        DbBackend::Postgres
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let mut connection = self.connection.lock().await;
+        let connection = connection.as_mut(self.operation).map_err(gone)?;
+        self.raw(statement).execute(connection).await.map(Into::into).map_err(exec_failed)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let mut connection = self.connection.lock().await;
+        let connection = connection.as_mut(self.operation).map_err(gone)?;
+        connection.execute(AssertSqlSafe(sql)).await.map(Into::into).map_err(exec_failed)
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let mut connection = self.connection.lock().await;
+        let connection = connection.as_mut(self.operation).map_err(gone)?;
+        let row = self.raw(statement).fetch_optional(connection).await.map_err(query_failed)?;
+        Ok(row.map(Into::into))
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let mut connection = self.connection.lock().await;
+        let connection = connection.as_mut(self.operation).map_err(gone)?;
+        let rows = self.raw(statement).fetch_all(connection).await.map_err(query_failed)?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+}
+
+fn gone(error: StoreError) -> DbErr {
+    DbErr::Custom(error.to_string())
+}
+
+fn exec_failed(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error)))
+}
+
+fn query_failed(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+}
+
+/// What a reading gives for a user that the store does not know.
+pub(super) trait Absent {
+    fn absent() -> Self;
+}
+
+impl<T> Absent for Option<T> {
+    fn absent() -> Self {
+        None
+    }
+}
+
+impl<T> Absent for Vec<T> {
+    fn absent() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Absent for Page<T> {
+    fn absent() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+}
