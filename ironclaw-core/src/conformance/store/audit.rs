@@ -6,7 +6,7 @@ use super::world::World;
 use super::{StoreSubject, Tampering, user, with_agent};
 use crate::audit::{ChainError, ChainVerifier};
 use crate::change::{AccessOp, Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::conformance::check::{Failure, Outcome, Present, all_pages, refused};
 use crate::conformance::text::hostile;
 use crate::id::{ConversationId, ToolName};
