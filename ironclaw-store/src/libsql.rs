@@ -13,11 +13,11 @@ use ironclaw_core::store::{
 };
 use ironclaw_core::{Change, Clock, Limits, Receipt, Scope, SystemClock};
 
-use self::change::{APPLY, Failure, Prepared};
 use self::db::Db;
 use self::engine::Engine;
 use self::tx::{Absent, ReadTx};
 use self::workspace::VectorCache;
+use crate::prepared::{APPLY, Failure, Prepared};
 
 mod access;
 mod audit;
@@ -26,7 +26,6 @@ mod conversations;
 mod cursor;
 mod db;
 mod engine;
-mod error;
 mod jobs;
 mod maintenance;
 mod privacy;
@@ -264,13 +263,4 @@ impl Store for LibsqlStore {
     async fn close(&self) -> Result<(), StoreError> {
         self.engine.close().await
     }
-}
-
-/// Random bytes from the operating system.
-fn random<const N: usize>(operation: &'static str) -> Result<[u8; N], StoreError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| {
-        StoreError::new(StoreErrorKind::Internal, operation, "the operating system gave no randomness").with_source(e)
-    })?;
-    Ok(bytes)
 }

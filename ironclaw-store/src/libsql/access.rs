@@ -6,6 +6,7 @@ use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::access::{Approval, ApprovalState, Lease, Policy, Token, ToolGrant};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
+use crate::codes;
 use super::db::Db;
 use super::row::params;
 use super::tx::Tx;
@@ -271,7 +272,7 @@ fn request_approval(tx: &Tx<'_>, approval: &Approval) -> Result<u64, StoreError>
             approval.agent.as_str(),
             approval.action.as_str(),
             approval.details.to_string(),
-            codec::state_code(approval.state),
+            codes::approval_state_code(approval.state),
             approval.created_at,
             approval.expires_at,
         ],
@@ -287,9 +288,9 @@ fn decide_approval(tx: &Tx<'_>, id: ApprovalId, approved: bool) -> Result<u64, S
         params![
             tx.owner_no,
             id.as_bytes(),
-            codec::state_code(state),
+            codes::approval_state_code(state),
             tx.now,
-            codec::state_code(ApprovalState::Pending),
+            codes::approval_state_code(ApprovalState::Pending),
         ],
     )?;
     if decided > 0 {

@@ -1,17 +1,19 @@
 //! The audit trail: appended by the writer in the transaction of what it tells of.
 
-use ironclaw_core::audit::{commitment, event_hash, private_bytes};
+use ironclaw_core::audit::event_hash;
 use ironclaw_core::model::audit::{
-    Action, AuditEvent, AuditPrincipal, AuditPrivate, AuditRecord, Outcome, PrincipalKind, Pseudonym, StreamId, Subject,
+    AuditEvent, AuditPrincipal, AuditRecord, PrincipalKind, Pseudonym, StreamId,
 };
 use ironclaw_core::scope::{Principal, RequestContext};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Scope, Timestamp};
 
 use super::db::Db;
-use super::random;
 use super::row::params;
 use super::users::UserRow;
+use crate::codes::coded;
+use crate::prepared::PreparedEvent;
+use crate::random::random;
 
 mod read;
 
@@ -19,31 +21,6 @@ pub(super) use read::{system_events, verify_all};
 
 /// The chain of what operators do, in place of a user's number.
 pub(super) const SYSTEM_NO: i64 = 0;
-
-/// An event with all that does not depend on its place in the chain.
-#[derive(Debug)]
-pub(super) struct PreparedEvent {
-    action: Action,
-    outcome: Outcome,
-    subjects: Vec<Subject>,
-    salt: [u8; 32],
-    private: Vec<u8>,
-    commitment: [u8; 32],
-}
-
-impl PreparedEvent {
-    pub(super) fn new(
-        operation: &'static str,
-        record: &AuditRecord,
-        request: &RequestContext,
-    ) -> Result<Self, StoreError> {
-        let private = private_bytes(&AuditPrivate { details: record.details.clone(), request: request.clone() });
-        let salt = random(operation)?;
-        let commitment = commitment(&salt, &private);
-        let subjects = record.subjects.clone();
-        Ok(Self { action: record.action, outcome: record.outcome, subjects, salt, private, commitment })
-    }
-}
 
 /// Appends the events of a user's change to the user's chain.
 pub(super) fn append(
@@ -180,9 +157,4 @@ impl Chain {
         )?;
         Ok(())
     }
-}
-
-/// Codes with their 16 bytes, 17 bytes for each.
-fn coded(items: impl Iterator<Item = (u8, [u8; 16])>) -> Vec<u8> {
-    items.flat_map(|(code, bytes)| std::iter::once(code).chain(bytes)).collect()
 }

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::ConversationId;
-use ironclaw_core::model::conversations::{Conversation, Message, MessageHit, NewMessage, Role};
-use ironclaw_core::search::{Terms, TextQuery, analyze};
+use ironclaw_core::model::conversations::{Conversation, Message, MessageHit, NewMessage};
+use ironclaw_core::search::{Terms, TextQuery};
 use ironclaw_core::store::{Conversations, StoreError, StoreErrorKind};
 use ironclaw_core::{Page, PageRequest, Scope};
 use serde_json::Value;
@@ -15,18 +15,11 @@ use super::db::Db;
 use super::jobs;
 use super::row::{Row, params};
 use super::tx::Tx;
+use crate::codes::{role, role_code};
 
 mod search;
 
-/// The terms of a message that is searched: what a user or an assistant says.
-pub(super) fn prepare(op: &ConversationOp) -> Vec<Terms> {
-    match op {
-        ConversationOp::AppendMessage { message, .. } if is_searched(message.role) => vec![analyze(&message.content)],
-        _ => Vec::new(),
-    }
-}
-
-/// Applies one operation with what [`prepare`] made of it; the number is the operation's in the receipt.
+/// Applies one operation with the terms of its text; the number is the operation's in the receipt.
 pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result<u64, StoreError> {
     match op {
         ConversationOp::Create { id, title } => {
@@ -224,27 +217,4 @@ fn message(row: &Row<'_>) -> Result<Message, StoreError> {
             metadata: row.optional(7, Row::json)?.unwrap_or_default(),
         },
     })
-}
-
-fn is_searched(role: Role) -> bool {
-    matches!(role, Role::User | Role::Assistant)
-}
-
-fn role_code(role: Role) -> i64 {
-    match role {
-        Role::User => 1,
-        Role::Assistant => 2,
-        Role::System => 3,
-        Role::Tool => 4,
-    }
-}
-
-fn role(code: i64) -> Option<Role> {
-    match code {
-        1 => Some(Role::User),
-        2 => Some(Role::Assistant),
-        3 => Some(Role::System),
-        4 => Some(Role::Tool),
-        _ => None,
-    }
 }

@@ -12,9 +12,10 @@ use ironclaw_core::{Clock, Limits, Receipt, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use self::writer::{Work, Writer};
-use super::change::{APPLY, Failure, Prepared};
+use super::change;
 use super::db::Db;
-use super::error::{closed, repeat};
+use crate::error::{closed, repeat};
+use crate::prepared::{APPLY, Failure, Prepared};
 use super::schema;
 
 mod writer;
@@ -89,7 +90,7 @@ impl Engine {
     /// Records a change that was refused before it was asked for.
     pub(super) async fn record(&self, failure: Failure) -> Result<(), StoreError> {
         let clock = Arc::clone(&self.clock);
-        self.write(APPLY, move |db| db.write(|| failure.record(db, clock.now()))).await
+        self.write(APPLY, move |db| db.write(|| change::record(&failure, db, clock.now()))).await
     }
 
     /// Runs a call on the connection that writes, outside of a transaction, between changes.

@@ -8,6 +8,7 @@ use ironclaw_core::store::{Jobs, StoreError, StoreErrorKind};
 use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 use serde::Serialize;
 
+use crate::codes;
 use super::LibsqlStore;
 use super::cursor;
 use super::db::Db;
@@ -85,7 +86,7 @@ impl Jobs for LibsqlStore {
 
     async fn jobs(&self, scope: &Scope, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, StoreError> {
         let before: Option<[u8; 16]> = cursor::after("jobs", page)?;
-        let (state, conversation) = (filter.state.map(rows::state_code), filter.conversation);
+        let (state, conversation) = (filter.state.map(codes::job_state_code), filter.conversation);
         let page = page.clone();
         self.read("jobs", scope, move |tx| {
             // A unary plus keeps a condition from choosing the index: each filter goes by its own.
@@ -175,7 +176,7 @@ fn create(tx: &Tx<'_>, job: &NewJob) -> Result<u64, StoreError> {
             job.conversation.as_ref().map(|id| id.as_bytes().as_slice()),
             job.kind.as_str(),
             job.agent.as_ref().map(|agent| agent.as_str()),
-            rows::state_code(JobState::Queued),
+            codes::job_state_code(JobState::Queued),
             tx.now,
             job.input.to_string()
         ],
@@ -188,7 +189,7 @@ fn standing(tx: &Tx<'_>, job: JobId) -> Result<(JobState, Option<String>, Option
     let found = tx.db.query_row(
         "SELECT id, state, worker, claimed_until FROM jobs WHERE owner_no = ?1 AND id = ?2",
         params![tx.owner_no, job.as_bytes()],
-        |row| Ok((row.code(1, rows::state)?, row.optional(2, Row::text)?, row.optional(3, Row::time)?)),
+        |row| Ok((row.code(1, codes::job_state)?, row.optional(2, Row::text)?, row.optional(3, Row::time)?)),
     )?;
     found.ok_or_else(|| tx.not_found("the job"))
 }
@@ -205,7 +206,7 @@ fn claim(tx: &Tx<'_>, job: JobId, worker: &WorkerName, until: Timestamp) -> Resu
     let version = tx.db.query_row(
         "UPDATE jobs SET state = ?3, worker = ?4, claimed_until = ?5, version = version + 1, updated_at = ?6 \
          WHERE owner_no = ?1 AND id = ?2 RETURNING version",
-        params![tx.owner_no, job.as_bytes(), rows::state_code(JobState::Running), worker.as_str(), until, tx.now],
+        params![tx.owner_no, job.as_bytes(), codes::job_state_code(JobState::Running), worker.as_str(), until, tx.now],
         |row| row.u64(0),
     )?;
     version.ok_or_else(|| tx.not_found("the job"))
@@ -220,7 +221,7 @@ fn set_state(tx: &Tx<'_>, job: JobId, state: JobState, error: Option<&str>) -> R
         "UPDATE jobs SET state = ?3, error = ?4, version = version + 1, updated_at = ?5, \
          worker = CASE WHEN ?6 THEN worker END, claimed_until = CASE WHEN ?6 THEN claimed_until END \
          WHERE owner_no = ?1 AND id = ?2 RETURNING version",
-        params![tx.owner_no, job.as_bytes(), rows::state_code(state), error, tx.now, state == JobState::Running],
+        params![tx.owner_no, job.as_bytes(), codes::job_state_code(state), error, tx.now, state == JobState::Running],
         |row| row.u64(0),
     )?;
     version.ok_or_else(|| tx.not_found("the job"))

@@ -10,9 +10,10 @@ use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest, Receipt};
 
-use super::error::is_of_the_change;
+use crate::codes;
+use crate::error::is_of_the_change;
 use super::row::{Row, params};
-use super::{LibsqlStore, audit, cursor, users};
+use super::{LibsqlStore, audit, cursor};
 
 mod integrity;
 mod record;
@@ -43,7 +44,7 @@ impl Maintenance for LibsqlMaintenance {
             .store
             .engine
             .write(OPERATION, move |db| {
-                let result = system::check(OPERATION, &change)
+                let result = crate::system::check(OPERATION, &change)
                     .and_then(|()| db.write(|| system::apply(db, operator.as_str(), &change, now)));
                 if let Err(error) = &result
                     && is_of_the_change(error)
@@ -74,7 +75,7 @@ impl Maintenance for LibsqlMaintenance {
                     |row| {
                         let user = User {
                             id: row.parsed(1)?,
-                            status: users::status(row, 2)?,
+                            status: row.code(2, codes::user_status)?,
                             roles: row.json(5)?,
                             created_at: row.time(3)?,
                             updated_at: row.time(4)?,

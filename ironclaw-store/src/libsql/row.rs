@@ -4,6 +4,8 @@ use ironclaw_core::Timestamp;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use libsql::Value;
 
+use crate::cursor::hex;
+
 /// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
 pub(super) struct Row<'a> {
     row: &'a libsql::Row,
@@ -183,13 +185,3 @@ macro_rules! params {
 }
 
 pub(super) use params;
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

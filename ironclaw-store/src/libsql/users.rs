@@ -5,8 +5,9 @@ use ironclaw_core::store::StoreError;
 use ironclaw_core::{Scope, Timestamp};
 
 use super::db::Db;
-use super::random;
-use super::row::{Row, params};
+use super::row::params;
+use crate::codes;
+use crate::random::random;
 
 /// A user as changes and audit events need them.
 pub(super) struct UserRow {
@@ -20,7 +21,7 @@ pub(super) fn find(db: &Db, tenant: &str, owner: &str) -> Result<Option<UserRow>
     db.query_row(
         "SELECT owner_no, status, pseudonym FROM users WHERE tenant = ?1 AND owner = ?2",
         params![tenant, owner],
-        |row| Ok(UserRow { owner_no: row.i64(0)?, status: status(row, 1)?, pseudonym: row.bytes(2)? }),
+        |row| Ok(UserRow { owner_no: row.i64(0)?, status: row.code(1, codes::user_status)?, pseudonym: row.bytes(2)? }),
     )
 }
 
@@ -42,7 +43,7 @@ pub(super) fn find_or_make(db: &Db, tenant: &str, owner: &str, now: Timestamp) -
     let (pseudonym, stream) = (random::<16>(operation)?, random::<16>(operation)?);
     db.execute(
         "INSERT INTO users (tenant, owner, status, pseudonym, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-        params![tenant, owner, status_code(UserStatus::Active), &pseudonym, now],
+        params![tenant, owner, codes::user_status_code(UserStatus::Active), &pseudonym, now],
     )?;
     let owner_no = db.last_insert_rowid();
     db.execute(
@@ -50,20 +51,4 @@ pub(super) fn find_or_make(db: &Db, tenant: &str, owner: &str, now: Timestamp) -
         params![owner_no, &stream],
     )?;
     Ok(UserRow { owner_no, status: UserStatus::Active, pseudonym })
-}
-
-/// Whether a user may act, from its column.
-pub(super) fn status(row: &Row<'_>, column: i32) -> Result<UserStatus, StoreError> {
-    row.code(column, |code| match code {
-        0 => Some(UserStatus::Active),
-        1 => Some(UserStatus::Suspended),
-        _ => None,
-    })
-}
-
-pub(super) fn status_code(status: UserStatus) -> i64 {
-    match status {
-        UserStatus::Active => 0,
-        UserStatus::Suspended => 1,
-    }
 }

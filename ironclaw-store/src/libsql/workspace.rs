@@ -5,7 +5,7 @@
 //! nobody sees any more.
 
 use ironclaw_core::change::WorkspaceOp;
-use ironclaw_core::search::{Terms, analyze};
+use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::tx::Tx;
@@ -13,8 +13,6 @@ use super::tx::Tx;
 mod cache;
 mod check;
 mod matrix;
-mod postings;
-mod rank;
 mod read;
 mod sweep;
 mod text;
@@ -28,20 +26,7 @@ pub(super) use cache::VectorCache;
 pub(super) use check::check;
 pub(super) use sweep::{erase, retain, sweep};
 
-/// What an operation needs that takes time and no database, made before the writer is asked: the terms of each chunk
-/// of all its parts, in order.
-pub(super) fn prepare(op: &WorkspaceOp) -> Vec<Terms> {
-    let WorkspaceOp::PutParts { parts, .. } = op else {
-        return Vec::new();
-    };
-    parts
-        .iter()
-        .flat_map(|part| part.chunks.iter().map(|chunk| part.chunk_text(chunk.start, chunk.end).unwrap_or_default()))
-        .map(analyze)
-        .collect()
-}
-
-/// Applies one operation with what [`prepare`] made of it; the number is the operation's in the receipt.
+/// Applies one operation with the terms of its chunks, in order; the number is the operation's in the receipt.
 pub(super) fn apply(tx: &Tx<'_>, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError> {
     match op {
         WorkspaceOp::RegisterModel { model } => versions::register_model(tx, model),
@@ -51,23 +36,5 @@ pub(super) fn apply(tx: &Tx<'_>, op: &WorkspaceOp, terms: &[Terms]) -> Result<u6
         WorkspaceOp::Abandon { version } => versions::abandon(tx, *version),
         WorkspaceOp::DeleteEntry { path } => versions::delete_entry(tx, path),
         _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
-    }
-}
-
-/// Where a version stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Begun and not yet published.
-    Staging = 0,
-    /// Visible.
-    Current = 1,
-    /// Replaced, deleted or given up.
-    Superseded = 2,
-}
-
-impl State {
-    /// The number that stands for it.
-    fn code(self) -> i64 {
-        self as i64
     }
 }

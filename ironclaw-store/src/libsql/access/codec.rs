@@ -1,9 +1,10 @@
 //! Access from rows.
 
 use ironclaw_core::id::{ApiKeyId, ApprovalId, LeaseId, PolicyId, TokenId, ToolGrantId};
-use ironclaw_core::model::access::{Agent, ApiKey, Approval, ApprovalState, Lease, Policy, Token, ToolGrant, UserRole};
+use ironclaw_core::model::access::{Agent, ApiKey, Approval, Lease, Policy, Token, ToolGrant, UserRole};
 use ironclaw_core::store::StoreError;
 
+use crate::codes;
 use crate::libsql::row::Row;
 
 /// The columns that [`agent`] reads.
@@ -101,7 +102,7 @@ pub(super) fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {
         agent: row.parsed(1)?,
         action: row.text(2)?,
         details: row.json(3)?,
-        state: row.code(4, state)?,
+        state: row.code(4, codes::approval_state)?,
         created_at: row.time(5)?,
         expires_at: row.time(6)?,
         decided_at: row.optional(7, Row::time)?,
@@ -124,22 +125,4 @@ pub(super) fn tool_grant(row: &Row<'_>) -> Result<ToolGrant, StoreError> {
 /// Of the columns name, permissions, updated_at.
 pub(super) fn role(row: &Row<'_>) -> Result<UserRole, StoreError> {
     Ok(UserRole { name: row.parsed(0)?, permissions: row.json(1)?, updated_at: row.time(2)? })
-}
-
-/// The number that stands for the state of an approval.
-pub(super) fn state_code(state: ApprovalState) -> i64 {
-    match state {
-        ApprovalState::Pending => 0,
-        ApprovalState::Approved => 1,
-        ApprovalState::Denied => 2,
-    }
-}
-
-fn state(code: i64) -> Option<ApprovalState> {
-    match code {
-        0 => Some(ApprovalState::Pending),
-        1 => Some(ApprovalState::Approved),
-        2 => Some(ApprovalState::Denied),
-        _ => None,
-    }
 }

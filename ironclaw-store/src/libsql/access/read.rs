@@ -8,7 +8,7 @@ use super::codec::{self, agent_columns, api_key_columns, approval_columns, polic
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::row::params;
-use crate::libsql::users;
+use crate::codes;
 
 #[async_trait]
 impl Access for LibsqlStore {
@@ -25,7 +25,7 @@ impl Access for LibsqlStore {
                 |row| {
                     Ok(User {
                         id: row.parsed(1)?,
-                        status: users::status(row, 2)?,
+                        status: row.code(2, codes::user_status)?,
                         roles,
                         created_at: row.time(3)?,
                         updated_at: row.time(4)?,

@@ -8,6 +8,7 @@ use ironclaw_core::store::{Audit, StoreError, StoreErrorKind};
 use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 
 use super::SYSTEM_NO;
+use crate::codes::decoded;
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::db::Db;
@@ -143,31 +144,19 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
         previous: row.bytes(2)?,
         time: row.time(3)?,
         user: Pseudonym(row.bytes(4)?),
-        principals: decoded(row, 5, |code, bytes| {
+        principals: decoded(&row.blob(5)?, |code, bytes| {
             let kind = PrincipalKind::from_code(code)?;
             Some(AuditPrincipal { kind, pseudonym: Pseudonym(bytes) })
-        })?,
+        })
+        .ok_or_else(|| row.corrupt(5))?,
         action: row.code(6, |code| Action::from_code(code.try_into().ok()?))?,
         outcome: row.code(7, |code| Outcome::from_code(code.try_into().ok()?))?,
-        subjects: decoded(row, 8, |code, id| Some(Subject { kind: SubjectKind::from_code(code)?, id }))?,
+        subjects: decoded(&row.blob(8)?, |code, id| Some(Subject { kind: SubjectKind::from_code(code)?, id }))
+            .ok_or_else(|| row.corrupt(8))?,
         commitment: row.bytes(9)?,
         hash: row.bytes(10)?,
         tree_index: row.optional(11, Row::u64)?,
     })
-}
-
-/// Codes with their 16 bytes, 17 bytes for each.
-fn decoded<T>(row: &Row<'_>, column: i32, decode: impl Fn(u8, [u8; 16]) -> Option<T>) -> Result<Vec<T>, StoreError> {
-    let bytes = row.blob(column)?;
-    let (items, rest) = bytes.as_chunks::<17>();
-    let items: Option<Vec<T>> = items
-        .iter()
-        .map(|item| {
-            let (code, bytes) = item.split_first()?;
-            decode(*code, bytes.try_into().ok()?)
-        })
-        .collect();
-    items.filter(|_| rest.is_empty()).ok_or_else(|| row.corrupt(column))
 }
 
 fn parse_private(row: &Row<'_>, bytes: &[u8]) -> Result<AuditPrivate, StoreError> {

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use ironclaw_core::id::ConversationId;
-use ironclaw_core::model::conversations::MessageHit;
+use ironclaw_core::model::conversations::{MessageHit, Role};
 use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
 
-use super::{is_searched, message, role, role_code};
+use super::message;
+use crate::codes::{role, role_code};
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::tx::ReadTx;
+use crate::prepared::is_searched;
 
 /// Adds a message to the index.
 pub(super) fn insert(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Result<(), StoreError> {
@@ -114,7 +116,7 @@ pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
     let mut postings = 0;
     db.for_each(
         "SELECT message_no, owner_no, content FROM messages WHERE role IN (?1, ?2)",
-        params![role_code(super::Role::User), role_code(super::Role::Assistant)],
+        params![role_code(Role::User), role_code(Role::Assistant)],
         |row| {
             let (message_no, owner_no, terms) = (row.i64(0)?, row.i64(1)?, analyze(&row.text(2)?));
             let count = counted.entry(owner_no).or_default();

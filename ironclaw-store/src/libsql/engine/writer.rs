@@ -9,9 +9,10 @@ use ironclaw_core::{Clock, Limits, Receipt};
 use tokio::sync::oneshot;
 
 use super::{Call, run};
-use crate::libsql::change::{APPLY, Prepared};
+use crate::libsql::change;
+use crate::prepared::{APPLY, Prepared};
 use crate::libsql::db::Db;
-use crate::libsql::error::{is_of_the_change, repeat};
+use crate::error::{is_of_the_change, repeat};
 use crate::libsql::row::params;
 use crate::libsql::workspace;
 
@@ -148,7 +149,7 @@ impl Writer {
     /// Commits changes together and answers their callers.
     fn commit(&mut self, group: Vec<(Box<Prepared>, Reply)>) {
         self.db.begin_operation(APPLY);
-        self.sweep_due |= group.iter().any(|(change, _)| change.touches_workspace());
+        self.sweep_due |= group.iter().any(|(change, _)| change::touches_workspace(change));
         tracing::debug!(changes = group.len(), "commit");
         if group.len() > 1 {
             match self.try_together(&group) {
@@ -184,14 +185,14 @@ impl Writer {
         for (change, _) in group {
             run("SAVEPOINT change")?;
             let now = self.clock.now();
-            let result = caught(|| change.apply(db, &self.limits, now));
+            let result = caught(|| change::apply(change, db, &self.limits, now));
             if let Err(error) = &result {
                 if !is_of_the_change(error) {
                     return Err(Broken::Before(repeat(error)));
                 }
                 run("ROLLBACK TO change")?;
                 let failure = change.failure(error, &self.limits).map_err(Broken::Before)?;
-                failure.record(db, now).map_err(Broken::Before)?;
+                change::record(&failure, db, now).map_err(Broken::Before)?;
             }
             run("RELEASE change")?;
             results.push(result);
@@ -203,13 +204,13 @@ impl Writer {
     fn alone(&self, change: &Prepared) -> Result<Receipt, StoreError> {
         let db = &self.db;
         let now = self.clock.now();
-        let result = db.write(|| caught(|| change.apply(db, &self.limits, now)));
+        let result = db.write(|| caught(|| change::apply(change, db, &self.limits, now)));
         if let Err(error) = &result
             && is_of_the_change(error)
         {
             // What failed must be in the trail before its caller hears of it.
             let failure = change.failure(error, &self.limits)?;
-            db.write(|| failure.record(db, now))?;
+            db.write(|| change::record(&failure, db, now))?;
         }
         result
     }

@@ -2,9 +2,10 @@
 
 use ironclaw_core::id::{ConversationId, JobId, LlmCallId, SandboxJobId};
 use ironclaw_core::llm::TokenUsage;
-use ironclaw_core::model::jobs::{Claim, Job, JobEvent, JobState, LlmCall, NewJob, SandboxJob};
+use ironclaw_core::model::jobs::{Claim, Job, JobEvent, LlmCall, NewJob, SandboxJob};
 use ironclaw_core::store::StoreError;
 
+use crate::codes;
 use crate::libsql::row::Row;
 
 pub(super) fn job(row: &Row<'_>) -> Result<Job, StoreError> {
@@ -18,7 +19,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, StoreError> {
             agent: row.optional(3, Row::parsed)?,
             input: row.json(11)?,
         },
-        state: row.code(4, state)?,
+        state: row.code(4, codes::job_state)?,
         claim: worker.zip(until).map(|(worker, until)| Claim { worker, until }),
         error: row.optional(7, Row::text)?,
         created_at: row.time(8)?,
@@ -65,25 +66,4 @@ pub(super) fn sandbox_job(row: &Row<'_>) -> Result<SandboxJob, StoreError> {
         parameters: row.json(6)?,
         log: row.text(7)?,
     })
-}
-
-pub(super) fn state(code: i64) -> Option<JobState> {
-    match code {
-        1 => Some(JobState::Queued),
-        2 => Some(JobState::Running),
-        3 => Some(JobState::Succeeded),
-        4 => Some(JobState::Failed),
-        5 => Some(JobState::Cancelled),
-        _ => None,
-    }
-}
-
-pub(super) fn state_code(state: JobState) -> i64 {
-    match state {
-        JobState::Queued => 1,
-        JobState::Running => 2,
-        JobState::Succeeded => 3,
-        JobState::Failed => 4,
-        JobState::Cancelled => 5,
-    }
 }

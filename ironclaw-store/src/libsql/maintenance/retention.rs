@@ -6,11 +6,12 @@ use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::record::category_name;
+use crate::codes;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
 use crate::libsql::{LibsqlStore, audit, conversations, jobs, workspace};
+use crate::system::category_name;
 
 /// How many conversations, jobs or files one transaction deletes: changes wait for one such transaction at most.
 const DELETED_AT_ONCE: u32 = 50;
@@ -23,7 +24,7 @@ pub(super) fn policies(db: &Db) -> Result<Vec<RetentionPolicy>, StoreError> {
         |row| {
             Ok(RetentionPolicy {
                 tenant: row.parsed(0)?,
-                category: row.code(1, category)?,
+                category: row.code(1, codes::category)?,
                 days: row.u32(2)?,
                 updated_at: row.time(3)?,
             })
@@ -124,24 +125,5 @@ fn delete(tx: &Tx<'_>, category: RetainedCategory, before: Timestamp) -> Result<
         }
         RetainedCategory::Workspace => workspace::retain(tx, before, DELETED_AT_ONCE),
         _ => Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
-    }
-}
-
-fn category(code: i64) -> Option<RetainedCategory> {
-    match code {
-        1 => Some(RetainedCategory::Conversations),
-        2 => Some(RetainedCategory::Jobs),
-        3 => Some(RetainedCategory::Workspace),
-        _ => None,
-    }
-}
-
-/// The stored code of a category.
-pub(super) fn category_code(db: &Db, category: RetainedCategory) -> Result<i64, StoreError> {
-    match category {
-        RetainedCategory::Conversations => Ok(1),
-        RetainedCategory::Jobs => Ok(2),
-        RetainedCategory::Workspace => Ok(3),
-        _ => Err(db.error(StoreErrorKind::Internal, "a category that this store does not know")),
     }
 }

@@ -1,48 +1,18 @@
 use ironclaw_core::Receipt;
 use ironclaw_core::Timestamp;
-use ironclaw_core::change::SHORT_TEXT_BYTES;
 use ironclaw_core::id::{RoleName, TenantId, UserId};
-use ironclaw_core::input::{InputError, Problem, check_size, check_text};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::{UserRole, UserStatus};
 use ironclaw_core::model::audit::Outcome;
-use ironclaw_core::model::privacy::Hold;
+use ironclaw_core::model::privacy::{Hold, RetainedCategory};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::record::record;
-use super::retention;
+use crate::codes;
+use crate::error::code;
 use crate::libsql::db::Db;
-use crate::libsql::error::code;
 use crate::libsql::row::params;
 use crate::libsql::{audit, privacy, secrets, users};
-
-/// The most permissions of a role.
-const PERMISSIONS: usize = 10_000;
-
-/// Refuses what no store accepts, before anything is read.
-pub(super) fn check(operation: &'static str, change: &SystemChange) -> Result<(), StoreError> {
-    let checked = match change {
-        SystemChange::PutRole { role, .. } => check_size("permissions", role.permissions.len(), PERMISSIONS, "items")
-            .and_then(|()| {
-                role.permissions.iter().try_for_each(|text| check_text("permission", text, SHORT_TEXT_BYTES))
-            }),
-        SystemChange::PlaceHold { hold } => check_text("reason", &hold.reason, SHORT_TEXT_BYTES),
-        SystemChange::PutRetention { days: 0, .. } => {
-            Err(InputError::new("days", Problem::OutOfRange { expected: "at least 1" }))
-        }
-        SystemChange::PutCheckpoint { checkpoint } => {
-            let range = InputError::new("size", Problem::OutOfRange { expected: "at most 2^63 - 1" });
-            check_text("note", &checkpoint.note, 4 * SHORT_TEXT_BYTES)
-                .and_then(|()| i64::try_from(checkpoint.size).map(drop).map_err(|_| range))
-        }
-        SystemChange::InitVault { wrap, .. } | SystemChange::AddRootKeyWrap { wrap, .. } => {
-            check_text("source", &wrap.source, SHORT_TEXT_BYTES)
-                .and_then(|()| check_size("wrapped key", wrap.wrapped.ciphertext.len(), SHORT_TEXT_BYTES, "bytes"))
-        }
-        _ => Ok(()),
-    };
-    checked.map_err(|refused| StoreError::invalid_input(operation, refused))
-}
 
 /// Applies a change with its audit event in the open transaction.
 pub(super) fn apply(db: &Db, operator: &str, change: &SystemChange, now: Timestamp) -> Result<Receipt, StoreError> {
@@ -116,13 +86,13 @@ fn perform(db: &Db, change: &SystemChange, now: Timestamp) -> Result<u64, StoreE
         SystemChange::PutRetention { tenant, category, days } => {
             db.execute(
                 "INSERT OR REPLACE INTO retention_policies (tenant, category, days, updated_at) VALUES (?1, ?2, ?3, ?4)",
-                params![tenant.as_str(), retention::category_code(db, *category)?, *days, now],
+                params![tenant.as_str(), category_code(db, *category)?, *days, now],
             )?;
             Ok(0)
         }
         SystemChange::DeleteRetention { tenant, category } => db.execute(
             "DELETE FROM retention_policies WHERE tenant = ?1 AND category = ?2",
-            params![tenant.as_str(), retention::category_code(db, *category)?],
+            params![tenant.as_str(), category_code(db, *category)?],
         ),
         SystemChange::EraseUser { tenant, owner, id } => erase(db, tenant, owner, *id, now),
         SystemChange::PutCheckpoint { checkpoint } => {
@@ -147,7 +117,7 @@ fn put_user(
     let user = users::find_or_make(db, tenant.as_str(), owner.as_str(), now)?;
     db.execute(
         "UPDATE users SET status = ?2, updated_at = ?3 WHERE owner_no = ?1",
-        params![user.owner_no, users::status_code(status), now],
+        params![user.owner_no, codes::user_status_code(status), now],
     )?;
     db.execute("DELETE FROM user_roles WHERE owner_no = ?1", params![user.owner_no])?;
     for role in roles {
@@ -214,4 +184,9 @@ fn erase(
         params![user.owner_no, id.as_bytes(), rows, now],
     )?;
     Ok(rows)
+}
+
+fn category_code(db: &Db, category: RetainedCategory) -> Result<i64, StoreError> {
+    codes::category_code(category)
+        .ok_or_else(|| db.error(StoreErrorKind::Internal, "a category that this store does not know"))
 }

@@ -6,6 +6,7 @@ use ironclaw_core::model::secrets::{
 };
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
+use crate::codes;
 use crate::libsql::db::Db;
 use crate::libsql::row::Row;
 
@@ -54,7 +55,7 @@ pub(super) fn secret_version(row: &Row<'_>) -> Result<SecretVersion, StoreError>
         number: row.u32(1)?,
         sealed: Sealed {
             format: format(row, 2)?,
-            algorithm: row.code(3, algorithm)?,
+            algorithm: row.code(3, codes::algorithm)?,
             data_key: DataKeyId::from_bytes(row.bytes(4)?),
             salt: row.blob(5)?,
             nonce: row.blob(6)?,
@@ -98,19 +99,9 @@ pub(super) fn root_key_wrap(row: &Row<'_>) -> Result<RootKeyWrap, StoreError> {
 
 /// The number that stands for an algorithm.
 pub(super) fn algorithm_code(db: &Db, algorithm: Algorithm) -> Result<i64, StoreError> {
-    match algorithm {
-        Algorithm::Aes256Gcm => Ok(1),
-        Algorithm::XChaCha20Poly1305 => Ok(2),
-        _ => Err(db.error(StoreErrorKind::Internal, "this store has no number for the cipher; update it")),
-    }
-}
-
-fn algorithm(code: i64) -> Option<Algorithm> {
-    match code {
-        1 => Some(Algorithm::Aes256Gcm),
-        2 => Some(Algorithm::XChaCha20Poly1305),
-        _ => None,
-    }
+    codes::algorithm_code(algorithm).ok_or_else(|| {
+        db.error(StoreErrorKind::Internal, "this store has no number for the cipher; update it")
+    })
 }
 
 /// The text that keeps a secret's bindings.
@@ -126,7 +117,7 @@ pub(super) fn bindings_text(bindings: &[Binding]) -> String {
 fn wrapped(row: &Row<'_>, first: i32) -> Result<WrappedKey, StoreError> {
     Ok(WrappedKey {
         format: format(row, first)?,
-        algorithm: row.code(first + 1, algorithm)?,
+        algorithm: row.code(first + 1, codes::algorithm)?,
         parameters: row.blob(first + 2)?,
         nonce: row.blob(first + 3)?,
         ciphertext: row.blob(first + 4)?,

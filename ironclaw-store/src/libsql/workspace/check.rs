@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use ironclaw_core::store::StoreError;
 use sha2::{Digest, Sha256};
 
-use super::postings;
+use crate::codes::VersionState;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
+use crate::search::postings;
 
 /// What is wrong between the workspace's tables, in words.
 pub(in crate::libsql) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
@@ -92,7 +93,7 @@ fn check_postings(db: &Db, found: &mut Vec<String>) -> Result<(), StoreError> {
     db.for_each("SELECT version_no, terms, state FROM entry_versions", params![], |row| {
         let indexed = terms.remove(&row.u64(0)?).unwrap_or_default();
         // A version that is being swept has lost some.
-        if indexed != row.u64(1)? && row.i64(2)? != super::State::Superseded.code() {
+        if indexed != row.u64(1)? && row.i64(2)? != VersionState::Superseded.code() {
             wrong += 1;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The vectors of one user and one model in memory, side by side, and the search through all of them.
 
-use super::rank::{self, Best};
+use crate::search::rank::{self, Best};
 
 /// Vectors of the same length, each scaled to length 1 (a vector of zeros stays as it is).
 #[derive(Debug)]

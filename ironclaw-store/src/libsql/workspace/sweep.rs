@@ -6,10 +6,12 @@ use ironclaw_core::Timestamp;
 use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::StoreError;
 
-use super::{State, postings, versions};
+use super::versions;
+use crate::codes::VersionState;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
+use crate::search::postings;
 
 /// How long after its last part a version that is not published counts as abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
@@ -22,14 +24,14 @@ pub(in crate::libsql) fn sweep(db: &Db, now: Timestamp, max_rows: u32) -> Result
     // The first condition is that of the index.
     db.execute(
         "UPDATE entry_versions SET state = ?1 WHERE state <> 1 AND state = ?2 AND updated_at < ?3",
-        params![State::Superseded.code(), State::Staging.code(), now.before(ABANDONED_AFTER)],
+        params![VersionState::Superseded.code(), VersionState::Staging.code(), now.before(ABANDONED_AFTER)],
     )?;
     let mut rows = 0;
     while rows < u64::from(max_rows) {
         let next = db.query_row(
             "SELECT v.owner_no, v.version_no FROM entry_versions v WHERE v.state <> 1 AND v.state = ?1 AND NOT EXISTS \
              (SELECT 1 FROM holds h WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) LIMIT 1",
-            params![State::Superseded.code()],
+            params![VersionState::Superseded.code()],
             |row| Ok((row.i64(0)?, row.u64(1)?)),
         )?;
         let Some((owner_no, version_no)) = next else {

@@ -1,18 +1,14 @@
 //! Full-text search: BM25 over the postings of one user.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
-
 use ironclaw_core::id::ChunkId;
 use ironclaw_core::model::workspace::{ChunkHit, WorkspacePath};
 use ironclaw_core::search::{Bm25, TextQuery};
 use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind};
 use libsql::Value;
 
-use super::postings::{self, Posting};
-use super::rank::{self, Best};
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::ReadTx;
+use crate::search::{Scores, Versions, rank};
 
 /// The best chunks for a query. A term's document frequency is that of all visible chunks, whatever the filter: a
 /// chunk's score is the same in every search for the same words.
@@ -35,36 +31,18 @@ pub(super) fn search(
     };
     let hidden = hidden(tx)?;
     let within = filter.prefix.as_ref().map(|prefix| within(tx, prefix)).transpose()?;
-    let mut scores: HashMap<u64, f64, Mixed> = HashMap::default();
-    let mut found: Vec<(u64, Posting)> = Vec::new();
+    let mut scores = Scores::new(bm25);
     for term in query.terms() {
-        found.clear();
         let blocks = blocks(tx, term)?;
-        postings::decode(
-            &blocks,
-            |version| !hidden.contains(&version),
-            |version, posting| found.push((version, posting)),
-        )
-        .ok_or_else(|| {
-            let context = "chunk_terms.postings can't be decoded; restore a backup";
-            tx.db.error(StoreErrorKind::Corrupt, context)
+        scores.add(&blocks, &hidden, within.as_ref(), |_, chunk_no| chunk_no).ok_or_else(|| {
+            tx.db.error(StoreErrorKind::Corrupt, "chunk_terms.postings can't be decoded; restore a backup")
         })?;
-        let term = bm25.term(found.len() as u64);
-        for (version, posting) in &found {
-            if within.as_ref().is_none_or(|within| within.contains(version)) {
-                *scores.entry(posting.chunk_no).or_default() += term.score(posting.frequency, posting.length);
-            }
-        }
     }
-    let mut best = Best::new(limit);
-    scores.into_iter().for_each(|(chunk_no, score)| best.offer(score, chunk_no));
-    let hits = best.into_kept().into_iter().map(|(score, chunk_no)| Ok((score, chunk_id(tx, chunk_no)?)));
+    let best = scores.into_best(limit).into_iter();
+    let hits = best.map(|(score, chunk_no)| Ok((score, chunk_id(tx, chunk_no)?)));
     let hits = rank::ordered(hits.collect::<Result<_, StoreError>>()?, limit);
     Ok(hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score }).collect())
 }
-
-/// Numbers of versions.
-pub(super) type Versions = HashSet<u64, Mixed>;
 
 /// The current versions of the files at or below a path.
 pub(super) fn within(tx: &ReadTx<'_>, prefix: &WorkspacePath) -> Result<Versions, StoreError> {
@@ -115,26 +93,4 @@ fn chunk_id(tx: &ReadTx<'_>, chunk_no: u64) -> Result<[u8; 16], StoreError> {
         let context = format!("chunk_terms.postings has a chunk {chunk_no} that is not there; restore a backup");
         tx.db.error(StoreErrorKind::Corrupt, context)
     })
-}
-
-/// Hashes numbers that we made ourselves, so nobody can choose them to collide.
-type Mixed = BuildHasherDefault<NumberHasher>;
-
-/// Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4) with its high half mixed into the low.
-#[derive(Debug, Default)]
-pub(super) struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        let product = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ (product >> 32);
-    }
 }

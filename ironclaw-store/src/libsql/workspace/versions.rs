@@ -7,9 +7,11 @@ use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, W
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::StoreError;
 
-use super::{State, matrix, postings};
+use super::matrix;
+use crate::codes::VersionState;
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::Tx;
+use crate::search::postings;
 
 /// Makes a model known to the user's workspace.
 pub(super) fn register_model(tx: &Tx<'_>, model: &EmbeddingModel) -> Result<u64, StoreError> {
@@ -42,7 +44,7 @@ pub(super) fn begin(tx: &Tx<'_>, version: &NewVersion) -> Result<u64, StoreError
             tx.owner_no,
             version.id.as_bytes(),
             version.path.as_str(),
-            State::Staging.code(),
+            VersionState::Staging.code(),
             version.metadata.to_string(),
             model,
             tx.now,
@@ -101,7 +103,7 @@ pub(super) fn publish(tx: &Tx<'_>, id: VersionId, size: u64, hash: ContentHash) 
     tx.db.execute(
         "UPDATE entry_versions SET state = ?2, content_hash = ?3, generation = ?4, updated_at = ?5 \
          WHERE version_no = ?1",
-        params![version.version_no, State::Current.code(), hash.as_bytes(), generation, tx.now],
+        params![version.version_no, VersionState::Current.code(), hash.as_bytes(), generation, tx.now],
     )?;
     Ok(0)
 }
@@ -109,10 +111,10 @@ pub(super) fn publish(tx: &Tx<'_>, id: VersionId, size: u64, hash: ContentHash) 
 /// Gives up a version that is not published. How many there were.
 pub(super) fn abandon(tx: &Tx<'_>, id: VersionId) -> Result<u64, StoreError> {
     match find(tx, id)? {
-        Some((State::Staging, version)) => {
+        Some((VersionState::Staging, version)) => {
             tx.db.execute(
                 "UPDATE entry_versions SET state = ?2 WHERE version_no = ?1",
-                params![version.version_no, State::Superseded.code()],
+                params![version.version_no, VersionState::Superseded.code()],
             )?;
             Ok(1)
         }
@@ -215,15 +217,13 @@ fn dimensions(tx: &Tx<'_>, model: Option<&str>) -> Result<Option<usize>, StoreEr
     )
 }
 
-fn find(tx: &Tx<'_>, id: VersionId) -> Result<Option<(State, Version)>, StoreError> {
+fn find(tx: &Tx<'_>, id: VersionId) -> Result<Option<(VersionState, Version)>, StoreError> {
     tx.db.query_row(
         "SELECT version_no, state, path, size, model, chunks, terms FROM entry_versions \
          WHERE owner_no = ?1 AND id = ?2",
         params![tx.owner_no, id.as_bytes()],
         |row| {
-            let state = row.code(1, |code| {
-                [State::Staging, State::Current, State::Superseded].into_iter().find(|state| state.code() == code)
-            })?;
+            let state = row.code(1, VersionState::from_code)?;
             Ok((
                 state,
                 Version {
@@ -242,7 +242,7 @@ fn find(tx: &Tx<'_>, id: VersionId) -> Result<Option<(State, Version)>, StoreErr
 /// A version that was begun and not published.
 fn staging(tx: &Tx<'_>, id: VersionId) -> Result<Version, StoreError> {
     match find(tx, id)? {
-        Some((State::Staging, version)) => Ok(version),
+        Some((VersionState::Staging, version)) => Ok(version),
         _ => Err(tx.not_found("a version that was begun and not yet published or given up")),
     }
 }
@@ -275,7 +275,7 @@ fn supersede(tx: &Tx<'_>, version_no: u64) -> Result<(), StoreError> {
     let generation = count_visible(tx, &version, -1)?;
     tx.db.execute(
         "UPDATE entry_versions SET state = ?2, generation = ?3 WHERE version_no = ?1",
-        params![version_no, State::Superseded.code(), generation],
+        params![version_no, VersionState::Superseded.code(), generation],
     )?;
     Ok(())
 }

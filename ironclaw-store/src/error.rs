@@ -3,7 +3,7 @@
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 /// How a failure is named in the private part of its audit event.
-pub(super) fn code(kind: &StoreErrorKind) -> &'static str {
+pub(crate) fn code(kind: &StoreErrorKind) -> &'static str {
     match kind {
         StoreErrorKind::InvalidInput(_) => "invalid_input",
         StoreErrorKind::NotFound => "not_found",
@@ -21,7 +21,7 @@ pub(super) fn code(kind: &StoreErrorKind) -> &'static str {
 }
 
 /// Whether a change failed for a reason of its own, not of the database's: that is audited.
-pub(super) fn is_of_the_change(error: &StoreError) -> bool {
+pub(crate) fn is_of_the_change(error: &StoreError) -> bool {
     matches!(
         error.kind(),
         StoreErrorKind::InvalidInput(_)
@@ -38,7 +38,7 @@ pub(super) fn is_of_the_change(error: &StoreError) -> bool {
 }
 
 /// The same error once more: for each of several callers whose changes shared a transaction.
-pub(super) fn repeat(error: &StoreError) -> StoreError {
+pub(crate) fn repeat(error: &StoreError) -> StoreError {
     let repeated = StoreError::new(error.kind().clone(), error.operation(), error.context());
     match std::error::Error::source(error) {
         Some(source) => repeated.with_source(source.to_string()),
@@ -46,6 +46,6 @@ pub(super) fn repeat(error: &StoreError) -> StoreError {
     }
 }
 
-pub(super) fn closed(operation: &'static str) -> StoreError {
+pub(crate) fn closed(operation: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Closed, operation, "open the store again")
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ironclaw_core::search::Terms;
 
 /// The block of each term of a part, ordered by term: its chunks have these numbers and terms.
-pub(super) fn blocks<'a>(version_no: u64, chunk_nos: &[u64], chunks: &'a [Terms]) -> Vec<(&'a str, Vec<u8>)> {
+pub(crate) fn blocks<'a>(version_no: u64, chunk_nos: &[u64], chunks: &'a [Terms]) -> Vec<(&'a str, Vec<u8>)> {
     let mut terms: BTreeMap<&str, Vec<Posting>> = BTreeMap::new();
     for (&chunk_no, chunk) in chunk_nos.iter().zip(chunks) {
         for (term, &frequency) in &chunk.counts {
@@ -21,16 +21,16 @@ pub(super) fn blocks<'a>(version_no: u64, chunk_nos: &[u64], chunks: &'a [Terms]
 }
 
 /// The terms of a part's chunks, each once, in order.
-pub(super) fn distinct(chunks: &[Terms]) -> BTreeSet<&str> {
+pub(crate) fn distinct(chunks: &[Terms]) -> BTreeSet<&str> {
     chunks.iter().flat_map(|chunk| chunk.counts.keys().map(String::as_str)).collect()
 }
 
 /// One posting of a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Posting {
-    pub(super) chunk_no: u64,
-    pub(super) frequency: u32,
-    pub(super) length: u32,
+pub(crate) struct Posting {
+    pub(crate) chunk_no: u64,
+    pub(crate) frequency: u32,
+    pub(crate) length: u32,
 }
 
 /// The block of one term: `postings` in the order of chunk numbers.
@@ -51,7 +51,7 @@ fn encode(version_no: u64, postings: &[Posting]) -> Vec<u8> {
 
 /// Calls `take` with each posting in `blocks` whose version is one that `visible` accepts. `None` if the bytes are
 /// not blocks.
-pub(super) fn decode(
+pub(crate) fn decode(
     mut blocks: &[u8],
     visible: impl Fn(u64) -> bool,
     mut take: impl FnMut(u64, Posting),

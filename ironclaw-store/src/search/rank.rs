@@ -2,7 +2,7 @@
 
 /// Keeps the best of what it is offered: the `limit` best scores, and with them all that equal the last of these. What
 /// equals is in no order yet: the caller knows by what.
-pub(super) struct Best<T> {
+pub(crate) struct Best<T> {
     limit: usize,
     kept: Vec<(f64, T)>,
     /// What scores less is not among the best.
@@ -12,12 +12,12 @@ pub(super) struct Best<T> {
 }
 
 impl<T> Best<T> {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, kept: Vec::new(), least: f64::NEG_INFINITY, prune_at: limit.saturating_mul(2).max(64) }
     }
 
     #[inline]
-    pub(super) fn offer(&mut self, score: f64, item: T) {
+    pub(crate) fn offer(&mut self, score: f64, item: T) {
         if score >= self.least {
             self.kept.push((score, item));
             if self.kept.len() >= self.prune_at {
@@ -26,7 +26,7 @@ impl<T> Best<T> {
         }
     }
 
-    pub(super) fn into_kept(mut self) -> Vec<(f64, T)> {
+    pub(crate) fn into_kept(mut self) -> Vec<(f64, T)> {
         self.prune();
         self.kept
     }
@@ -44,7 +44,7 @@ impl<T> Best<T> {
 }
 
 /// Hits in the order of scores, best first, equal ones in the order of their ids; at most `limit`.
-pub(super) fn ordered(mut hits: Vec<(f64, [u8; 16])>, limit: usize) -> Vec<(f64, [u8; 16])> {
+pub(crate) fn ordered(mut hits: Vec<(f64, [u8; 16])>, limit: usize) -> Vec<(f64, [u8; 16])> {
     hits.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     hits.truncate(limit);
     hits

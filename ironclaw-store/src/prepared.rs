@@ -1,0 +1,166 @@
+//! A change, with all that can be made of it before a database is asked.
+
+use ironclaw_core::audit::{commitment, private_bytes};
+use ironclaw_core::change::{ConversationOp, Operation, WorkspaceOp};
+use ironclaw_core::model::audit::{Action, AuditPrivate, AuditRecord, Outcome, Subject};
+use ironclaw_core::model::conversations::Role;
+use ironclaw_core::scope::RequestContext;
+use ironclaw_core::search::{Terms, analyze};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Change, Limits, Scope};
+use sha2::{Digest, Sha256};
+
+use crate::error::code;
+use crate::random::random;
+
+/// The name that errors give to [`Apply::apply`](ironclaw_core::store::Apply::apply).
+pub(crate) const APPLY: &str = "apply";
+
+/// A change with all that could be made of it without the database.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) scope: Scope,
+    pub(crate) change: Change,
+    /// For each operation the terms of its texts, in their order.
+    pub(crate) terms: Vec<Vec<Terms>>,
+    pub(crate) events: Vec<PreparedEvent>,
+    /// What an idempotency key is kept with.
+    pub(crate) digest: Option<[u8; 32]>,
+}
+
+impl Prepared {
+    /// Does what takes time and no database: analysis of texts, commitments, the digest of an idempotent change. What
+    /// takes long is done on a thread for blocking work.
+    pub(crate) async fn make(scope: Scope, change: Change) -> Result<Self, StoreError> {
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if is_heavy(&change) => {
+                let made = runtime.spawn_blocking(move || Self::new(scope, change)).await;
+                made.map_err(|e| {
+                    StoreError::new(StoreErrorKind::Internal, APPLY, "the runtime is shutting down").with_source(e)
+                })?
+            }
+            _ => Self::new(scope, change),
+        }
+    }
+
+    fn new(scope: Scope, change: Change) -> Result<Self, StoreError> {
+        let terms = change.operations().iter().map(terms).collect();
+        let events = change
+            .events()
+            .iter()
+            .map(|record| PreparedEvent::new(APPLY, record, scope.request()))
+            .collect::<Result<_, _>>()?;
+        let digest = match change.idempotency_key() {
+            Some(_) => Some(digest(&change)?),
+            None => None,
+        };
+        Ok(Self { scope, change, terms, events, digest })
+    }
+
+    /// Whether a change can't fail for a reason of its own and has no effect.
+    pub(crate) fn is_empty(change: &Change) -> bool {
+        change.operations().is_empty() && change.events().is_empty() && change.preconditions().is_empty()
+    }
+
+    /// What is to be audited of this change when it failed for a reason of its own.
+    pub(crate) fn failure(&self, error: &StoreError, limits: &Limits) -> Result<Failure, StoreError> {
+        Failure::new(self.scope.clone(), &self.change, error, limits)
+    }
+}
+
+/// A change that failed for a reason of its own: what is audited of it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) scope: Scope,
+    pub(crate) events: Vec<PreparedEvent>,
+}
+
+impl Failure {
+    pub(crate) fn new(scope: Scope, change: &Change, error: &StoreError, limits: &Limits) -> Result<Self, StoreError> {
+        let outcome = match error.kind() {
+            StoreErrorKind::Suspended | StoreErrorKind::LegalHold | StoreErrorKind::Denied => Outcome::Denied,
+            _ => Outcome::Failed,
+        };
+        let fail = |record: &AuditRecord| {
+            let mut record = record.clone();
+            if record.outcome == Outcome::Success {
+                record.outcome = outcome;
+            }
+            if Change::new().event(record.clone()).validate(limits).is_err() {
+                record.details.clear();
+            }
+            record.detail("error", code(error.kind()))
+        };
+        // A change of too many operations is audited as far as one of the largest size would be.
+        let events = change
+            .events()
+            .iter()
+            .take(limits.operations)
+            .map(|record| PreparedEvent::new(APPLY, &fail(record), scope.request()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { scope, events })
+    }
+}
+
+/// An event with all that does not depend on its place in the chain.
+#[derive(Debug)]
+pub(crate) struct PreparedEvent {
+    pub(crate) action: Action,
+    pub(crate) outcome: Outcome,
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) salt: [u8; 32],
+    pub(crate) private: Vec<u8>,
+    pub(crate) commitment: [u8; 32],
+}
+
+impl PreparedEvent {
+    pub(crate) fn new(
+        operation: &'static str,
+        record: &AuditRecord,
+        request: &RequestContext,
+    ) -> Result<Self, StoreError> {
+        let private = private_bytes(&AuditPrivate { details: record.details.clone(), request: request.clone() });
+        let salt = random(operation)?;
+        let commitment = commitment(&salt, &private);
+        let subjects = record.subjects.clone();
+        Ok(Self { action: record.action, outcome: record.outcome, subjects, salt, private, commitment })
+    }
+}
+
+/// Whether messages of this role are found by their words: what users and assistants say.
+pub(crate) fn is_searched(role: Role) -> bool {
+    matches!(role, Role::User | Role::Assistant)
+}
+
+/// The terms of a message that is searched, or of each chunk of all parts of a version, in order.
+fn terms(operation: &Operation) -> Vec<Terms> {
+    match operation {
+        Operation::Conversations(ConversationOp::AppendMessage { message, .. }) if is_searched(message.role) => {
+            vec![analyze(&message.content)]
+        }
+        Operation::Workspace(WorkspaceOp::PutParts { parts, .. }) => parts
+            .iter()
+            .flat_map(|part| part.chunks.iter().map(|chunk| part.chunk_text(chunk.start, chunk.end)))
+            .map(|text| analyze(text.unwrap_or_default()))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the change has more text than an executor's thread should be kept busy with: a few milliseconds' worth.
+fn is_heavy(change: &Change) -> bool {
+    let bytes = |operation: &Operation| match operation {
+        Operation::Conversations(ConversationOp::AppendMessage { message, .. }) => message.content.len(),
+        Operation::Workspace(WorkspaceOp::PutParts { parts, .. }) => parts.iter().map(|part| part.bytes.len()).sum(),
+        _ => 256,
+    };
+    change.operations().iter().map(bytes).sum::<usize>() > 64 << 10
+}
+
+fn digest(change: &Change) -> Result<[u8; 32], StoreError> {
+    let whole = (change.operations(), change.preconditions(), change.events());
+    let bytes = serde_json::to_vec(&whole).map_err(|e| {
+        StoreError::new(StoreErrorKind::Internal, APPLY, "the change could not be serialised").with_source(e)
+    })?;
+    Ok(Sha256::digest(bytes).into())
+}
