@@ -1,21 +1,25 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "libsql")]
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod codes;
-#[cfg(feature = "libsql")]
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod cursor;
-#[cfg(feature = "libsql")]
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod error;
 #[cfg(feature = "libsql")]
 mod libsql;
-#[cfg(feature = "libsql")]
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod prepared;
-#[cfg(feature = "libsql")]
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod random;
-#[cfg(feature = "libsql")]
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod search;
-#[cfg(feature = "libsql")]
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod system;
 
 #[cfg(feature = "libsql")]
 pub use crate::libsql::{LibsqlMaintenance, LibsqlStore, LibsqlStoreBuilder};
+#[cfg(feature = "postgres")]
+pub use crate::postgres::{PostgresMaintenance, PostgresStore, PostgresStoreBuilder};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use ironclaw_core::id::TenantId;
 use ironclaw_core::store::{
     Access, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError, VaultStore, Workspace,
 };
@@ -32,7 +33,6 @@ mod secrets;
 mod server;
 mod settings;
 mod tx;
-mod users;
 mod workspace;
 
 pub use builder::PostgresStoreBuilder;
@@ -119,6 +119,15 @@ impl PostgresStore {
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         self.engine.read(operation, Reach::User(scope.clone()), arguments, read).await
+    }
+
+    /// Reads one snapshot of what belongs to a tenant, without any user's rows.
+    async fn read_tenant<T, F>(&self, operation: &'static str, tenant: &TenantId, read: F) -> Result<T, StoreError>
+    where
+        T: Absent + Send + 'static,
+        F: for<'a> Fn(&'a Tx, TenantId) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
+    {
+        self.engine.read(operation, Reach::Tenant(tenant.to_string()), tenant.clone(), read).await
     }
 }
 

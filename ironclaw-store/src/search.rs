@@ -2,6 +2,7 @@
 
 pub(crate) mod postings;
 pub(crate) mod rank;
+pub(crate) mod vector;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};

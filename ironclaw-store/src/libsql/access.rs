@@ -6,10 +6,10 @@ use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::access::{Approval, ApprovalState, Lease, Policy, Token, ToolGrant};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use crate::codes;
 use super::db::Db;
 use super::row::params;
 use super::tx::Tx;
+use crate::codes;
 
 mod codec;
 mod read;

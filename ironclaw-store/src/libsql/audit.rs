@@ -1,9 +1,7 @@
 //! The audit trail: appended by the writer in the transaction of what it tells of.
 
 use ironclaw_core::audit::event_hash;
-use ironclaw_core::model::audit::{
-    AuditEvent, AuditPrincipal, AuditRecord, PrincipalKind, Pseudonym, StreamId,
-};
+use ironclaw_core::model::audit::{AuditEvent, AuditPrincipal, AuditRecord, PrincipalKind, Pseudonym, StreamId};
 use ironclaw_core::scope::{Principal, RequestContext};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Scope, Timestamp};

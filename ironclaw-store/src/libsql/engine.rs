@@ -14,9 +14,9 @@ use tokio::sync::{oneshot, watch};
 use self::writer::{Work, Writer};
 use super::change;
 use super::db::Db;
+use super::schema;
 use crate::error::{closed, repeat};
 use crate::prepared::{APPLY, Failure, Prepared};
-use super::schema;
 
 mod writer;
 

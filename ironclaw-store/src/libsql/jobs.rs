@@ -8,12 +8,12 @@ use ironclaw_core::store::{Jobs, StoreError, StoreErrorKind};
 use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 use serde::Serialize;
 
-use crate::codes;
 use super::LibsqlStore;
 use super::cursor;
 use super::db::Db;
 use super::row::{Row, params};
 use super::tx::Tx;
+use crate::codes;
 
 mod rows;
 

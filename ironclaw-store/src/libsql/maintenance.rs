@@ -10,10 +10,10 @@ use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest, Receipt};
 
-use crate::codes;
-use crate::error::is_of_the_change;
 use super::row::{Row, params};
 use super::{LibsqlStore, audit, cursor};
+use crate::codes;
+use crate::error::is_of_the_change;
 
 mod integrity;
 mod record;

@@ -34,12 +34,23 @@ pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -
         async move { perform_all(tx, &prepared).await }.boxed()
     });
     match applied.await {
+        Ok(receipt) => {
+            if prepared.change.operations().iter().any(leaves_rows) {
+                engine.sweep(scope);
+            }
+            Ok(receipt)
+        }
         Err(error) if is_of_the_change(&error) => {
             record(engine, prepared.failure(&error, engine.limits())?).await?;
             Err(error)
         }
-        applied => applied,
+        Err(error) => Err(error),
     }
+}
+
+/// Whether an operation leaves something for the sweep.
+fn leaves_rows(operation: &Operation) -> bool {
+    matches!(operation, Operation::Workspace(op) if workspace::leaves_rows(op))
 }
 
 /// Records what failed, in a transaction of its own: it must be in the trail before its caller hears of it.

@@ -1,11 +1,14 @@
 //! Transactions: where they run, what they begin with, and what is done when one is lost.
 
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
+use ironclaw_core::id::{TenantId, UserId};
 use ironclaw_core::scope::Principal;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Clock, Limits, Scope, Timestamp};
@@ -17,6 +20,7 @@ use super::error::is_transient;
 use super::row::{Row, params};
 use super::server::{Database, Server};
 use super::tx::{Absent, Entered, Tx};
+use super::workspace;
 use crate::error::closed;
 
 /// How often a call is tried, and how long it waits after each attempt that was lost.
@@ -27,6 +31,9 @@ const PAUSES: [Duration; 5] = [
     Duration::from_millis(1_000),
     Duration::from_millis(2_000),
 ];
+
+/// How many rows one transaction sweeps: the user's changes wait for one such transaction at most.
+const SWEPT_AT_ONCE: u64 = 1_000;
 
 /// Which user's scope a transaction has.
 #[derive(Debug, Clone)]
@@ -55,6 +62,8 @@ pub(super) struct Engine {
     search_path: String,
     runtime: Handle,
     tasks: TaskTracker,
+    /// The users whose invisible rows are being removed.
+    sweeping: Mutex<HashSet<(TenantId, UserId)>>,
 }
 
 /// How long to wait for what.
@@ -98,6 +107,7 @@ impl Engine {
             search_path: database.search_path,
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
+            sweeping: Mutex::default(),
         }
     }
 
@@ -176,7 +186,7 @@ impl Engine {
             Some(begun) => begun,
             None => {
                 let primary = self.primary();
-                let mut tx = self.begin(operation, primary, READ).await?;
+                let mut tx = self.begin(operation, primary, reach, READ).await?;
                 let known = self.enter(&mut tx, reach).await?;
                 (tx, known.is_some())
             }
@@ -198,7 +208,7 @@ impl Engine {
     /// A snapshot of the standby that has all that this store wrote; `None` if there is none.
     async fn begin_at_standby(&self, operation: &'static str, reach: &Reach) -> Option<(Tx, bool)> {
         let standby = self.servers.get(1 - self.primary.load(Ordering::Relaxed))?;
-        let mut tx = self.begin(operation, standby, READ).await.ok()?;
+        let mut tx = self.begin(operation, standby, reach, READ).await.ok()?;
         let replayed = tx.query_row(
             "SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint WHERE pg_is_in_recovery()",
             params![],
@@ -263,7 +273,7 @@ impl Engine {
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>>,
     {
         let before = |error| (error, Stage::BeforeCommit);
-        let mut tx = self.begin(operation, self.primary(), WRITE).await.map_err(before)?;
+        let mut tx = self.begin(operation, self.primary(), reach, WRITE).await.map_err(before)?;
         if let Err(error) = self.enter_to_write(&mut tx, reach).await {
             tx.roll_back().await;
             return Err(before(error));
@@ -279,6 +289,43 @@ impl Engine {
                 Err(before(error))
             }
         }
+    }
+
+    /// Removes in the background what changes of a user made invisible, unless that is being done already. What is left
+    /// when it fails or the store is closed goes with the next change of this kind, or an operator's scrub.
+    pub(super) fn sweep(self: &Arc<Self>, scope: &Scope) {
+        let user = (scope.tenant().clone(), scope.owner().clone());
+        if !self.sweeping.lock().unwrap_or_else(PoisonError::into_inner).insert(user.clone()) {
+            return;
+        }
+        let (engine, reach) = (Arc::clone(self), Reach::User(scope.clone()));
+        self.tasks.spawn_on(
+            async move {
+                let swept = loop {
+                    let step = engine.write("sweep", reach.clone(), true, (), |tx, ()| {
+                        async move {
+                            match tx.is_held() {
+                                true => Ok(0),
+                                false => workspace::sweep_user(tx, tx.owner_no(), SWEPT_AT_ONCE).await,
+                            }
+                        }
+                        .boxed()
+                    });
+                    match step.await {
+                        Ok(0) => break Ok(()),
+                        Ok(_) => {}
+                        Err(error) => break Err(error),
+                    }
+                };
+                engine.sweeping.lock().unwrap_or_else(PoisonError::into_inner).remove(&user);
+                if let Err(error) = swept
+                    && *error.kind() != StoreErrorKind::Closed
+                {
+                    tracing::warn!(%error, "what is invisible was not removed; the next sweep tries again");
+                }
+            },
+            &self.runtime,
+        );
     }
 
     /// Runs a call in a task of its own: a caller that goes away does not stop it half-way.
@@ -302,7 +349,7 @@ impl Engine {
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let mut connection = Connection::new(engine.primary().acquire(operation).await?);
+            let mut connection = engine.primary().acquire(operation, UNBOUNDED).await?;
             let settings = format!(
                 "SET ROLE ironclaw_owner; SET lock_timeout = {}; SET search_path = {}",
                 millis(engine.timeouts.lock),
@@ -320,8 +367,18 @@ impl Engine {
         .await
     }
 
-    async fn begin(&self, operation: &'static str, server: &Server, begin: &'static str) -> Result<Tx, StoreError> {
-        let mut connection = Connection::new(server.acquire(operation).await?);
+    async fn begin(
+        &self,
+        operation: &'static str,
+        server: &Server,
+        reach: &Reach,
+        begin: &'static str,
+    ) -> Result<Tx, StoreError> {
+        let patience = match reach {
+            Reach::All => UNBOUNDED,
+            _ => self.timeouts.statement.saturating_add(SLACK),
+        };
+        let mut connection = server.acquire(operation, patience).await?;
         connection.run(operation, begin).await?;
         Ok(Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits)))
     }
@@ -431,6 +488,12 @@ impl Engine {
         connection.give_back();
     }
 }
+
+/// How much longer than the server's own limit for a statement its answer may take.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// An operator's statements may take as long as they need: a day is not reached.
+const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const WRITE: &str = "BEGIN";

@@ -23,6 +23,9 @@ impl std::error::Error for ServerError {}
 pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
     let (kind, context) = match &error {
         Error::Database(database) => of_code(database.code().as_deref().unwrap_or_default()),
+        Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
+            (StoreErrorKind::TimedOut, "the server did not answer in time")
+        }
         Error::Io(_) => (StoreErrorKind::Unavailable, "the connection to the server was lost or refused"),
         Error::Tls(_) => (
             StoreErrorKind::UntrustedServer,
@@ -65,9 +68,7 @@ pub(super) fn from_orm(operation: &'static str, error: DbErr) -> StoreError {
             let context = "a row can't be decoded; check that the schema was not changed by hand";
             StoreError::new(StoreErrorKind::Corrupt, operation, context).with_source(error)
         }
-        error => {
-            StoreError::new(StoreErrorKind::Internal, operation, "the database refused a call").with_source(error)
-        }
+        error => StoreError::new(StoreErrorKind::Internal, operation, "the database refused a call").with_source(error),
     }
 }
 

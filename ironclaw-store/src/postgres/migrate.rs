@@ -5,8 +5,8 @@ use std::time::Duration;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sea_orm::{ConnectionTrait, SqlxPostgresConnector, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
-use sqlx::postgres::PgPoolOptions;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 
 use super::error::from_orm;
 use super::migration::Migrator;
@@ -124,4 +124,3 @@ fn explain(error: StoreError) -> StoreError {
     };
     StoreError::new(kind, OPERATION, context).with_source(source)
 }
-

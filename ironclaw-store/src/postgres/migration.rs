@@ -27,7 +27,7 @@ impl MigrationName for Initial {
 
 #[async_trait::async_trait]
 impl MigrationTrait for Initial {
-    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for sql in [
             include_str!("schema/users.sql"),
             include_str!("schema/conversations.sql"),

@@ -177,9 +177,31 @@ macro_rules! own_type {
 }
 
 own_type!(
-    bool, i16, i32, i64, f64, &str, String, &[u8], Vec<u8>, Uuid, OffsetDateTime, Vec<i16>, Vec<i32>, Vec<i64>,
-    Vec<f32>, Vec<String>, Vec<Vec<u8>>, Vec<Uuid>, Vec<OffsetDateTime>, Vec<bool>, Vec<Option<i64>>,
-    Vec<Option<String>>, Vec<Option<Uuid>>, Vec<Option<OffsetDateTime>>, Vec<Option<Vec<u8>>>
+    bool,
+    i16,
+    i32,
+    i64,
+    f64,
+    &str,
+    String,
+    &[u8],
+    Vec<u8>,
+    Uuid,
+    OffsetDateTime,
+    Vec<i16>,
+    Vec<i32>,
+    Vec<i64>,
+    Vec<f32>,
+    Vec<String>,
+    Vec<Vec<u8>>,
+    Vec<Uuid>,
+    Vec<OffsetDateTime>,
+    Vec<bool>,
+    Vec<Option<i64>>,
+    Vec<Option<String>>,
+    Vec<Option<Uuid>>,
+    Vec<Option<OffsetDateTime>>,
+    Vec<Option<Vec<u8>>>
 );
 
 macro_rules! converted {

@@ -7,13 +7,16 @@ use futures::future::BoxFuture;
 use ironclaw_core::BoxError;
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sea_orm_migration::MigratorTrait;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Row};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, PgPool, Postgres, Row};
+use tokio::sync::Semaphore;
 
+use super::connection::Connection;
 use super::error::from_sqlx;
 use super::migration::Migrator;
-use sea_orm_migration::MigratorTrait;
+use crate::error::closed;
 
 /// The oldest server that is supported.
 const SERVER_VERSION: i32 = 16;
@@ -33,6 +36,10 @@ pub(super) type Password = Arc<dyn Fn() -> BoxFuture<'static, Result<String, Box
 /// A server and the connections to it.
 pub(super) struct Server {
     pool: PgPool,
+    /// As many as there may be connections: who has one gets a connection unless the server is at fault.
+    slots: Arc<Semaphore>,
+    /// How long to wait for one.
+    wait: Duration,
     password: Option<Password>,
 }
 
@@ -45,7 +52,9 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Connections to a server, none of which is opened yet.
     pub(super) fn new(options: PgConnectOptions, pool: PgPoolOptions, password: Option<Password>) -> Self {
-        Self { pool: pool.connect_lazy_with(options), password }
+        let slots = Arc::new(Semaphore::new(pool.get_max_connections() as usize));
+        let wait = pool.get_acquire_timeout();
+        Self { pool: pool.connect_lazy_with(options), slots, wait, password }
     }
 
     /// A connection, by itself: with the password that is right now, within a bounded time.
@@ -60,15 +69,19 @@ impl Server {
         }
     }
 
-    /// A connection of the pool.
-    pub(super) async fn acquire(&self, operation: &'static str) -> Result<PoolConnection<Postgres>, StoreError> {
-        match self.acquire_once(operation).await {
+    /// A connection of the pool, whose statements may take as long as `patience`.
+    pub(super) async fn acquire(&self, operation: &'static str, patience: Duration) -> Result<Connection, StoreError> {
+        let slot = tokio::time::timeout(self.wait, Arc::clone(&self.slots).acquire_owned()).await;
+        let slot = slot.map_err(|_| from_sqlx(operation, sqlx::Error::PoolTimedOut))?;
+        let slot = slot.map_err(|_| closed(operation))?;
+        let acquired = match self.acquire_once(operation).await {
             Err(error) if *error.kind() == StoreErrorKind::Credentials && self.password.is_some() => {
                 self.renew_password(operation).await?;
                 self.acquire_once(operation).await
             }
             other => other,
-        }
+        };
+        Ok(Connection::new(acquired?, patience, slot))
     }
 
     async fn acquire_once(&self, operation: &'static str) -> Result<PoolConnection<Postgres>, StoreError> {
@@ -78,10 +91,8 @@ impl Server {
             return acquired.map_err(|error| from_sqlx(operation, error));
         }
         // The pool tries again and again to reach a server that is not there, and then says only that it took long.
-        if self.pool.size() < self.pool.options().get_max_connections() || self.pool.num_idle() == 0 {
-            let reached = self.reach(operation).await?;
-            let _ = reached.close().await;
-        }
+        let reached = self.reach(operation).await?;
+        let _ = reached.close().await;
         acquire.await.map_err(|error| from_sqlx(operation, error))
     }
 
@@ -115,9 +126,8 @@ async fn connect(operation: &'static str, options: &PgConnectOptions) -> Result<
 /// # Errors
 /// An invalid input on the field `url`, which never repeats it.
 pub(super) fn options(operation: &'static str, url: &str, unverified: bool) -> Result<PgConnectOptions, StoreError> {
-    let malformed = |expected| {
-        StoreError::invalid_input(operation, InputError::new("url", Problem::Malformed { expected }))
-    };
+    let malformed =
+        |expected| StoreError::invalid_input(operation, InputError::new("url", Problem::Malformed { expected }));
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(malformed("postgres://USER:PASSWORD@HOST:PORT/DATABASE"));
     }
@@ -212,8 +222,7 @@ pub(super) async fn check_server_version(
 }
 
 async fn check_migrations(operation: &'static str, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let not_migrated =
-        |context: &str| StoreError::new(StoreErrorKind::NotMigrated, operation, context.to_owned());
+    let not_migrated = |context: &str| StoreError::new(StoreErrorKind::NotMigrated, operation, context.to_owned());
     let (is_there, is_allowed): (bool, bool) = sqlx::query_as(
         "SELECT count(*) = 1, coalesce(bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')), false) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \

@@ -1,6 +1,7 @@
 //! A transaction, as the categories see it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ironclaw_core::id::{TenantId, UserId};
@@ -13,7 +14,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Executor, Postgres};
 use tokio::sync::Mutex;
 
-use super::connection::Connection;
+use super::connection::{Connection, bounded};
 use super::error::{from_orm, from_sqlx};
 use super::row::{Params, Row, params};
 
@@ -29,6 +30,9 @@ pub(super) struct Tx {
     limits: Arc<Limits>,
     scope: Entered,
 }
+
+/// How long a roll-back may take before the connection is closed instead, which does the same.
+const ROLL_BACK: Duration = Duration::from_secs(2);
 
 /// The user in whose scope a transaction runs.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +109,8 @@ impl Tx {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let mut connection = self.connection.lock().await;
-        let rows = self.prepared(sql.into(), params)?.fetch_all(connection.as_mut(self.operation)?).await;
+        let (patience, query) = (connection.patience, self.prepared(sql.into(), params)?);
+        let rows = bounded(patience, query.fetch_all(connection.as_mut(self.operation)?)).await;
         rows.map_err(|error| self.failed(error))?.iter().map(|row| read(&Row::new(row, self.operation))).collect()
     }
 
@@ -117,7 +122,8 @@ impl Tx {
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let mut connection = self.connection.lock().await;
-        let row = self.prepared(sql.into(), params)?.fetch_optional(connection.as_mut(self.operation)?).await;
+        let (patience, query) = (connection.patience, self.prepared(sql.into(), params)?);
+        let row = bounded(patience, query.fetch_optional(connection.as_mut(self.operation)?)).await;
         row.map_err(|error| self.failed(error))?.map(|row| read(&Row::new(&row, self.operation))).transpose()
     }
 
@@ -129,7 +135,8 @@ impl Tx {
     /// Runs a statement. How many rows it touched.
     pub(super) async fn execute(&self, sql: impl Into<Sql>, params: Params) -> Result<u64, StoreError> {
         let mut connection = self.connection.lock().await;
-        let done = self.prepared(sql.into(), params)?.execute(connection.as_mut(self.operation)?).await;
+        let (patience, query) = (connection.patience, self.prepared(sql.into(), params)?);
+        let done = bounded(patience, query.execute(connection.as_mut(self.operation)?)).await;
         Ok(done.map_err(|error| self.failed(error))?.rows_affected())
     }
 
@@ -164,6 +171,7 @@ impl Tx {
     /// Undoes what was done, and gives the connection back; one that does not answer is closed.
     pub(super) async fn roll_back(self) {
         let mut connection = self.connection.into_inner();
+        connection.patience = connection.patience.min(ROLL_BACK);
         if connection.run(self.operation, "ROLLBACK").await.is_ok() {
             connection.give_back();
         }
@@ -244,27 +252,31 @@ impl ConnectionTrait for Tx {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let mut connection = self.connection.lock().await;
+        let patience = connection.patience;
         let connection = connection.as_mut(self.operation).map_err(gone)?;
-        self.raw(statement).execute(connection).await.map(Into::into).map_err(exec_failed)
+        bounded(patience, self.raw(statement).execute(connection)).await.map(Into::into).map_err(exec_failed)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let mut connection = self.connection.lock().await;
+        let patience = connection.patience;
         let connection = connection.as_mut(self.operation).map_err(gone)?;
-        connection.execute(AssertSqlSafe(sql)).await.map(Into::into).map_err(exec_failed)
+        bounded(patience, connection.execute(AssertSqlSafe(sql))).await.map(Into::into).map_err(exec_failed)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let mut connection = self.connection.lock().await;
+        let patience = connection.patience;
         let connection = connection.as_mut(self.operation).map_err(gone)?;
-        let row = self.raw(statement).fetch_optional(connection).await.map_err(query_failed)?;
+        let row = bounded(patience, self.raw(statement).fetch_optional(connection)).await.map_err(query_failed)?;
         Ok(row.map(Into::into))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let mut connection = self.connection.lock().await;
+        let patience = connection.patience;
         let connection = connection.as_mut(self.operation).map_err(gone)?;
-        let rows = self.raw(statement).fetch_all(connection).await.map_err(query_failed)?;
+        let rows = bounded(patience, self.raw(statement).fetch_all(connection)).await.map_err(query_failed)?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 }

@@ -5,10 +5,10 @@ use ironclaw_core::store::{Access, StoreError};
 use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 
 use super::codec::{self, agent_columns, api_key_columns, approval_columns, policy_columns};
+use crate::codes;
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::row::params;
-use crate::codes;
 
 #[async_trait]
 impl Access for LibsqlStore {

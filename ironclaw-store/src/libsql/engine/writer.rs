@@ -9,12 +9,12 @@ use ironclaw_core::{Clock, Limits, Receipt};
 use tokio::sync::oneshot;
 
 use super::{Call, run};
-use crate::libsql::change;
-use crate::prepared::{APPLY, Prepared};
-use crate::libsql::db::Db;
 use crate::error::{is_of_the_change, repeat};
+use crate::libsql::change;
+use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::workspace;
+use crate::prepared::{APPLY, Prepared};
 
 /// How many changes commit together at most.
 const GROUP: usize = 256;

@@ -99,9 +99,8 @@ pub(super) fn root_key_wrap(row: &Row<'_>) -> Result<RootKeyWrap, StoreError> {
 
 /// The number that stands for an algorithm.
 pub(super) fn algorithm_code(db: &Db, algorithm: Algorithm) -> Result<i64, StoreError> {
-    codes::algorithm_code(algorithm).ok_or_else(|| {
-        db.error(StoreErrorKind::Internal, "this store has no number for the cipher; update it")
-    })
+    codes::algorithm_code(algorithm)
+        .ok_or_else(|| db.error(StoreErrorKind::Internal, "this store has no number for the cipher; update it"))
 }
 
 /// The text that keeps a secret's bindings.

@@ -1,6 +1,7 @@
 //! The vectors of one user and one model in memory, side by side, and the search through all of them.
 
 use crate::search::rank::{self, Best};
+use crate::search::vector::normalise;
 
 /// Vectors of the same length, each scaled to length 1 (a vector of zeros stays as it is).
 #[derive(Debug)]
@@ -90,15 +91,6 @@ impl Matrix {
 /// The bytes of a vector as it is stored: little-endian numbers of 32 bits.
 pub(super) fn to_stored(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-/// Scales a vector to length 1. In 64 bits neither the largest nor the smallest numbers of 32 bits are lost.
-fn normalise(vector: &mut [f32]) {
-    let square: f64 = vector.iter().map(|&number| f64::from(number) * f64::from(number)).sum();
-    if square > 0.0 {
-        let factor = square.sqrt().recip();
-        vector.iter_mut().for_each(|number| *number = (f64::from(*number) * factor) as f32);
-    }
 }
 
 /// The dot product, in lanes that do not wait for each other, so that the compiler can use vector instructions.

@@ -175,11 +175,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
     })
 }
 
-fn coded<T>(
-    row: &Row<'_>,
-    column: usize,
-    decode: impl Fn(u8, [u8; 16]) -> Option<T>,
-) -> Result<Vec<T>, StoreError> {
+fn coded<T>(row: &Row<'_>, column: usize, decode: impl Fn(u8, [u8; 16]) -> Option<T>) -> Result<Vec<T>, StoreError> {
     decoded(&row.blob(column)?, decode).ok_or_else(|| row.corrupt(column))
 }
 

@@ -107,13 +107,7 @@ async fn next_owner(tx: &Tx, policy: &RetentionPolicy, before: Timestamp) -> Res
     tx.query_row(sql, params![policy.tenant.as_str(), before], |row| row.parsed(0)).await
 }
 
-
-async fn delete(
-    tx: &Tx,
-    user: Entered,
-    category: RetainedCategory,
-    before: Timestamp,
-) -> Result<u64, StoreError> {
+async fn delete(tx: &Tx, user: Entered, category: RetainedCategory, before: Timestamp) -> Result<u64, StoreError> {
     let old = |table: &str| {
         format!("SELECT id FROM ironclaw.{table} WHERE owner_no = $1 AND updated_at < $2 ORDER BY id LIMIT $3")
     };

@@ -9,13 +9,13 @@ use crate::postgres::workspace;
 const OPERATION: &str = "scrub";
 
 /// How many rows one transaction sweeps: a user's changes wait for one such transaction at most.
-const SWEPT_AT_ONCE: u32 = 5_000;
+const SWEPT_AT_ONCE: u64 = 5_000;
 
 /// Removes what is swept and rewrites the tables' files. What the write-ahead log, its archive, standbys and backups
 /// hold is the server's.
 pub(super) async fn scrub(maintenance: &PostgresMaintenance) -> Result<Scrubbed, StoreError> {
     while maintenance
-        .write(OPERATION, (), |tx, ()| async move { workspace::sweep(tx, tx.now(), SWEPT_AT_ONCE).await }.boxed())
+        .write(OPERATION, (), |tx, ()| async move { workspace::sweep(tx, SWEPT_AT_ONCE).await }.boxed())
         .await?
         > 0
     {}

@@ -162,10 +162,7 @@ async fn put_role(tx: &Tx, tenant: &TenantId, role: &UserRole) -> Result<u64, St
 
 async fn delete_role(tx: &Tx, tenant: &TenantId, name: &RoleName) -> Result<u64, StoreError> {
     let deleted = tx
-        .execute(
-            "DELETE FROM ironclaw.roles WHERE tenant = $1 AND name = $2",
-            params![tenant.as_str(), name.as_str()],
-        )
+        .execute("DELETE FROM ironclaw.roles WHERE tenant = $1 AND name = $2", params![tenant.as_str(), name.as_str()])
         .await?;
     tx.execute(
         "DELETE FROM ironclaw.user_roles WHERE role = $2 \
@@ -205,10 +202,7 @@ async fn erase(tx: &Tx, tenant: &TenantId, owner: &UserId, id: ErasureId) -> Res
         return Err(tx.not_found("the user"));
     };
     let holds = tx
-        .number(
-            "SELECT count(*) FROM ironclaw.holds WHERE owner_no = $1 AND released_at IS NULL",
-            params![owner_no],
-        )
+        .number("SELECT count(*) FROM ironclaw.holds WHERE owner_no = $1 AND released_at IS NULL", params![owner_no])
         .await?;
     if holds > 0 {
         return Err(tx.error(StoreErrorKind::LegalHold, "release the user's holds first"));

@@ -4,7 +4,7 @@ CREATE TABLE ironclaw.jobs (
     conversation uuid,
     kind text NOT NULL,
     agent text COLLATE "C",
-    state smallint NOT NULL CHECK (state BETWEEN 0 AND 4),
+    state smallint NOT NULL CHECK (state BETWEEN 1 AND 5),
     worker text,
     claimed_until timestamptz,
     error text,

@@ -72,12 +72,14 @@ CREATE TABLE ironclaw.memory_chunks (
 );
 
 -- The vectors of chunks, apart from them so that reading texts does not read vectors. `model_key` stands for the model
--- and its dimensions: an index over the vectors of one model is limited to it.
+-- and its dimensions: an index over the vectors of one model is limited to it. The vector is `embedding` times 2 to the
+-- power of `exponent`, which brings its length near 1: neither a square nor a number of 16 bits overflows.
 CREATE TABLE ironclaw.chunk_vectors (
     owner_no bigint NOT NULL,
     model_key bigint NOT NULL,
     version_no bigint NOT NULL,
     chunk_no bigint NOT NULL,
+    exponent smallint NOT NULL,
     embedding vector NOT NULL,
     PRIMARY KEY (owner_no, model_key, version_no, chunk_no)
 );

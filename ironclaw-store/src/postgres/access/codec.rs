@@ -1,0 +1,128 @@
+//! Access from rows.
+
+use ironclaw_core::id::{ApiKeyId, ApprovalId, LeaseId, PolicyId, TokenId, ToolGrantId};
+use ironclaw_core::model::access::{Agent, ApiKey, Approval, Lease, Policy, Token, ToolGrant, UserRole};
+use ironclaw_core::store::StoreError;
+
+use crate::codes;
+use crate::postgres::row::Row;
+
+/// The columns that [`agent`] reads.
+macro_rules! agent_columns {
+    () => {
+        "name, active, policy_epoch, created_at, updated_at"
+    };
+}
+
+/// The columns that [`policy`] reads.
+macro_rules! policy_columns {
+    () => {
+        "id, agent, resource, actions, conditions, valid_from, valid_until"
+    };
+}
+
+/// The columns that [`api_key`] reads.
+macro_rules! api_key_columns {
+    () => {
+        "id, label, hash, created_at, expires_at, revoked_at"
+    };
+}
+
+/// The columns that [`approval`] reads.
+macro_rules! approval_columns {
+    () => {
+        "id, agent, action, details, state, created_at, expires_at, decided_at"
+    };
+}
+
+pub(super) use {agent_columns, api_key_columns, approval_columns, policy_columns};
+
+pub(super) fn agent(row: &Row<'_>) -> Result<Agent, StoreError> {
+    Ok(Agent {
+        name: row.parsed(0)?,
+        active: row.bool(1)?,
+        policy_epoch: row.u64(2)?,
+        created_at: row.time(3)?,
+        updated_at: row.time(4)?,
+    })
+}
+
+pub(super) fn policy(row: &Row<'_>) -> Result<Policy, StoreError> {
+    Ok(Policy {
+        id: PolicyId::from_bytes(row.id(0)?),
+        agent: row.parsed(1)?,
+        resource: row.text(2)?,
+        actions: row.json(3)?,
+        conditions: row.json(4)?,
+        valid_from: row.time(5)?,
+        valid_until: row.optional(6, Row::time)?,
+    })
+}
+
+/// Of the columns id, agent, policy_epoch, hash, created_at, expires_at, revoked_at.
+pub(super) fn token(row: &Row<'_>) -> Result<Token, StoreError> {
+    Ok(Token {
+        id: TokenId::from_bytes(row.id(0)?),
+        agent: row.parsed(1)?,
+        policy_epoch: row.u64(2)?,
+        hash: row.bytes(3)?,
+        created_at: row.time(4)?,
+        expires_at: row.time(5)?,
+        revoked_at: row.optional(6, Row::time)?,
+    })
+}
+
+pub(super) fn api_key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
+        id: ApiKeyId::from_bytes(row.id(0)?),
+        label: row.text(1)?,
+        hash: row.bytes(2)?,
+        created_at: row.time(3)?,
+        expires_at: row.optional(4, Row::time)?,
+        revoked_at: row.optional(5, Row::time)?,
+    })
+}
+
+/// Of the columns id, secret, agent, uses_left, created_at, expires_at, revoked_at.
+pub(super) fn lease(row: &Row<'_>) -> Result<Lease, StoreError> {
+    Ok(Lease {
+        id: LeaseId::from_bytes(row.id(0)?),
+        secret: row.parsed(1)?,
+        agent: row.parsed(2)?,
+        uses_left: row.u32(3)?,
+        created_at: row.time(4)?,
+        expires_at: row.time(5)?,
+        revoked_at: row.optional(6, Row::time)?,
+    })
+}
+
+pub(super) fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {
+    Ok(Approval {
+        id: ApprovalId::from_bytes(row.id(0)?),
+        agent: row.parsed(1)?,
+        action: row.text(2)?,
+        details: row.json(3)?,
+        state: row.code(4, codes::approval_state)?,
+        created_at: row.time(5)?,
+        expires_at: row.time(6)?,
+        decided_at: row.optional(7, Row::time)?,
+    })
+}
+
+/// Of the columns id, tool, capability, parameters, created_at, expires_at, revoked_at.
+pub(super) fn tool_grant(row: &Row<'_>) -> Result<ToolGrant, StoreError> {
+    Ok(ToolGrant {
+        id: ToolGrantId::from_bytes(row.id(0)?),
+        tool: row.parsed(1)?,
+        capability: row.text(2)?,
+        parameters: row.json(3)?,
+        created_at: row.time(4)?,
+        expires_at: row.optional(5, Row::time)?,
+        revoked_at: row.optional(6, Row::time)?,
+    })
+}
+
+/// Of the columns name, permissions, updated_at.
+pub(super) fn role(row: &Row<'_>) -> Result<UserRole, StoreError> {
+    Ok(UserRole { name: row.parsed(0)?, permissions: row.json(1)?, updated_at: row.time(2)? })
+}

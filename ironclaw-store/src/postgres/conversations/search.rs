@@ -1,0 +1,189 @@
+//! The inverted index over what users and assistants say.
+
+use std::collections::HashMap;
+
+use ironclaw_core::id::ConversationId;
+use ironclaw_core::model::conversations::MessageHit;
+use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
+use ironclaw_core::store::StoreError;
+
+use super::{message, message_columns};
+use crate::codes::role;
+use crate::postgres::row::{params, uuid};
+use crate::postgres::tx::Tx;
+use crate::prepared::is_searched;
+
+/// How many messages are in memory at the same time.
+const AT_ONCE: usize = 100;
+
+/// Removes a conversation's messages from the index: their terms are found by analysing their text again.
+pub(super) async fn remove_conversation(tx: &Tx, owner_no: i64, id: ConversationId) -> Result<(), StoreError> {
+    let mut last = 0;
+    loop {
+        let read = tx
+            .query(
+                "SELECT sequence, message_no, role, content FROM ironclaw.messages \
+                 WHERE owner_no = $1 AND conversation = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
+                params![owner_no, uuid(id.as_bytes()), last, AT_ONCE as u64],
+                |row| Ok((row.i64(0)?, row.i64(1)?, row.code(2, role)?, row.text(3)?)),
+            )
+            .await?;
+        let mut postings = Postings::default();
+        for (_, message_no, role, content) in &read {
+            if is_searched(*role) {
+                postings.add(*message_no, &analyze(content));
+            }
+        }
+        tx.execute(
+            "WITH gone AS (DELETE FROM ironclaw.message_terms t USING unnest($2::text[], $3::bigint[]) q (term, no) \
+             WHERE t.owner_no = $1 AND t.term = q.term AND t.message_no = q.no) \
+             UPDATE ironclaw.message_statistics SET documents = documents - $4, total_length = total_length - $5 \
+             WHERE owner_no = $1",
+            params![owner_no, postings.terms, postings.messages, postings.documents, postings.total_length],
+        )
+        .await?;
+        match read.last() {
+            Some((sequence, ..)) if read.len() == AT_ONCE => last = *sequence,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The messages that fit a query best; equal scores newest first.
+pub(super) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
+    if query.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let counted = tx
+        .query_row(
+            "SELECT documents, total_length FROM ironclaw.message_statistics WHERE owner_no = $1",
+            params![tx.owner_no()],
+            |row| Ok((row.u64(0)?, row.u64(1)?)),
+        )
+        .await?;
+    let (documents, length) = counted.unwrap_or_default();
+    let bm25 = Bm25::new(documents, length);
+    let postings = tx
+        .query(
+            // One row for each term, in the order of the query: sums of scores are the same on every store.
+            "SELECT ARRAY_AGG(t.message_no), ARRAY_AGG(t.frequency), ARRAY_AGG(t.length) \
+             FROM unnest($2::text[]) WITH ORDINALITY q (term, nr) \
+             JOIN ironclaw.message_terms t ON t.owner_no = $1 AND t.term = q.term GROUP BY q.nr ORDER BY q.nr",
+            params![tx.owner_no(), query.terms().to_vec()],
+            |row| Ok((row.array::<i64>(0)?, row.array::<i32>(1)?, row.array::<i32>(2)?)),
+        )
+        .await?;
+    let mut scores: HashMap<i64, f64> = HashMap::new();
+    for (messages, frequencies, lengths) in postings {
+        let term = bm25.term(messages.len() as u64);
+        for ((message_no, frequency), length) in messages.into_iter().zip(frequencies).zip(lengths) {
+            *scores.entry(message_no).or_default() += term.score(frequency.cast_unsigned(), length.cast_unsigned());
+        }
+    }
+    let mut scores: Vec<(i64, f64)> = scores.into_iter().collect();
+    scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    scores.truncate(limit as usize);
+    let (numbers, scores): (Vec<i64>, Vec<f64>) = scores.into_iter().unzip();
+    let messages = tx
+        .query(
+            concat!(
+                "SELECT ",
+                message_columns!(),
+                " FROM ironclaw.messages JOIN unnest($2::bigint[]) WITH ORDINALITY q (no, nr) ON message_no = q.no \
+                 WHERE owner_no = $1 ORDER BY q.nr"
+            ),
+            params![tx.owner_no(), numbers],
+            message,
+        )
+        .await?;
+    Ok(messages.into_iter().zip(scores).map(|(message, score)| MessageHit { message, score }).collect())
+}
+
+/// What is wrong between messages, the index and its statistics, in words.
+pub(in crate::postgres) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
+    let mut wrong = Vec::new();
+    for owner_no in tx.query("SELECT owner_no FROM ironclaw.users", params![], |row| row.i64(0)).await? {
+        check_user(tx, owner_no, &mut wrong).await?;
+    }
+    Ok(wrong)
+}
+
+async fn check_user(tx: &Tx, owner_no: i64, wrong: &mut Vec<String>) -> Result<(), StoreError> {
+    let (mut expected, mut documents, mut length) = (0_i64, 0_i64, 0_i64);
+    let mut missing = 0;
+    let mut last = i64::MIN;
+    loop {
+        let read = tx
+            .query(
+                "SELECT message_no, role, content FROM ironclaw.messages WHERE owner_no = $1 AND message_no > $2 \
+                 ORDER BY message_no LIMIT $3",
+                params![owner_no, last, AT_ONCE as u64],
+                |row| Ok((row.i64(0)?, row.code(1, role)?, row.text(2)?)),
+            )
+            .await?;
+        let mut postings = Postings::default();
+        for (message_no, role, content) in &read {
+            if is_searched(*role) {
+                postings.add(*message_no, &analyze(content));
+            }
+        }
+        (documents, length) = (documents + postings.documents, length + postings.total_length);
+        let rows = postings.terms.len() as i64;
+        let found = tx
+            .number(
+                "SELECT count(*) FROM unnest($2::text[], $3::bigint[], $4::integer[], $5::integer[]) \
+                 q (term, no, frequency, length) JOIN ironclaw.message_terms t ON t.owner_no = $1 AND t.term = q.term \
+                 AND t.message_no = q.no AND t.frequency = q.frequency AND t.length = q.length",
+                params![owner_no, postings.terms, postings.messages, postings.frequencies, postings.lengths],
+            )
+            .await?;
+        expected += rows;
+        missing += rows - found;
+        match read.last() {
+            Some((message_no, ..)) if read.len() == AT_ONCE => last = *message_no,
+            _ => break,
+        }
+    }
+    if missing > 0 {
+        wrong.push(format!("message_terms: {missing} terms of messages are missing or wrong"));
+    }
+    let sql = "SELECT count(*) FROM ironclaw.message_terms WHERE owner_no = $1";
+    if missing == 0 && tx.number(sql, params![owner_no]).await? != expected {
+        wrong.push("message_terms: there are terms of messages that are gone".to_owned());
+    }
+    let kept = tx
+        .query_row(
+            "SELECT documents, total_length FROM ironclaw.message_statistics WHERE owner_no = $1",
+            params![owner_no],
+            |row| Ok((row.i64(0)?, row.i64(1)?)),
+        )
+        .await?;
+    if kept.unwrap_or_default() != (documents, length) {
+        wrong.push("message_statistics: a user's messages are counted wrongly".to_owned());
+    }
+    Ok(())
+}
+
+/// The rows of some messages in the index, column by column, and what they count for.
+#[derive(Default)]
+struct Postings {
+    terms: Vec<String>,
+    messages: Vec<i64>,
+    frequencies: Vec<i32>,
+    lengths: Vec<i32>,
+    documents: i64,
+    total_length: i64,
+}
+
+impl Postings {
+    fn add(&mut self, message_no: i64, terms: &Terms) {
+        for (term, frequency) in &terms.counts {
+            self.terms.push(term.clone());
+            self.messages.push(message_no);
+            self.frequencies.push(frequency.cast_signed());
+            self.lengths.push(terms.length.cast_signed());
+        }
+        self.documents += 1;
+        self.total_length += i64::from(terms.length);
+    }
+}

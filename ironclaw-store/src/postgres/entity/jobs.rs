@@ -1,0 +1,28 @@
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(schema_name = "ironclaw", table_name = "jobs")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) owner_no: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub(crate) id: Uuid,
+    pub(crate) conversation: Option<Uuid>,
+    pub(crate) kind: String,
+    pub(crate) agent: Option<String>,
+    pub(crate) state: i16,
+    pub(crate) worker: Option<String>,
+    pub(crate) claimed_until: Option<TimeDateTimeWithTimeZone>,
+    pub(crate) error: Option<String>,
+    pub(crate) version: i64,
+    pub(crate) created_at: TimeDateTimeWithTimeZone,
+    pub(crate) updated_at: TimeDateTimeWithTimeZone,
+    pub(crate) content_format: i16,
+    pub(crate) content_key: Option<Uuid>,
+    pub(crate) input: Json,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,128 @@
+//! Secrets and keys from rows.
+
+use ironclaw_core::id::{DataKeyId, RootKeyWrapId, SecretName, VaultId};
+use ironclaw_core::model::secrets::{
+    Algorithm, Binding, DataKey, RootKeyWrap, Sealed, Secret, SecretVersion, VaultHeader, WrappedKey,
+};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use crate::codes;
+use crate::postgres::row::Row;
+use crate::postgres::tx::Tx;
+
+/// The columns that [`secret`] reads.
+macro_rules! secret_columns {
+    () => {
+        "name, provider, bindings, expires_at, current_version, created_at, updated_at, last_used_at, usage_count, \
+         version"
+    };
+}
+
+/// The columns that [`secret_version`] reads.
+macro_rules! version_columns {
+    () => {
+        "name, number, format, algorithm, data_key, salt, nonce, ciphertext, created_at"
+    };
+}
+
+/// The columns that [`data_key`] reads.
+macro_rules! data_key_columns {
+    () => {
+        "id, number, root_key, format, algorithm, parameters, nonce, ciphertext, seals, created_at"
+    };
+}
+
+pub(super) use {data_key_columns, secret_columns, version_columns};
+
+pub(super) fn secret(row: &Row<'_>) -> Result<Secret, StoreError> {
+    Ok(Secret {
+        name: row.parsed::<SecretName>(0)?,
+        provider: row.optional(1, Row::text)?,
+        bindings: row.json(2)?,
+        expires_at: row.optional(3, Row::time)?,
+        current_version: row.u32(4)?,
+        created_at: row.time(5)?,
+        updated_at: row.time(6)?,
+        last_used_at: row.optional(7, Row::time)?,
+        usage_count: row.u64(8)?,
+        version: row.u64(9)?,
+    })
+}
+
+pub(super) fn secret_version(row: &Row<'_>) -> Result<SecretVersion, StoreError> {
+    Ok(SecretVersion {
+        name: row.parsed::<SecretName>(0)?,
+        number: row.u32(1)?,
+        sealed: Sealed {
+            format: format(row, 2)?,
+            algorithm: row.code(3, codes::algorithm)?,
+            data_key: DataKeyId::from_bytes(row.id(4)?),
+            salt: row.blob(5)?,
+            nonce: row.blob(6)?,
+            ciphertext: row.blob(7)?,
+        },
+        created_at: row.time(8)?,
+    })
+}
+
+pub(super) fn data_key(row: &Row<'_>) -> Result<DataKey, StoreError> {
+    Ok(DataKey {
+        id: DataKeyId::from_bytes(row.id(0)?),
+        number: row.u32(1)?,
+        root_key: row.u32(2)?,
+        wrapped: wrapped(row, 3)?,
+        seals: row.u64(8)?,
+        created_at: row.time(9)?,
+    })
+}
+
+/// Of the columns id, format, root_key, created_at.
+pub(super) fn vault_header(row: &Row<'_>) -> Result<VaultHeader, StoreError> {
+    Ok(VaultHeader {
+        id: VaultId::from_bytes(row.id(0)?),
+        format: format(row, 1)?,
+        root_key: row.u32(2)?,
+        created_at: row.time(3)?,
+    })
+}
+
+/// Of the columns id, root_key, source, format, algorithm, parameters, nonce, ciphertext, created_at.
+pub(super) fn root_key_wrap(row: &Row<'_>) -> Result<RootKeyWrap, StoreError> {
+    Ok(RootKeyWrap {
+        id: RootKeyWrapId::from_bytes(row.id(0)?),
+        root_key: row.u32(1)?,
+        source: row.text(2)?,
+        wrapped: wrapped(row, 3)?,
+        created_at: row.time(8)?,
+    })
+}
+
+/// The number that stands for an algorithm.
+pub(super) fn algorithm_code(tx: &Tx, algorithm: Algorithm) -> Result<i64, StoreError> {
+    codes::algorithm_code(algorithm)
+        .ok_or_else(|| tx.error(StoreErrorKind::Internal, "this store has no number for the cipher; update it"))
+}
+
+/// The text that keeps a secret's bindings.
+pub(super) fn bindings_text(bindings: &[Binding]) -> String {
+    bindings
+        .iter()
+        .map(|binding| serde_json::json!({ "host": binding.host }))
+        .collect::<serde_json::Value>()
+        .to_string()
+}
+
+/// A wrapped key in the columns from `first`: format, algorithm, parameters, nonce, ciphertext.
+fn wrapped(row: &Row<'_>, first: usize) -> Result<WrappedKey, StoreError> {
+    Ok(WrappedKey {
+        format: format(row, first)?,
+        algorithm: row.code(first + 1, codes::algorithm)?,
+        parameters: row.blob(first + 2)?,
+        nonce: row.blob(first + 3)?,
+        ciphertext: row.blob(first + 4)?,
+    })
+}
+
+fn format(row: &Row<'_>, column: usize) -> Result<u16, StoreError> {
+    row.code(column, |number| u16::try_from(number).ok())
+}

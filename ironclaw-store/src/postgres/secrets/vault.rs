@@ -1,0 +1,92 @@
+//! A tenant's vault: its header and the wrappings of its root key. Operators write these.
+
+use ironclaw_core::id::{RootKeyWrapId, TenantId};
+use ironclaw_core::model::secrets::{RootKeyWrap, VaultHeader};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use super::codec;
+use crate::postgres::row::{params, uuid};
+use crate::postgres::tx::Tx;
+
+/// Makes a tenant's vault; one that exists is refused.
+pub(in crate::postgres) async fn init_vault(
+    tx: &Tx,
+    tenant: &TenantId,
+    header: &VaultHeader,
+    wrap: &RootKeyWrap,
+) -> Result<(), StoreError> {
+    if wrap.root_key != header.root_key {
+        return Err(tx.error(StoreErrorKind::Conflict, "the wrapping is of another root key than the vault's"));
+    }
+    if exists(tx, tenant).await? {
+        return Err(tx.error(StoreErrorKind::AlreadyExists, "the tenant has a vault"));
+    }
+    tx.execute(
+        "INSERT INTO ironclaw.vault_header (tenant, id, format, root_key, created_at) VALUES ($1, $2, $3, $4, $5)",
+        params![
+            tenant.as_str(),
+            uuid(header.id.as_bytes()),
+            u32::from(header.format),
+            header.root_key,
+            header.created_at,
+        ],
+    )
+    .await?;
+    insert_wrap(tx, tenant, wrap).await
+}
+
+/// Adds a wrapping to a vault that exists.
+pub(in crate::postgres) async fn add_wrap(tx: &Tx, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
+    if !exists(tx, tenant).await? {
+        return Err(tx.error(StoreErrorKind::NotFound, "the tenant's vault"));
+    }
+    insert_wrap(tx, tenant, wrap).await
+}
+
+/// Removes a wrapping, but never the last one of the root key in use: nothing sealed could be opened again.
+pub(in crate::postgres) async fn remove_wrap(tx: &Tx, tenant: &TenantId, id: RootKeyWrapId) -> Result<(), StoreError> {
+    let others = tx
+        .number(
+            "SELECT count(*) FROM ironclaw.root_key_wraps w JOIN ironclaw.vault_header h ON h.tenant = w.tenant \
+         WHERE w.tenant = $1 AND w.root_key = h.root_key AND w.id <> $2",
+            params![tenant.as_str(), uuid(id.as_bytes())],
+        )
+        .await?;
+    if others == 0 && exists(tx, tenant).await? {
+        return Err(tx.error(StoreErrorKind::Conflict, "it is the last wrapping of the root key; add another first"));
+    }
+    let removed = tx
+        .execute(
+            "DELETE FROM ironclaw.root_key_wraps WHERE tenant = $1 AND id = $2",
+            params![tenant.as_str(), uuid(id.as_bytes())],
+        )
+        .await?;
+    if removed == 0 {
+        return Err(tx.error(StoreErrorKind::NotFound, "the wrapping of the root key"));
+    }
+    Ok(())
+}
+
+async fn exists(tx: &Tx, tenant: &TenantId) -> Result<bool, StoreError> {
+    Ok(tx.number("SELECT count(*) FROM ironclaw.vault_header WHERE tenant = $1", params![tenant.as_str()]).await? > 0)
+}
+
+async fn insert_wrap(tx: &Tx, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO ironclaw.root_key_wraps (tenant, id, root_key, source, format, algorithm, parameters, nonce, ciphertext, \
+         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        params![
+            tenant.as_str(),
+            uuid(wrap.id.as_bytes()),
+            wrap.root_key,
+            wrap.source.as_str(),
+            u32::from(wrap.wrapped.format),
+            codec::algorithm_code(tx, wrap.wrapped.algorithm)?,
+            wrap.wrapped.parameters.as_slice(),
+            wrap.wrapped.nonce.as_slice(),
+            wrap.wrapped.ciphertext.as_slice(),
+            wrap.created_at,
+        ],
+    ).await
+    .map(drop)
+}

@@ -1,0 +1,46 @@
+//! Workspace files: entries, versions, chunks and their search.
+//!
+//! What is written to a version is invisible until it is published, and what it replaces is invisible from then on:
+//! publishing and deleting change a few rows whatever the size of the file. The [sweep](sweep::sweep_user) removes
+//! what nobody sees any more.
+
+use ironclaw_core::change::WorkspaceOp;
+use ironclaw_core::search::Terms;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use super::tx::Tx;
+
+mod check;
+mod index;
+mod read;
+mod sweep;
+mod text;
+mod vectors;
+mod versions;
+
+pub(super) use check::check;
+pub(super) use index::index_statements;
+pub(super) use sweep::{erase, retain, sweep, sweep_user};
+
+/// Applies one operation with the terms of its chunks, in order; the number is the operation's in the receipt.
+pub(super) async fn apply(tx: &Tx, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError> {
+    match op {
+        WorkspaceOp::RegisterModel { model } => versions::register_model(tx, model).await,
+        WorkspaceOp::BeginVersion { version } => versions::begin(tx, version).await,
+        WorkspaceOp::PutParts { version, parts } => versions::put_parts(tx, *version, parts, terms).await,
+        WorkspaceOp::Publish { version, size, content_hash } => {
+            versions::publish(tx, *version, *size, *content_hash).await
+        }
+        WorkspaceOp::Abandon { version } => versions::abandon(tx, *version).await,
+        WorkspaceOp::DeleteEntry { path } => {
+            tx.check_not_held()?;
+            versions::delete_entry(tx, tx.owner_no(), path.as_str()).await
+        }
+        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
+    }
+}
+
+/// Whether an operation leaves something for the sweep.
+pub(super) fn leaves_rows(op: &WorkspaceOp) -> bool {
+    matches!(op, WorkspaceOp::Publish { .. } | WorkspaceOp::Abandon { .. } | WorkspaceOp::DeleteEntry { .. })
+}

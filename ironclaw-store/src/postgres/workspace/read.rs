@@ -1,0 +1,226 @@
+use async_trait::async_trait;
+use futures::FutureExt;
+use ironclaw_core::embedder::EmbeddingModel;
+use ironclaw_core::id::{ChunkId, VersionId};
+use ironclaw_core::input::{InputError, Problem, check_size};
+use ironclaw_core::model::workspace::{ChunkHit, ChunkText, ContentHash, Entry, WorkspacePath};
+use ironclaw_core::search::TextQuery;
+use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
+use ironclaw_core::{Page, PageRequest, Scope};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use super::{text, vectors};
+use crate::cursor;
+use crate::postgres::PostgresStore;
+use crate::postgres::entity::embedding_models;
+use crate::postgres::row::{Row, params, uuid};
+use crate::postgres::tx::Tx;
+
+/// The most chunks that one call gives.
+const CHUNKS_AT_ONCE: usize = 1_000;
+
+#[async_trait]
+impl Workspace for PostgresStore {
+    async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError> {
+        self.read("entry", scope, path.clone(), |tx, path| {
+            async move {
+                let sql = concat!(entry_query!(), " AND e.path = $2");
+                tx.query_row(sql, params![tx.owner_no(), path.as_str()], entry).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn entries(
+        &self,
+        scope: &Scope,
+        prefix: Option<&WorkspacePath>,
+        page: &PageRequest,
+    ) -> Result<Page<Entry>, StoreError> {
+        let after: Option<String> = cursor::after("entries", page)?;
+        // No path is empty.
+        let arguments = (prefix.cloned(), after.unwrap_or_default(), page.clone());
+        self.read("entries", scope, arguments, |tx, (prefix, after, page)| {
+            async move {
+                let entries = match &prefix {
+                    None => {
+                        let sql = concat!(entry_query!(), " AND e.path > $2 ORDER BY e.path LIMIT $3");
+                        tx.query(sql, params![tx.owner_no(), after, cursor::rows(&page)], entry).await?
+                    }
+                    // What is below a path lies between the path with `/` and the path with `0`, the character after
+                    // `/`; before it, in the order of bytes, lies the path itself.
+                    Some(prefix) => {
+                        let sql = concat!(
+                            entry_query!(),
+                            " AND e.path > $2 AND e.path >= $3 AND e.path < $3 || '0' \
+                             AND (e.path = $3 OR e.path > $3 || '/') ORDER BY e.path LIMIT $4"
+                        );
+                        let params = params![tx.owner_no(), after, prefix.as_str(), cursor::rows(&page)];
+                        tx.query(sql, params, entry).await?
+                    }
+                };
+                Ok(cursor::page(&page, entries, |entry| entry.path.as_str().to_owned()))
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn content(
+        &self,
+        scope: &Scope,
+        path: &WorkspacePath,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        if end < start {
+            let problem = Problem::OutOfRange { expected: "an end that is not before the start" };
+            return Err(StoreError::invalid_input("content", InputError::new("end", problem)));
+        }
+        self.read("content", scope, path.clone(), move |tx, path| {
+            async move { content(tx, &path, start, end).await }.boxed()
+        })
+        .await
+    }
+
+    async fn embedding_models(&self, scope: &Scope) -> Result<Vec<EmbeddingModel>, StoreError> {
+        self.read("embedding_models", scope, (), |tx, ()| {
+            async move {
+                let rows = embedding_models::Entity::find()
+                    .filter(embedding_models::Column::OwnerNo.eq(tx.owner_no()))
+                    .order_by_asc(embedding_models::Column::Id)
+                    .all(tx)
+                    .await
+                    .map_err(|error| tx.orm(error))?;
+                rows.into_iter().map(|row| model(tx, row)).collect()
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn search_text(
+        &self,
+        scope: &Scope,
+        query: &TextQuery,
+        filter: &SearchFilter,
+        limit: u32,
+    ) -> Result<Vec<ChunkHit>, StoreError> {
+        self.read("search_text", scope, (query.clone(), filter.clone()), move |tx, (query, filter)| {
+            async move { text::search(tx, &query, &filter, limit as usize).await }.boxed()
+        })
+        .await
+    }
+
+    async fn search_vectors(
+        &self,
+        scope: &Scope,
+        query: &VectorQuery,
+        filter: &SearchFilter,
+        limit: u32,
+    ) -> Result<Vec<ChunkHit>, StoreError> {
+        self.read("search_vectors", scope, (query.clone(), filter.clone()), move |tx, (query, filter)| {
+            async move { vectors::search(tx, &query, &filter, limit).await }.boxed()
+        })
+        .await
+    }
+
+    async fn chunks(&self, scope: &Scope, chunks: &[ChunkId]) -> Result<Vec<ChunkText>, StoreError> {
+        check_size("chunks", chunks.len(), CHUNKS_AT_ONCE, "items")
+            .map_err(|error| StoreError::invalid_input("chunks", error))?;
+        let ids: Vec<_> = chunks.iter().map(|chunk| uuid(chunk.as_bytes())).collect();
+        self.read("chunks", scope, ids, |tx, ids| {
+            async move {
+                tx.query(
+                    "SELECT c.id, v.path, c.start_byte, c.end_byte, \
+                     substr(p.bytes, (c.start_byte - c.part_start + 1)::integer, (c.end_byte - c.start_byte)::integer) \
+                     FROM unnest($2::uuid[]) WITH ORDINALITY q (id, nr) \
+                     JOIN ironclaw.memory_chunks c ON c.owner_no = $1 AND c.id = q.id \
+                     JOIN ironclaw.entry_versions v \
+                     ON v.owner_no = $1 AND v.version_no = c.version_no AND v.state = 1 \
+                     JOIN ironclaw.entry_parts p ON p.owner_no = $1 AND p.version_no = c.version_no \
+                     AND p.start_byte = c.part_start ORDER BY q.nr",
+                    params![tx.owner_no(), ids],
+                    chunk_text,
+                )
+                .await
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+/// What [`entry`] reads, up to a condition on `e`.
+macro_rules! entry_query {
+    () => {
+        "SELECT v.id, e.path, v.size, v.content_hash, v.metadata, v.model, v.chunks, e.created_at, v.updated_at \
+         FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
+         ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1"
+    };
+}
+
+use entry_query;
+
+fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
+        version: VersionId::from_bytes(row.id(0)?),
+        size: row.u64(2)?,
+        content_hash: ContentHash::from_bytes(row.bytes(3)?),
+        metadata: row.json(4)?,
+        embedding_model: row.optional(5, Row::parsed)?,
+        chunks: row.u64(6)?,
+        created_at: row.time(7)?,
+        updated_at: row.time(8)?,
+    })
+}
+
+async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let version = tx
+        .query_row(
+            "SELECT v.version_no, v.size FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
+             ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND e.path = $2",
+            params![tx.owner_no(), path.as_str()],
+            |row| Ok((row.u64(0)?, row.u64(1)?)),
+        )
+        .await?;
+    let Some((version_no, size)) = version else {
+        return Ok(None);
+    };
+    let (start, end) = (start.min(size), end.min(size));
+    if start == end {
+        return Ok(Some(Vec::new()));
+    }
+    let pieces = tx
+        .query(
+            "SELECT substr(bytes, (greatest($3 - start_byte, 0) + 1)::integer, \
+             (least(end_byte, $4) - greatest(start_byte, $3))::integer) FROM ironclaw.entry_parts \
+             WHERE owner_no = $1 AND version_no = $2 AND start_byte < $4 AND start_byte >= \
+             (SELECT max(start_byte) FROM ironclaw.entry_parts \
+             WHERE owner_no = $1 AND version_no = $2 AND start_byte <= $3) ORDER BY start_byte",
+            params![tx.owner_no(), version_no, start, end],
+            |row| row.blob(0),
+        )
+        .await?;
+    Ok(Some(pieces.concat()))
+}
+
+fn model(tx: &Tx, row: embedding_models::Model) -> Result<EmbeddingModel, StoreError> {
+    Ok(EmbeddingModel {
+        id: row.id.parse().map_err(|_| tx.corrupt("embedding_models.id"))?,
+        dimensions: row.dimensions.cast_unsigned(),
+        lexical: row.lexical,
+    })
+}
+
+fn chunk_text(row: &Row<'_>) -> Result<ChunkText, StoreError> {
+    Ok(ChunkText {
+        chunk: ChunkId::from_bytes(row.id(0)?),
+        path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
+        start: row.u64(2)?,
+        end: row.u64(3)?,
+        text: String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?,
+    })
+}

@@ -1,0 +1,186 @@
+//! Deletes: what nobody sees any more, what is too old, and all that a user has.
+
+use std::time::Duration;
+
+use ironclaw_core::Timestamp;
+use ironclaw_core::search::{Terms, analyze};
+use ironclaw_core::store::StoreError;
+
+use super::vectors::model_key;
+use super::versions;
+use crate::postgres::row::{Row, params};
+use crate::postgres::tx::Tx;
+use crate::search::postings;
+
+/// How long after its last part a version that is not published counts as abandoned.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
+
+/// Removes what replaced, deleted and abandoned versions of all users left behind, in an operator's transaction; at
+/// most about `max_rows` rows. Of a user on whom a legal hold stands nothing is removed. How many rows were deleted; 0
+/// when nothing is left to do.
+pub(in crate::postgres) async fn sweep(tx: &Tx, max_rows: u64) -> Result<u64, StoreError> {
+    let next = tx
+        .query_row(
+            "SELECT v.owner_no FROM ironclaw.entry_versions v WHERE (v.state = 2 OR v.state = 0 \
+             AND v.updated_at < $1) AND NOT EXISTS (SELECT FROM ironclaw.holds h \
+             WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) LIMIT 1",
+            params![tx.now().before(ABANDONED_AFTER)],
+            |row| row.i64(0),
+        )
+        .await?;
+    let Some(owner_no) = next else {
+        return Ok(0);
+    };
+    // Nobody else writes for the user meanwhile.
+    let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
+    tx.query_row(sql, params![owner_no], |_| Ok(())).await?;
+    let sql = "SELECT count(*) FROM ironclaw.holds WHERE owner_no = $1 AND released_at IS NULL";
+    match tx.number(sql, params![owner_no]).await? {
+        0 => sweep_user(tx, owner_no, max_rows).await.map(|rows| rows.max(1)),
+        _ => Ok(1),
+    }
+}
+
+/// Removes what replaced, deleted and abandoned versions of one user left behind, at most about `max_rows` rows.
+/// Nobody else writes for the user, and no legal hold stands. How many rows were deleted.
+pub(in crate::postgres) async fn sweep_user(tx: &Tx, owner_no: i64, max_rows: u64) -> Result<u64, StoreError> {
+    tx.execute(
+        "UPDATE ironclaw.entry_versions SET state = 2 WHERE owner_no = $1 AND state = 0 \
+         AND updated_at < $2",
+        params![owner_no, tx.now().before(ABANDONED_AFTER)],
+    )
+    .await?;
+    let mut rows = 0;
+    while rows < max_rows {
+        let sql = "SELECT version_no FROM ironclaw.entry_versions WHERE owner_no = $1 AND state = 2 LIMIT 1";
+        let Some(version_no) = tx.query_row(sql, params![owner_no], |row| row.i64(0)).await? else {
+            break;
+        };
+        rows += remove_step(tx, owner_no, version_no).await?;
+    }
+    Ok(rows)
+}
+
+/// Deletes files that were last published before `before`, at most `max_entries` of them, with all their rows, in an
+/// operator's transaction that has locked the user; the caller has checked holds. How many rows were deleted; 0 when
+/// nothing is left to delete.
+pub(in crate::postgres) async fn retain(
+    tx: &Tx,
+    owner_no: i64,
+    before: Timestamp,
+    max_entries: u32,
+) -> Result<u64, StoreError> {
+    let old = tx
+        .query(
+            "SELECT e.version_no, e.path FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
+             ON v.owner_no = e.owner_no AND v.version_no = e.version_no \
+             WHERE e.owner_no = $1 AND v.updated_at < $2 LIMIT $3",
+            params![owner_no, before, max_entries],
+            |row| Ok((row.i64(0)?, row.text(1)?)),
+        )
+        .await?;
+    let mut rows = 0;
+    for (version_no, path) in old {
+        rows += versions::delete_entry(tx, owner_no, &path).await?;
+        let exists = "SELECT count(*) FROM ironclaw.entry_versions WHERE owner_no = $1 AND version_no = $2";
+        while tx.number(exists, params![owner_no, version_no]).await? > 0 {
+            rows += remove_step(tx, owner_no, version_no).await?;
+        }
+    }
+    Ok(rows)
+}
+
+/// Deletes everything of the user (the caller has checked holds). How many rows.
+pub(in crate::postgres) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    for sql in [
+        "DELETE FROM ironclaw.chunk_terms WHERE owner_no = $1",
+        "DELETE FROM ironclaw.chunk_vectors WHERE owner_no = $1",
+        "DELETE FROM ironclaw.memory_chunks WHERE owner_no = $1",
+        "DELETE FROM ironclaw.entry_parts WHERE owner_no = $1",
+        "DELETE FROM ironclaw.workspace_entries WHERE owner_no = $1",
+        "DELETE FROM ironclaw.entry_versions WHERE owner_no = $1",
+        "DELETE FROM ironclaw.embedding_models WHERE owner_no = $1",
+    ] {
+        rows += tx.execute(sql, params![owner_no]).await?;
+    }
+    let sql = "UPDATE ironclaw.workspace_statistics SET documents = 0, total_length = 0 WHERE owner_no = $1";
+    tx.execute(sql, params![owner_no]).await?;
+    Ok(rows)
+}
+
+/// Removes one part of an invisible version with all that belongs to it, or after the last one the version itself.
+async fn remove_step(tx: &Tx, owner_no: i64, version_no: i64) -> Result<u64, StoreError> {
+    let part = tx
+        .query_row(
+            "SELECT p.start_byte, p.bytes, v.model, m.dimensions FROM ironclaw.entry_parts p \
+             JOIN ironclaw.entry_versions v ON v.owner_no = p.owner_no AND v.version_no = p.version_no \
+             LEFT JOIN ironclaw.embedding_models m ON m.owner_no = v.owner_no AND m.id = v.model \
+             WHERE p.owner_no = $1 AND p.version_no = $2 LIMIT 1",
+            params![owner_no, version_no],
+            |row| {
+                let dimensions = row.optional(3, |row, column| row.code(column, |number| number.try_into().ok()))?;
+                let model = row.optional(2, Row::text)?.zip(dimensions);
+                Ok((row.i64(0)?, row.blob(1)?, model))
+            },
+        )
+        .await?;
+    let Some((part_start, bytes, model)) = part else {
+        let sql = "DELETE FROM ironclaw.entry_versions WHERE owner_no = $1 AND version_no = $2";
+        return tx.execute(sql, params![owner_no, version_no]).await;
+    };
+    let terms = terms_of(tx, owner_no, version_no, part_start, &bytes).await?;
+    let terms: Vec<String> = postings::distinct(&terms).into_iter().map(str::to_owned).collect();
+    let mut rows = 0;
+    rows += tx
+        .execute(
+            "DELETE FROM ironclaw.chunk_terms t USING unnest($4::text[]) q (term) WHERE t.owner_no = $1 \
+             AND t.term = q.term AND t.version_no = $2 AND t.part_start = $3",
+            params![owner_no, version_no, part_start, terms],
+        )
+        .await?;
+    if let Some((model, dimensions)) = model {
+        rows += tx
+            .execute(
+                "DELETE FROM ironclaw.chunk_vectors v USING ironclaw.memory_chunks c \
+                 WHERE c.owner_no = $1 AND c.version_no = $2 AND c.part_start = $3 \
+                 AND v.owner_no = $1 AND v.model_key = $4 AND v.version_no = $2 AND v.chunk_no = c.chunk_no",
+                params![owner_no, version_no, part_start, model_key(&model, dimensions)],
+            )
+            .await?;
+    }
+    rows += tx
+        .execute(
+            "DELETE FROM ironclaw.memory_chunks WHERE owner_no = $1 AND version_no = $2 AND part_start = $3",
+            params![owner_no, version_no, part_start],
+        )
+        .await?;
+    rows += tx
+        .execute(
+            "DELETE FROM ironclaw.entry_parts WHERE owner_no = $1 AND version_no = $2 AND start_byte = $3",
+            params![owner_no, version_no, part_start],
+        )
+        .await?;
+    Ok(rows)
+}
+
+/// The terms of a part's chunks, found once more in their texts: the rows of `chunk_terms` are not indexed by version.
+async fn terms_of(
+    tx: &Tx,
+    owner_no: i64,
+    version_no: i64,
+    part_start: i64,
+    bytes: &[u8],
+) -> Result<Vec<Terms>, StoreError> {
+    tx.query(
+        "SELECT chunk_no, start_byte - part_start, end_byte - part_start FROM ironclaw.memory_chunks \
+         WHERE owner_no = $1 AND version_no = $2 AND part_start = $3",
+        params![owner_no, version_no, part_start],
+        |row| {
+            let offset = |column| row.code(column, |number| usize::try_from(number).ok());
+            let text = bytes.get(offset(1)?..offset(2)?).and_then(|bytes| std::str::from_utf8(bytes).ok());
+            Ok(analyze(text.ok_or_else(|| row.corrupt(1))?))
+        },
+    )
+    .await
+}

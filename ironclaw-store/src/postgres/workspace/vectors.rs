@@ -1,0 +1,219 @@
+//! Vector search: through all of a user's vectors of one model while they are few, through an index when they are many.
+
+use ironclaw_core::id::ChunkId;
+use ironclaw_core::model::workspace::{ChunkHit, check_vector};
+use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery};
+use sha2::{Digest, Sha256};
+
+use super::index::index_name;
+use super::text::within;
+use crate::postgres::row::{Row, params};
+use crate::postgres::tx::Tx;
+use crate::search::vector::normalise;
+
+/// So many of a user's vectors are compared one by one: up to there that is as fast as the index (measured; see
+/// docs/benchmarks.md).
+pub(super) const COMPARED_ONE_BY_ONE: u64 = 8_000;
+
+/// The chunks whose vectors are nearest.
+pub(super) async fn search(
+    tx: &Tx,
+    query: &VectorQuery,
+    filter: &SearchFilter,
+    limit: u32,
+) -> Result<Vec<ChunkHit>, StoreError> {
+    let Some(model) = Model::find(tx, query).await? else {
+        return Ok(Vec::new());
+    };
+    check_vector(&query.vector, model.dimensions).map_err(|error| StoreError::invalid_input(tx.operation(), error))?;
+    if model.chunks == 0 || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let within = match &filter.prefix {
+        Some(prefix) => Some(within(tx, prefix).await?),
+        None => None,
+    };
+    let mut vector = query.vector.clone();
+    normalise(&mut vector);
+    let search = Search { key: model_key(query.model.as_str(), model.dimensions), model, vector, within, limit };
+    if search.is_for_index(tx).await? {
+        let hits = search.through_index(tx).await?;
+        // The index knows no vectors of zeros, which are similar to nothing: with less than that, all are compared.
+        if hits.len() == limit as usize && hits.last().is_some_and(|hit| hit.score > 0.0) {
+            return Ok(hits);
+        }
+    }
+    search.one_by_one(tx).await
+}
+
+/// A user's vectors of one model, as a snapshot sees them.
+struct Model {
+    dimensions: usize,
+    chunks: u64,
+    is_indexed: bool,
+    /// Versions that are not visible.
+    hidden: Vec<i64>,
+}
+
+impl Model {
+    async fn find(tx: &Tx, query: &VectorQuery) -> Result<Option<Self>, StoreError> {
+        let key = model_key(query.model.as_str(), query.vector.len());
+        tx.query_row(
+            "SELECT m.dimensions, m.chunks, coalesce((SELECT i.indisvalid FROM pg_catalog.pg_index i \
+             WHERE i.indexrelid = to_regclass($3)), false), \
+             ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1) \
+             FROM ironclaw.embedding_models m WHERE m.owner_no = $1 AND m.id = $2",
+            params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index_name(key))],
+            |row| {
+                Ok(Self {
+                    dimensions: row.code(0, |number| usize::try_from(number).ok())?,
+                    chunks: row.u64(1)?,
+                    is_indexed: row.bool(2)?,
+                    hidden: row.array(3)?,
+                })
+            },
+        )
+        .await
+    }
+}
+
+struct Search {
+    key: i64,
+    model: Model,
+    vector: Vec<f32>,
+    within: Option<Vec<i64>>,
+    limit: u32,
+}
+
+impl Search {
+    /// Whether the index finds the nearest sooner than comparing all: there is one, the vectors that may be found are
+    /// many, and many enough of the user's for the index not to come upon others most of the time.
+    async fn is_for_index(&self, tx: &Tx) -> Result<bool, StoreError> {
+        if !self.model.is_indexed
+            || self.model.chunks <= COMPARED_ONE_BY_ONE
+            || self.vector.iter().all(|number| *number == 0.0)
+        {
+            return Ok(false);
+        }
+        let Some(within) = &self.within else {
+            return Ok(true);
+        };
+        let sql = "SELECT coalesce(sum(chunks), 0)::bigint FROM ironclaw.entry_versions \
+                   WHERE owner_no = $1 AND version_no = ANY($2)";
+        let chunks = tx.number(sql, params![tx.owner_no(), within.clone()]).await?;
+        Ok(chunks.cast_unsigned() > COMPARED_ONE_BY_ONE)
+    }
+
+    /// Compares all vectors.
+    async fn one_by_one(&self, tx: &Tx) -> Result<Vec<ChunkHit>, StoreError> {
+        // With ties, so that ids decide between equal ones. A vector of zeros has no direction: its distance is no
+        // number, and 1 by definition.
+        let sql = format!(
+            "WITH nearest AS (SELECT v.version_no, v.chunk_no, v.distance FROM (\
+                SELECT c.version_no, c.chunk_no, \
+                coalesce(nullif(c.embedding <=> (SELECT $2::real[]::vector), 'NaN'), 1) AS distance \
+                FROM ironclaw.chunk_vectors c WHERE c.owner_no = $1 AND c.model_key = {} AND {}) v \
+             ORDER BY v.distance FETCH FIRST $3 ROWS WITH TIES) \
+             SELECT m.id, 1 - n.distance FROM nearest n JOIN ironclaw.memory_chunks m \
+             ON m.owner_no = $1 AND m.version_no = n.version_no AND m.chunk_no = n.chunk_no \
+             ORDER BY n.distance, m.id LIMIT $3",
+            self.key,
+            self.condition()
+        );
+        tx.query(sql, self.params(tx), hit).await
+    }
+
+    /// Asks the index. What it finds near by numbers of 16 bits is ordered by those of 32.
+    async fn through_index(&self, tx: &Tx) -> Result<Vec<ChunkHit>, StoreError> {
+        let candidates = self.limit.saturating_mul(2).max(self.limit.saturating_add(20));
+        // Strict order: without it a search that a condition thins out gives fewer rows than asked. The planner knows
+        // no other way without sorting all.
+        tx.query_row(
+            "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), \
+             set_config('hnsw.ef_search', $1, true), set_config('enable_sort', 'off', true)",
+            params![candidates.clamp(EF_SEARCH, 1_000).to_string()],
+            |_| Ok(()),
+        )
+        .await?;
+        let sql = format!(
+            "WITH near AS MATERIALIZED (SELECT c.version_no, c.chunk_no, c.embedding FROM ironclaw.chunk_vectors c \
+                WHERE c.owner_no = $1 AND c.model_key = {key} AND {condition} \
+                ORDER BY c.embedding::halfvec({dimensions}) <=> (SELECT $2::real[]::vector::halfvec({dimensions})) \
+                LIMIT {candidates}) \
+             SELECT m.id, 1 - (n.embedding <=> (SELECT $2::real[]::vector)) AS score FROM near n \
+             JOIN ironclaw.memory_chunks m \
+             ON m.owner_no = $1 AND m.version_no = n.version_no AND m.chunk_no = n.chunk_no \
+             ORDER BY score DESC, m.id LIMIT $3",
+            key = self.key,
+            condition = self.condition(),
+            dimensions = self.model.dimensions,
+        );
+        tx.query(sql, self.params(tx), hit).await
+    }
+
+    fn condition(&self) -> &'static str {
+        match self.within {
+            Some(_) => "c.version_no <> ALL ($4) AND c.version_no = ANY ($5)",
+            None => "c.version_no <> ALL ($4)",
+        }
+    }
+
+    fn params(&self, tx: &Tx) -> crate::postgres::row::Params {
+        let (vector, hidden) = (self.vector.clone(), self.model.hidden.clone());
+        let mut params = params![tx.owner_no(), vector, i64::from(self.limit), hidden];
+        if let Some(within) = &self.within {
+            params.add(within.clone());
+        }
+        params
+    }
+}
+
+/// How many candidates the index keeps at least while it searches: more find more of the nearest, and take longer.
+const EF_SEARCH: u32 = 100;
+
+fn hit(row: &Row<'_>) -> Result<ChunkHit, StoreError> {
+    Ok(ChunkHit { chunk: ChunkId::from_bytes(row.id(0)?), score: row.f64(1)? })
+}
+
+/// The number that stands for a model and its dimensions in the rows of vectors.
+pub(super) fn model_key(model: &str, dimensions: usize) -> i64 {
+    let digest: [u8; 32] =
+        Sha256::new().chain_update((dimensions as u64).to_be_bytes()).chain_update(model).finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// A vector with a length from 1 to 2, and the power of 2 by which it was divided for that.
+pub(super) fn scaled(vector: &[f32]) -> (i16, impl Iterator<Item = f32>) {
+    let square: f64 = vector.iter().map(|&number| f64::from(number) * f64::from(number)).sum();
+    // A vector of numbers of 32 bits has a length between 2^-149 and 2^136.
+    let exponent = if square > 0.0 { square.sqrt().log2().floor() as i16 } else { 0 };
+    let factor = f64::from(-exponent).exp2();
+    (exponent, vector.iter().map(move |&number| (f64::from(number) * factor) as f32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scaling_keeps_numbers_and_brings_lengths_near_one() {
+        for vector in [[0.6_f32, -0.8, 0.0], [3e38, -2e38, 1e30], [1e-44, 3e-45, 0.0], [1.0, 1.0, 1.0]] {
+            let (exponent, numbers) = scaled(&vector);
+            let numbers: Vec<f32> = numbers.collect();
+            let length = numbers.iter().map(|n| f64::from(*n).powi(2)).sum::<f64>().sqrt();
+            assert!((0.999_999..2.0).contains(&length), "{vector:?} became {numbers:?}");
+            let back: Vec<f32> = numbers.iter().map(|n| (f64::from(*n) * f64::from(exponent).exp2()) as f32).collect();
+            assert_eq!(back, vector);
+        }
+        assert_eq!(scaled(&[0.0, 0.0]).0, 0);
+    }
+
+    #[test]
+    fn models_and_dimensions_have_keys_of_their_own() {
+        // Frozen: rows are found by them.
+        assert_eq!(model_key("a", 3), model_key("a", 3));
+        assert_ne!(model_key("a", 3), model_key("a", 4));
+        assert_ne!(model_key("a", 3), model_key("b", 3));
+    }
+}

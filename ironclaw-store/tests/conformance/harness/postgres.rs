@@ -1,0 +1,116 @@
+//! Stores in databases of a real server.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use ironclaw_core::conformance::store::{Opened, Tampering};
+use ironclaw_core::conformance::{Capability, Failure, StoreHarness};
+use ironclaw_core::id::OperatorName;
+use ironclaw_core::{Clock, Scope};
+use ironclaw_store::PostgresStore;
+use sqlx::{AssertSqlSafe, Executor};
+
+use crate::database::{Database, app_url, operator_url, superuser};
+
+/// Stores in databases that are made from a template and dropped at the end.
+#[derive(Default)]
+pub(crate) struct Postgres {
+    databases: Mutex<Vec<Database>>,
+}
+
+#[async_trait]
+impl StoreHarness for Postgres {
+    fn capabilities(&self) -> &'static [Capability] {
+        &[
+            Capability::Reopen,
+            Capability::Processes,
+            Capability::ManualClock,
+            Capability::Faults,
+            Capability::Tampering,
+            Capability::Audit,
+        ]
+    }
+
+    async fn place(&self) -> Result<String, Failure> {
+        let database = Database::fresh().await;
+        let name = database.name().to_owned();
+        self.databases.lock().unwrap().push(database);
+        Ok(name)
+    }
+
+    async fn open(&self, place: &str, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
+        let builder = PostgresStore::builder().clock(clock);
+        let store = builder.clone().connect(&app_url(place)).await?;
+        let operator = OperatorName::parse("conformance")?;
+        let maintenance = builder.max_connections(4).connect_maintenance(&operator_url(place), operator).await?;
+        Ok(Opened { store: Arc::new(store), maintenance: Arc::new(maintenance) })
+    }
+
+    async fn fault_points(&self, place: &str) -> Result<Vec<String>, Failure> {
+        let sql = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'ironclaw' AND tablename <> 'migrations' \
+                   ORDER BY tablename";
+        Ok(sqlx::query_scalar(sql).fetch_all(&mut superuser(place).await).await?)
+    }
+
+    async fn fail_at(&self, place: &str, point: Option<&str>) -> Result<(), Failure> {
+        let mut connection = superuser(place).await;
+        let mut sql = String::from(
+            "CREATE OR REPLACE FUNCTION public.fault() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'fault' USING ERRCODE = 'disk_full'; END $$;",
+        );
+        for other in self.fault_points(place).await? {
+            sql.push_str(&format!("DROP TRIGGER IF EXISTS fault ON ironclaw.{other};"));
+        }
+        if let Some(point) = point {
+            sql.push_str(&format!(
+                "CREATE TRIGGER fault BEFORE INSERT OR UPDATE OR DELETE ON ironclaw.{point} \
+                 FOR EACH ROW EXECUTE FUNCTION public.fault();"
+            ));
+        }
+        connection.execute(AssertSqlSafe(sql)).await?;
+        Ok(())
+    }
+
+    async fn tamper(&self, place: &str, scope: &Scope, tampering: Tampering) -> Result<(), Failure> {
+        let mut connection = superuser(place).await;
+        let owner: i64 = sqlx::query_scalar("SELECT owner_no FROM ironclaw.users WHERE tenant = $1 AND owner = $2")
+            .bind(scope.tenant().as_str())
+            .bind(scope.owner().as_str())
+            .fetch_one(&mut connection)
+            .await?;
+        let (sequence, statements): (u64, &[&'static str]) = match tampering {
+            Tampering::ChangeOutcome(sequence) => (
+                sequence,
+                &["UPDATE ironclaw.audit_events SET outcome = (outcome + 1) % 3 WHERE owner_no = $1 AND sequence = $2"],
+            ),
+            Tampering::ChangeTime(sequence) => (
+                sequence,
+                &[
+                    "UPDATE ironclaw.audit_events SET time = time + interval '1 second' WHERE owner_no = $1 AND sequence = $2",
+                ],
+            ),
+            Tampering::Delete(sequence) => {
+                (sequence, &["DELETE FROM ironclaw.audit_events WHERE owner_no = $1 AND sequence = $2"])
+            }
+            Tampering::Swap(sequence) => (
+                sequence,
+                &[
+                    "UPDATE ironclaw.audit_events SET sequence = -1 WHERE owner_no = $1 AND sequence = $2",
+                    "UPDATE ironclaw.audit_events SET sequence = $2 WHERE owner_no = $1 AND sequence = $2 + 1",
+                    "UPDATE ironclaw.audit_events SET sequence = $2 + 1 WHERE owner_no = $1 AND sequence = -1",
+                ],
+            ),
+            Tampering::ChangePrivate(sequence) => (
+                sequence,
+                &[
+                    "UPDATE ironclaw.audit_private SET private = private || ' '::bytea WHERE owner_no = $1 AND sequence = $2",
+                ],
+            ),
+            _ => return Err(Failure::new("a tampering that this harness does not know")),
+        };
+        for sql in statements {
+            sqlx::query(*sql).bind(owner).bind(sequence.cast_signed()).execute(&mut connection).await?;
+        }
+        Ok(())
+    }
+}
