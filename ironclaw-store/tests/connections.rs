@@ -1,9 +1,10 @@
 //! Opening, using and closing a store again and again: for valgrind, and for connections that are freed twice.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use ironclaw_core::id::{ConversationId, MessageId, UserId};
+use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
-use ironclaw_core::{PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::store::StoreErrorKind;
+use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 
 async fn use_once(store: &LibsqlStore) {
@@ -27,6 +28,14 @@ async fn stores_are_closed_whole() {
         // What SQLite closed itself, it has tidied up.
         assert!(!folder.path().join("agent.db-wal").exists(), "round {round}");
     }
+}
+
+#[tokio::test]
+async fn a_closed_store_has_no_admin_plane() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let maintenance = store.maintenance(OperatorName::parse("ops").unwrap());
+    store.close().await.unwrap();
+    assert_eq!(*maintenance.check_integrity().await.unwrap_err().kind(), StoreErrorKind::Closed);
 }
 
 #[tokio::test]

@@ -35,7 +35,6 @@ pub(super) async fn closed_store_refuses(subject: &StoreSubject) -> Outcome {
     refused(say(&*t.store, &ada, id, "late").await, StoreErrorKind::Closed);
     refused(t.store.conversations().conversation(&ada, id).await, StoreErrorKind::Closed);
     refused(t.store.audit().verify(&ada).await, StoreErrorKind::Closed);
-    refused(t.maintenance.check_integrity().await, StoreErrorKind::Closed);
     Ok(())
 }
 
