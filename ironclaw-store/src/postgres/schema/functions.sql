@@ -1,7 +1,8 @@
--- The number of the user in whose scope the transaction runs; NULL, which equals nothing, if it has none.
+-- The number of the user in whose scope the transaction runs; NULL, which equals nothing, if it has none. The system's,
+-- 0, is nobody's scope.
 CREATE FUNCTION ironclaw.scope_no() RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN nullif(current_setting('ironclaw.owner_no', true), '')::bigint;
+RETURN nullif(nullif(current_setting('ironclaw.owner_no', true), '')::bigint, 0);
 
 -- Whether the transaction is an operator's. Only policies for the owner's role ask.
 CREATE FUNCTION ironclaw.is_maintenance() RETURNS boolean

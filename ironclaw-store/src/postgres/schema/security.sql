@@ -88,7 +88,7 @@ BEGIN
             AND owner = current_setting('ironclaw.owner', true) OR ironclaw.is_maintenance());
 
     -- Rows of a tenant.
-    FOREACH name IN ARRAY ARRAY['roles', 'vault_header', 'root_key_wraps'] LOOP
+    FOREACH name IN ARRAY ARRAY['roles', 'vault_header', 'root_key_wraps', 'retention_policies'] LOOP
         EXECUTE format('ALTER TABLE ironclaw.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE ironclaw.%I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY scope_select ON ironclaw.%I FOR SELECT TO ironclaw_app
@@ -97,7 +97,7 @@ BEGIN
             USING (ironclaw.is_maintenance()) WITH CHECK (ironclaw.is_maintenance())', name);
     END LOOP;
 
-    FOREACH name IN ARRAY ARRAY['audit_streams', 'audit_events'] LOOP
+    FOREACH name IN ARRAY ARRAY['audit_streams', 'audit_events', 'retention_policies'] LOOP
         EXECUTE format('CREATE POLICY auditor_select ON ironclaw.%I FOR SELECT TO ironclaw_auditor USING (true)', name);
     END LOOP;
 END
