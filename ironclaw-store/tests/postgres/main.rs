@@ -1,0 +1,8 @@
+//! What only a real server can show: who may do what, and what holds when processes are killed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/database.rs"]
+mod database;
+mod raw;
+mod row_security;
