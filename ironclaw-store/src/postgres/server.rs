@@ -173,15 +173,16 @@ pub(super) async fn check(
     connection: &mut PgConnection,
     role: Role,
 ) -> Result<Database, StoreError> {
-    let schema = check_versions(operation, connection).await?;
+    check_server_version(operation, connection).await?;
+    // An empty database lacks everything: that it was not migrated says best what to do.
     check_migrations(operation, connection).await?;
+    let schema = check_extension(operation, connection).await?;
     check_role(operation, connection, role).await?;
     Ok(Database { search_path: format!("ironclaw, {schema}, pg_temp") })
 }
 
-/// Checks the versions of server and extension. The extension's schema, quoted.
-async fn check_versions(operation: &'static str, connection: &mut PgConnection) -> Result<String, StoreError> {
-    check_server_version(operation, connection).await?;
+/// Checks the version of the extension. Its schema, quoted.
+async fn check_extension(operation: &'static str, connection: &mut PgConnection) -> Result<String, StoreError> {
     let extension = sqlx::query(
         "SELECT e.extversion, quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
          WHERE e.extname = 'vector'",
@@ -259,7 +260,8 @@ async fn check_migrations(operation: &'static str, connection: &mut PgConnection
 
 async fn check_role(operation: &'static str, connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
     let (bypasses, is_owner, is_app): (bool, bool, bool) = sqlx::query_as(
-        "SELECT r.rolsuper OR r.rolbypassrls, pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER'), \
+        "SELECT EXISTS (SELECT FROM pg_roles above WHERE (above.rolsuper OR above.rolbypassrls) \
+         AND pg_has_role(r.oid, above.oid, 'MEMBER')), pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER'), \
          pg_has_role(r.oid, 'ironclaw_app', 'USAGE') FROM pg_roles r WHERE r.rolname = current_user",
     )
     .persistent(false)
@@ -269,7 +271,8 @@ async fn check_role(operation: &'static str, connection: &mut PgConnection, role
     let refused = |context: &str| Err(StoreError::new(StoreErrorKind::Privileges, operation, context.to_owned()));
     match role {
         Role::Application if bypasses => refused(
-            "a superuser or BYPASSRLS role is not bound by row-level security: connect as a member of ironclaw_app",
+            "a superuser or BYPASSRLS role, or a member of one, is not bound by row-level security: connect as a \
+             member of ironclaw_app only",
         ),
         Role::Application if is_owner => {
             refused("the owner's role may change the schema: connect as a member of ironclaw_app only")
