@@ -5,4 +5,5 @@
 #[path = "../support/database.rs"]
 mod database;
 mod raw;
+mod roles;
 mod row_security;
