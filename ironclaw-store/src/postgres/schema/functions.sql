@@ -129,7 +129,8 @@ BEGIN
 END
 $$;
 
--- Appends events to the chain of the scope's user. Who acted is the scope's chain of principals, and nobody's word.
+-- Appends events to the chain of the scope's user. Who acted is the scope's chain of principals, which begins with the
+-- user and never has an operator in it.
 CREATE FUNCTION ironclaw.append_audit(
     actions integer[], outcomes smallint[], subjects bytea[], commitments bytea[], salts bytea[], privates bytea[]
 ) RETURNS void
@@ -137,6 +138,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     chain_no bigint := ironclaw.scope_no();
+    chain json := nullif(current_setting('ironclaw.chain', true), '')::json;
     acting ironclaw.users%ROWTYPE;
     principals bytea := '\x';
     principal json;
@@ -145,7 +147,13 @@ BEGIN
     IF NOT FOUND THEN
         RAISE insufficient_privilege USING MESSAGE = 'the transaction has no scope';
     END IF;
-    FOR principal IN SELECT value FROM json_array_elements(current_setting('ironclaw.chain')::json) LOOP
+    IF chain -> 0 ->> 0 IS DISTINCT FROM '1' OR chain -> 0 ->> 1 IS DISTINCT FROM acting.owner THEN
+        RAISE insufficient_privilege USING MESSAGE = 'whoever acts does not act for the user of the scope';
+    END IF;
+    FOR principal IN SELECT value FROM json_array_elements(chain) LOOP
+        IF principal ->> 0 NOT IN ('1', '2', '3') THEN
+            RAISE insufficient_privilege USING MESSAGE = 'only users, agents and tools act in a scope';
+        END IF;
         principals := principals || set_byte('\x00'::bytea, 0, (principal ->> 0)::integer)
             || CASE WHEN principal ->> 0 = '1' AND principal ->> 1 = acting.owner THEN acting.pseudonym
                 ELSE ironclaw.pseudonym(chain_no, (principal ->> 0)::smallint, principal ->> 1) END;
@@ -178,7 +186,10 @@ AS $$
 DECLARE
     deleted bigint;
 BEGIN
-    IF json_array_length(current_setting('ironclaw.chain')::json) <> 1 THEN
+    IF NOT EXISTS (
+        SELECT FROM ironclaw.users u WHERE u.owner_no = ironclaw.scope_no()
+            AND jsonb_build_array(jsonb_build_array(1, u.owner)) = nullif(current_setting('ironclaw.chain', true), '')::jsonb
+    ) THEN
         RAISE insufficient_privilege USING MESSAGE = 'only the user in person may forget';
     END IF;
     DELETE FROM ironclaw.audit_private p USING ironclaw.audit_events e
