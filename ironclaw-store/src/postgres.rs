@@ -67,8 +67,8 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Brings the schema of a database up to date, in one transaction; one that is, is left alone.
     ///
-    /// The first time, the role that connects must be able to make roles and the extension `vector`, and own the
-    /// database; later it must be a member of `ironclaw_owner`. Of several processes that migrate at the same time one
+    /// The first time, the role that connects must be able to make roles and the extension `vector`, or find them made,
+    /// and own the database; later it must be a member of `ironclaw_owner`. Of several processes that migrate at the same time one
     /// does, and the others wait for it.
     ///
     /// # Errors

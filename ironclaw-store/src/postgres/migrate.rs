@@ -112,8 +112,8 @@ fn explain(error: StoreError) -> StoreError {
     let (kind, context) = match error.kind() {
         StoreErrorKind::Privileges => (
             StoreErrorKind::Privileges,
-            "the first migration makes roles, a schema and the extension vector: connect as a role with CREATEROLE \
-             that owns the database",
+            "the first migration makes roles, a schema and the extension vector: connect as a superuser, or let one \
+             run CREATE EXTENSION vector and connect as a member of ironclaw_owner that owns the database",
         ),
         // `feature_not_supported` or `undefined_file`: the server's installation has no such extension.
         _ if source.contains("0A000") || source.contains("58P01") => (
