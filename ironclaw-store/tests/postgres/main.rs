@@ -5,6 +5,7 @@ mod audit;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
+mod migrations;
 mod raw;
 mod roles;
 mod row_security;

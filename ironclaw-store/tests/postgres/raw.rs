@@ -2,10 +2,41 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::database::app_url;
+use crate::database::{Database, app_url, cluster, superuser};
 
 /// What PostgreSQL says of a missing right, and of a row that row-level security keeps out.
 pub(crate) const DENIED: &str = "42501";
+
+/// The password of the roles that are made here.
+const PASSWORD: &str = "only for these tests";
+
+/// A role of a test's own. Dropped with it.
+pub(crate) struct Role(pub(crate) String);
+
+impl Role {
+    /// A new one.
+    pub(crate) async fn new(name: &str, options: &str) -> Self {
+        let role = Self(format!("ironclaw_test_{name}_{}", std::process::id()));
+        let Self(name) = &role;
+        must(
+            &mut superuser("postgres").await,
+            &format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} PASSWORD '{PASSWORD}' {options}"),
+        )
+        .await;
+        role
+    }
+
+    /// The URL of a database for it.
+    pub(crate) fn url(&self, database: &Database) -> String {
+        cluster().url(&self.0, PASSWORD, database.name())
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = cluster().psql("postgres", &format!("DROP ROLE IF EXISTS {}", self.0));
+    }
+}
 
 /// The chain of a user in person, as `ironclaw.enter` takes it.
 pub(crate) fn in_person(owner: &str) -> String {

@@ -7,11 +7,8 @@ use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
 use sqlx::{Connection, PgConnection};
 
-use crate::database::{Database, app_url, auditor_url, cluster, operator_url, superuser};
-use crate::raw::{DENIED, application, enter, must, run};
-
-/// The password of the roles that are made here.
-const PASSWORD: &str = "only for these tests";
+use crate::database::{Database, app_url, auditor_url, cluster, operator_url};
+use crate::raw::{DENIED, Role, application, enter, must, run};
 
 /// What nobody but the audit's functions writes.
 const AUDIT: [&str; 5] = ["audit_checkpoints", "audit_events", "audit_private", "audit_pseudonyms", "audit_streams"];
@@ -215,33 +212,6 @@ async fn the_auditor_reads_the_public_log_and_nothing_else() {
         "SET ROLE ironclaw_owner",
     ] {
         assert_eq!(run(&mut auditor, sql).await, Err(DENIED.to_owned()), "{sql}");
-    }
-}
-
-/// A role of this test's own. Dropped with it.
-struct Role(String);
-
-impl Role {
-    async fn new(name: &str, options: &str) -> Self {
-        let role = Self(format!("ironclaw_test_{name}_{}", std::process::id()));
-        let Self(name) = &role;
-        must(
-            &mut superuser("postgres").await,
-            &format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} PASSWORD '{PASSWORD}' {options}"),
-        )
-        .await;
-        role
-    }
-
-    /// The URL of a database for it.
-    fn url(&self, database: &Database) -> String {
-        cluster().url(&self.0, PASSWORD, database.name())
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let _ = cluster().psql("postgres", &format!("DROP ROLE IF EXISTS {}", self.0));
     }
 }
 
