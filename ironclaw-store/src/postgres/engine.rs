@@ -179,8 +179,9 @@ impl Engine {
         read: &F,
     ) -> Result<T, StoreError>
     where
-        T: Absent,
-        F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>>,
+        A: Send,
+        T: Absent + Send,
+        F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
         let (tx, is_known) = match self.begin_at_standby(operation, reach).await {
             Some(begun) => begun,
@@ -270,7 +271,9 @@ impl Engine {
         write: &F,
     ) -> Result<T, (StoreError, Stage)>
     where
-        F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>>,
+        A: Send,
+        T: Send,
+        F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
         let before = |error| (error, Stage::BeforeCommit);
         let mut tx = self.begin(operation, self.primary(), reach, WRITE).await.map_err(before)?;

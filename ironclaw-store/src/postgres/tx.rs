@@ -218,7 +218,7 @@ impl Tx {
     }
 
     fn raw(&self, statement: Statement) -> Query<'static, Postgres, SqlxValues> {
-        let values = statement.values.map_or_else(|| sea_orm::sea_query::Values(Vec::new()), |values| values);
+        let values = statement.values.unwrap_or_else(|| sea_orm::sea_query::Values(Vec::new()));
         sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values)).persistent(self.named_statements)
     }
 }
