@@ -160,8 +160,16 @@ pub(crate) fn psql(
 
 /// A port of this machine that nobody listens on right now.
 pub(crate) fn free_port() -> Result<u16, ClusterError> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    Ok(listener.map_err(|error| ClusterError::program("looking for a free port", error))?.port())
+    for _ in 0..PORT_TRIES * 10 {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).map_err(|error| ClusterError::program("looking for a free port", error))?;
+        // Systems give outgoing connections the ports above: one of those could be taken while its server is stopped.
+        let port = 20_000 + u16::from_ne_bytes(bytes) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(ClusterError::program("looking for a free port", "found none from 20000 to 31999"))
 }
 
 fn random_password() -> Result<String, ClusterError> {

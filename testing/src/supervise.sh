@@ -47,6 +47,14 @@ signal() {
     return $running
 }
 
+# A frozen server obeys no other signal.
+for entry in "$run"/*/postmaster.pid; do
+    [ -f "$entry" ] && read -r server <"$entry" || continue
+    ps -A -o pid= -o ppid= 2>/dev/null | while read -r pid parent; do
+        case $server in "$pid" | "$parent") kill -CONT "$pid" 2>/dev/null ;; esac
+    done
+done
+
 # INT is PostgreSQL's fast shutdown and QUIT its immediate one; PgBouncer waits for its clients on INT, not on QUIT.
 tries=0
 if signal INT; then
