@@ -28,12 +28,13 @@ impl PgBouncer {
     /// Starts a pooler in front of the server of `upstream`, a URL with a password.
     ///
     /// It lets in that URL's user and all of `users` (names and passwords) by SCRAM-SHA-256, and connects with the same.
-    /// `options` are settings of its `[pgbouncer]` section. With `tls` it shows that server certificate, and takes no
-    /// connection without TLS.
+    /// `options` are settings of its `[pgbouncer]` section, such as `default_pool_size`. With an `auth_user`, one of those
+    /// names, it lets in the server's other roles, too, and asks the server for their passwords. With `tls` it shows that
+    /// server certificate, and takes no connection without TLS.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::Program`] when PgBouncer is not installed, [`ClusterError::NotStarted`] with its log when it does
+    /// [`ClusterError::NotInstalled`] when there is no PgBouncer, [`ClusterError::NotStarted`] with its log when it does
     /// not start.
     pub fn start(
         upstream: &str,
@@ -162,7 +163,8 @@ fn find_program() -> Result<PathBuf, ClusterError> {
     // Debian has it where only root's PATH leads.
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
     let found = folders.map(|folder| folder.join("pgbouncer")).find(|path| path.is_file());
-    found.ok_or_else(|| {
-        ClusterError::program("pgbouncer", "it is not installed: install PgBouncer, or put it into the PATH")
+    found.ok_or(ClusterError::NotInstalled {
+        program: "PgBouncer",
+        advice: "`apt-get install pgbouncer`, or put the program `pgbouncer` into the PATH",
     })
 }

@@ -23,6 +23,14 @@ pub enum ClusterError {
         /// What it wrote, or why it could not be run.
         detail: String,
     },
+    /// A program that a test needs is not on this machine, and is not fetched.
+    #[error("{program} is not installed: {advice}")]
+    NotInstalled {
+        /// What is missing.
+        program: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
     /// A file or folder could not be used.
     #[error("cannot {action}: {detail}")]
     Io {

@@ -33,6 +33,21 @@ impl Installation {
         }
     }
 
+    /// The newest local installation that can encrypt its connections, which the Python package's can't.
+    pub(crate) fn find_with_tls() -> Result<Self, ClusterError> {
+        let encrypts = |bin: &Path| {
+            ask(bin, "--configure")
+                .is_ok_and(|options| options.contains("--with-openssl") || options.contains("--with-ssl"))
+        };
+        let complete = |bin: &PathBuf| PROGRAMS.iter().all(|name| bin.join(name).is_file()) && encrypts(bin);
+        let newest = local_candidates().into_iter().filter(complete).filter_map(|bin| Some((version(&bin).ok()?, bin)));
+        newest.max().map(|(_, bin)| Self { bin }).ok_or(ClusterError::NotInstalled {
+            program: "PostgreSQL with TLS",
+            advice: "`apt-get install postgresql`, or any version's server that was built with OpenSSL, with or without \
+                     pgvector. The one that pip fetches has no TLS",
+        })
+    }
+
     fn find_among(
         candidates: &[PathBuf],
         fetch: impl FnOnce() -> Result<PathBuf, ClusterError>,

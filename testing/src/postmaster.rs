@@ -154,6 +154,8 @@ pub(crate) fn psql(
     command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
     command.args(["-h", host, "-p", &address.port.to_string(), "-U", &address.user, "-d", database]);
     command.env("PGPASSWORD", &address.password).env("PGCLIENTENCODING", "UTF8");
+    // A server that hangs must not hang its test.
+    command.env("PGCONNECT_TIMEOUT", "30");
     let printed = output_of_input(&mut command, sql)?;
     Ok(printed.trim_end_matches('\n').to_owned())
 }

@@ -6,16 +6,21 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::ClusterError;
 use crate::cluster::cache_folder;
 use crate::install::Installation;
 use crate::postmaster::Postmaster;
 use crate::program::{Account, output, program};
 use crate::run::RunFolder;
+use crate::{Certificates, ClusterError};
 
 /// Small, as several may run beside each other, and without shared memory that a killed server leaves to the machine.
-const OPTIONS: [(&str, &str); 3] =
-    [("max_connections", "100"), ("shared_buffers", "32MB"), ("dynamic_shared_memory_type", "mmap")];
+const OPTIONS: [(&str, &str); 4] = [
+    ("max_connections", "100"),
+    ("shared_buffers", "32MB"),
+    ("dynamic_shared_memory_type", "mmap"),
+    // A standby is soon back after its primary.
+    ("wal_retrieve_retry_interval", "200ms"),
+];
 /// How long the processes of a server may take to obey a signal.
 const SIGNALLED: Duration = Duration::from_secs(30);
 
@@ -66,6 +71,20 @@ impl Server {
         Self::create(Installation { bin: bin_dir.to_owned() }, options, hba, files)
     }
 
+    /// Starts a new server, without pgvector, that shows this certificate and takes no connection without TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::NotInstalled`] when no installed PostgreSQL has TLS, [`ClusterError::NotStarted`] with the
+    /// server's log when it does not start.
+    pub fn start_with_tls(certificates: &Certificates, options: &[(&str, &str)]) -> Result<Self, ClusterError> {
+        let hba = ["all", "replication"].map(|database| format!("hostssl {database} all 127.0.0.1/32 scram-sha-256"));
+        let files = [("server.crt", certificates.certificate()), ("server.key", certificates.key())];
+        // These are the names that it looks for by itself.
+        let options: Vec<_> = [("ssl", "on")].iter().chain(options).copied().collect();
+        Self::create(Installation::find_with_tls()?, &options, &hba.each_ref().map(String::as_str), &files)
+    }
+
     fn create(
         origin: Installation,
         options: &[(&str, &str)],
@@ -86,7 +105,10 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a hot standby that follows this server through a replication slot.
+    /// Starts a hot standby that follows this server through a replication slot, with its settings and its roles.
+    ///
+    /// A commit waits until the standby shows it after `primary.set(&[("synchronous_standby_names", "*"),
+    /// ("synchronous_commit", "remote_apply")])`.
     ///
     /// # Errors
     ///
@@ -211,22 +233,23 @@ impl Server {
         self.postmaster.start()
     }
 
-    /// Makes `lines` the rules of `pg_hba.conf` for connections over TCP. A running server applies them to the
-    /// connections to come.
+    /// Makes `lines` the rules of `pg_hba.conf` for connections over TCP. If the server runs, all connections made after
+    /// this are subject to them.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::Io`] when the file can't be written.
+    /// [`ClusterError::Io`] when the file can't be written, [`ClusterError::Program`] when the server does not take it.
     pub fn hba(&self, lines: &[&str]) -> Result<(), ClusterError> {
         self.postmaster.set_hba(lines)?;
         self.reload()
     }
 
-    /// Adds settings to `postgresql.conf`. A running server applies them, save those that need a new start.
+    /// Adds settings to `postgresql.conf`. If the server runs, they hold for all connections made after this, and soon
+    /// for the others, save those that need a new start.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::Io`] when the file can't be written.
+    /// [`ClusterError::Io`] when the file can't be written, [`ClusterError::Program`] when the server does not take it.
     pub fn set(&self, options: &[(&str, &str)]) -> Result<(), ClusterError> {
         self.postmaster.set(options)?;
         self.reload()
@@ -234,12 +257,23 @@ impl Server {
 
     /// A server that does not run reads its configuration when it starts.
     fn reload(&self) -> Result<(), ClusterError> {
-        match self.data_dir().join("postmaster.pid").exists() {
-            true => self.postmaster.pg_ctl("reload", |command| {
-                command.arg("-s");
-            }),
-            false => Ok(()),
+        if !self.pid_file().exists() {
+            return Ok(());
         }
+        let loaded = || self.psql("postgres", "SELECT pg_conf_load_time()");
+        let before = loaded()?;
+        self.postmaster.pg_ctl("reload", |command| {
+            command.arg("-s");
+        })?;
+        // It is but a signal, which the server may take a moment to act on.
+        let deadline = Instant::now() + SIGNALLED;
+        while loaded()? == before {
+            if Instant::now() > deadline {
+                return Err(ClusterError::program("pg_ctl reload", "the server does not read its configuration"));
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// The server's host, an address of this machine.

@@ -1,14 +1,13 @@
 //! PgBouncer in front of the shared server.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::path::Path;
 use std::process::{Command, Output};
 
-use ironclaw_testing::{Certificates, Cluster, PgBouncer};
+use ironclaw_testing::{Certificates, Cluster, ClusterError, PgBouncer, Server};
 
-/// Connects with the distribution's own `psql`, as the one from the package index has no TLS.
-fn select(url: &str) -> Output {
-    let output = Command::new("psql").args([url, "-Atc", "SELECT current_user"]).output();
-    output.expect("this test needs a psql with TLS in the PATH")
+fn select(bin: &Path, url: &str) -> Output {
+    Command::new(bin.join("psql")).args([url, "-Atc", "SELECT current_user"]).output().unwrap()
 }
 
 #[test]
@@ -23,7 +22,7 @@ fn it_pools_for_the_users_it_knows() {
         (bouncer.url(&role, "a\"b", "postgres"), &format!("{role}\n")),
         (bouncer.url(&role, "wrong", "postgres"), ""),
     ] {
-        assert_eq!(String::from_utf8_lossy(&select(&url).stdout), expected);
+        assert_eq!(String::from_utf8_lossy(&select(cluster.bin_dir(), &url).stdout), expected);
     }
     drop(bouncer);
     cluster.psql("postgres", &format!("DROP ROLE {role}")).unwrap();
@@ -48,17 +47,55 @@ fn it_pools_by_transaction() {
 }
 
 #[test]
-fn it_answers_through_tls_alone() {
+fn it_asks_the_server_for_passwords_it_does_not_know() {
     let cluster = Cluster::shared().unwrap();
-    let certificates = Certificates::localhost().unwrap();
-    let upstream = cluster.superuser_url("postgres");
-    let bouncer = PgBouncer::start(&upstream, &[], &[], Some(&certificates)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let root = certificates.write_ca(folder.path()).unwrap();
-    let url = bouncer.superuser_url("postgres");
-    let output = select(&format!("{url}?sslmode=verify-full&sslrootcert={}", root.display()));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "postgres\n", "{}", String::from_utf8_lossy(&output.stderr));
-    let output = select(&format!("{url}?sslmode=disable"));
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("SSL required"));
+    let role = format!("unknown_{}", std::process::id());
+    let set_password = |verb: &str, password: &str| {
+        cluster.psql("postgres", &format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'")).unwrap();
+    };
+    set_password("CREATE", "first");
+    let options = [("auth_user", "postgres")];
+    let bouncer = PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None).unwrap();
+    let works = |password| select(cluster.bin_dir(), &bouncer.url(&role, password, "postgres")).status.success();
+    assert!(works("first") && !works("wrong"));
+    set_password("ALTER", "second");
+    assert!(works("second") && !works("first"), "a rotated password is picked up");
+    drop(bouncer);
+    cluster.psql("postgres", &format!("DROP ROLE {role}")).unwrap();
+}
+
+#[test]
+fn it_answers_through_tls_alone() {
+    let (certificates, other) = (Certificates::localhost().unwrap(), Certificates::localhost().unwrap());
+    // PostgreSQL from the package index has no TLS, and neither has its psql.
+    let server = Server::start_with_tls(&other, &[]).unwrap();
+    let upstream = server.superuser_url("postgres");
+    let options = [("server_tls_sslmode", "require")];
+    let bouncer = PgBouncer::start(&upstream, &[], &options, Some(&certificates)).unwrap();
+    let connect = |parameters: &str| {
+        let output = select(server.bin_dir(), &format!("{}?{parameters}", bouncer.superuser_url("postgres")));
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout).unwrap()),
+            false => Err(String::from_utf8(output.stderr).unwrap()),
+        }
+    };
+    let verify = |certificates: &Certificates| {
+        connect(&format!("sslmode=verify-full&sslrootcert={}", certificates.ca_file().display()))
+    };
+    assert_eq!(verify(&certificates).unwrap(), "postgres\n");
+    let error = verify(&other).unwrap_err();
+    assert!(error.contains("certificate verify failed"), "{error}");
+    let error = connect("sslmode=disable").unwrap_err();
+    assert!(error.contains("SSL required"), "{error}");
+}
+
+#[test]
+fn a_pooler_that_does_not_start_says_why() {
+    let cluster = Cluster::shared().unwrap();
+    let options = [("pool_mode", "no such mode")];
+    let Err(error) = PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None) else {
+        panic!("it started")
+    };
+    assert!(matches!(error, ClusterError::NotStarted { server: "PgBouncer", .. }), "{error}");
+    assert!(error.to_string().contains("no such mode"), "{error}");
 }

@@ -1,8 +1,8 @@
 //! Servers of a test's own.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, Command, Stdio};
 
 use ironclaw_testing::{Certificates, ClusterError, Mode, Server};
 
@@ -11,12 +11,8 @@ fn a_standby_takes_over_from_a_killed_primary() {
     let primary = Server::start(&[]).unwrap();
     primary.psql("postgres", "CREATE TABLE t (n int); INSERT INTO t VALUES (1);").unwrap();
     let standby = primary.standby().unwrap();
-    // The commit waits until the standby shows it.
-    let name = "SELECT application_name FROM pg_stat_replication";
-    let name = primary.psql("postgres", name).unwrap();
-    primary
-        .set(&[("synchronous_standby_names", &format!("\"{name}\"")), ("synchronous_commit", "remote_apply")])
-        .unwrap();
+    // A commit waits until the standby shows it.
+    primary.set(&[("synchronous_standby_names", "*"), ("synchronous_commit", "remote_apply")]).unwrap();
     primary.stop(Mode::Fast).unwrap();
     primary.start_again().unwrap();
     primary.psql("postgres", "INSERT INTO t VALUES (2);").unwrap();
@@ -26,7 +22,6 @@ fn a_standby_takes_over_from_a_killed_primary() {
 
     primary.kill().unwrap();
     assert!(primary.psql("postgres", "SELECT 1").is_err());
-    standby.set(&[("synchronous_standby_names", "")]).unwrap();
     standby.promote().unwrap();
     standby.psql("postgres", "INSERT INTO t VALUES (4);").unwrap();
     assert_eq!(standby.psql("postgres", "SELECT sum(n), pg_is_in_recovery() FROM t").unwrap(), "7|f");
@@ -57,8 +52,6 @@ fn the_rules_for_connections_can_change() {
     let connect = || Command::new(&psql).args([&server.superuser_url("postgres"), "-c", "SELECT 1"]).output().unwrap();
     assert!(connect().status.success());
     server.hba(&["host all all 127.0.0.1/32 reject"]).unwrap();
-    // The reload is a signal, which the server may take a moment to act on.
-    while connect().status.success() {}
     let message = String::from_utf8_lossy(&connect().stderr).into_owned();
     assert!(message.contains("pg_hba.conf rejects connection"), "{message}");
 }
@@ -71,28 +64,76 @@ fn a_server_that_does_not_start_says_why() {
 }
 
 #[test]
-fn a_server_with_tls_shows_its_certificate() {
-    // PostgreSQL from the package index has no TLS, but that of every distribution has.
-    let installed = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
-    let bin = installed.map(|entry| entry.path().join("bin")).find(|bin| bin.join("initdb").is_file());
-    let bin = bin.expect("this test needs PostgreSQL's server programs in /usr/lib/postgresql/*/bin");
-    let (certificates, other) = (Certificates::localhost().unwrap(), Certificates::localhost().unwrap());
-    let options = [("ssl", "on"), ("ssl_cert_file", "own.crt"), ("ssl_key_file", "own.key")];
-    let files = [("own.crt", certificates.certificate()), ("own.key", certificates.key())];
-    let server = Server::start_from(&bin, &options, &["hostssl all all 127.0.0.1/32 scram-sha-256"], &files).unwrap();
+fn a_frozen_server_goes_on_where_it_was() {
+    let server = Server::start(&[]).unwrap();
+    let psql = server.bin_dir().join("psql");
+    let mut session = Command::new(&psql);
+    session.args([&server.superuser_url("postgres"), "-Atq"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut session = session.spawn().unwrap();
+    let (mut input, mut output) = (session.stdin.take().unwrap(), BufReader::new(session.stdout.take().unwrap()));
+    let mut answer = |input: &mut ChildStdin| {
+        writeln!(input, "SELECT n FROM t;").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line
+    };
+    writeln!(input, "CREATE TEMPORARY TABLE t AS SELECT 7 AS n;").unwrap();
+    assert_eq!(answer(&mut input), "7\n");
 
-    let folder = tempfile::tempdir().unwrap();
+    server.freeze().unwrap();
+    let mut connect = Command::new(&psql);
+    connect.args([&server.superuser_url("postgres"), "-c", "SELECT 1"]).env("PGCONNECT_TIMEOUT", "2");
+    let refused = connect.output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("timeout expired"), "{refused:?}");
+    server.thaw().unwrap();
+    assert_eq!(answer(&mut input), "7\n");
+    assert!(connect.output().unwrap().status.success());
+    drop(input);
+    session.wait().unwrap();
+
+    server.freeze().unwrap();
+    server.kill().unwrap();
+    server.start_again().unwrap();
+    server.freeze().unwrap();
+    let data = server.data_dir();
+    drop(server);
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_server_with_tls_shows_its_certificate() {
+    let certificates = Certificates::localhost().unwrap();
+    let server = Server::start_with_tls(&certificates, &[]).unwrap();
     let connect = |parameters: &str| {
         let url = format!("{}?{parameters}", server.superuser_url("postgres"));
         let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-        Command::new(bin.join("psql")).args([&url, "-Atc", sql]).output().unwrap()
+        let output = Command::new(server.bin_dir().join("psql")).args([&url, "-Atc", sql]).output().unwrap();
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout).unwrap()),
+            false => Err(String::from_utf8(output.stderr).unwrap()),
+        }
     };
-    let verify = |certificates: &Certificates| {
-        let root = certificates.write_ca(folder.path()).unwrap();
-        connect(&format!("sslmode=verify-full&sslrootcert={}", root.display()))
+    let verify = |mode: &str, certificates: &Certificates| {
+        connect(&format!("sslmode={mode}&sslrootcert={}", certificates.ca_file().display()))
     };
-    let output = verify(&certificates);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "t\n", "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!verify(&other).status.success());
-    assert!(!connect("sslmode=disable").status.success());
+    assert_eq!(verify("verify-full", &certificates).unwrap(), "t\n");
+    let error = connect("sslmode=disable").unwrap_err();
+    assert!(error.contains("no encryption"), "{error}");
+    let error = verify("verify-full", &Certificates::localhost().unwrap()).unwrap_err();
+    assert!(error.contains("certificate verify failed"), "{error}");
+
+    // It may also be another server's.
+    let other = Certificates::for_names(&["db.example.org"]).unwrap();
+    let files = [("own.crt", other.certificate()), ("own.key", other.key())];
+    let options = [("ssl", "on"), ("ssl_cert_file", "own.crt"), ("ssl_key_file", "own.key")];
+    let hba = ["hostssl all all 127.0.0.1/32 scram-sha-256"];
+    let impostor = Server::start_from(server.bin_dir(), &options, &hba, &files).unwrap();
+    let verify = |mode: &str| {
+        let parameters = format!("sslmode={mode}&sslrootcert={}", other.ca_file().display());
+        let url = format!("{}?{parameters}", impostor.superuser_url("postgres"));
+        Command::new(server.bin_dir().join("psql")).args([&url, "-c", "SELECT 1"]).output().unwrap()
+    };
+    assert!(verify("verify-ca").status.success());
+    let message = String::from_utf8(verify("verify-full").stderr).unwrap();
+    assert!(message.contains("does not match host name"), "{message}");
 }
