@@ -20,6 +20,10 @@ fn a_new_database_takes_vectors() {
 #[test]
 fn the_server_is_as_strict_as_a_real_one() {
     let cluster = Cluster::shared().unwrap();
+    if !cluster.is_private() {
+        // One that the environment names is as it is.
+        return;
+    }
     let settings = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN
         ('fsync', 'max_prepared_transactions', 'password_encryption', 'server_encoding', 'wal_level');
         SELECT datcollate FROM pg_database WHERE datname = 'template1';";
@@ -32,7 +36,7 @@ fn connections_over_tcp_need_the_password() {
     let select = |url: String| Command::new(cluster.bin_dir().join("psql")).args([&url, "-Atc", "SELECT 1"]).output();
     let output = select(cluster.superuser_url("postgres")).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n");
-    let output = select(cluster.url("postgres", "wrong", "postgres")).unwrap();
+    let output = select(cluster.url("nobody's", "wrong", "postgres")).unwrap();
     assert!(!output.status.success());
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("password authentication failed"), "{message}");
