@@ -7,6 +7,7 @@ use ironclaw_core::Scope;
 use ironclaw_core::id::{OperatorName, UserId};
 use ironclaw_core::store::{Settings, StoreError, StoreErrorKind};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
+use ironclaw_testing::Server;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
@@ -348,4 +349,36 @@ async fn who_migrates_need_not_be_a_superuser() {
     let database = Database::fresh().await;
     let error = PostgresStore::migrate(&app_url(database.name())).await.unwrap_err();
     assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+}
+
+#[tokio::test]
+async fn the_first_migrations_of_a_server_may_come_at_once() {
+    let server = Server::start(&[]).unwrap();
+    // Roles belong to all databases of a server: whoever is first makes them, and need not be a superuser to do so.
+    server.psql("postgres", "CREATE ROLE maker LOGIN CREATEROLE PASSWORD 'maker'").unwrap();
+    server.psql("postgres", "CREATE DATABASE first OWNER maker").unwrap();
+    server.psql("first", "CREATE EXTENSION vector").unwrap();
+    let maker = server.url("maker", "maker", "first");
+    PostgresStore::migrate(&maker).await.unwrap();
+    PostgresStore::migrate(&maker).await.unwrap();
+    let error = PostgresStore::connect(&maker).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+    server.psql("postgres", "DROP DATABASE first").unwrap();
+    server.psql("postgres", "DROP ROLE ironclaw_owner, ironclaw_app, ironclaw_auditor").unwrap();
+    let mut tasks = JoinSet::new();
+    for database in ["a", "b", "c", "d"] {
+        server.psql("postgres", &format!("CREATE DATABASE {database}")).unwrap();
+    }
+    for database in ["a", "b", "c", "d"].repeat(2) {
+        let url = server.superuser_url(database);
+        tasks.spawn(async move { PostgresStore::migrate(&url).await });
+    }
+    for result in tasks.join_all().await {
+        result.unwrap();
+    }
+    for database in ["a", "b", "c", "d"] {
+        let url = server.superuser_url(database);
+        let store = PostgresStore::builder().allow_privileged_role().connect(&url).await.unwrap();
+        assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
+    }
 }
