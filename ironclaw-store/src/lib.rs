@@ -3,6 +3,8 @@
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod codes;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod copy;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod cursor;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod error;
@@ -19,6 +21,8 @@ mod search;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod system;
 
+#[cfg(any(feature = "libsql", feature = "postgres"))]
+pub use crate::copy::{Copied, CopiedTable, CopyProgress, Movable, Selection, copy_store, discard_unfinished_copies};
 #[cfg(feature = "libsql")]
 pub use crate::libsql::{LibsqlMaintenance, LibsqlStore, LibsqlStoreBuilder};
 #[cfg(feature = "postgres")]

@@ -23,6 +23,7 @@ mod access;
 mod audit;
 mod change;
 mod conversations;
+mod copy;
 mod cursor;
 mod db;
 mod engine;

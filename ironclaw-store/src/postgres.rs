@@ -20,6 +20,7 @@ mod builder;
 mod change;
 mod connection;
 mod conversations;
+mod copy;
 mod engine;
 mod entity;
 mod error;

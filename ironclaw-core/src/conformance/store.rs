@@ -33,6 +33,7 @@ mod paging;
 mod paging_concurrent;
 mod privacy;
 mod processes;
+mod sample;
 mod search;
 mod secrets;
 mod settings;
@@ -41,6 +42,8 @@ mod suspension;
 mod system;
 mod workspace;
 mod world;
+
+pub use sample::Sample;
 
 /// What an implementor of [`Store`] writes to run its suite.
 #[async_trait]

@@ -195,6 +195,12 @@ actions! {
     CheckpointPut = 812, "system.put_checkpoint";
     /// What a retention policy covers was deleted.
     RetentionApply = 813, "system.apply_retention";
+    /// A copy of the whole store was begun.
+    StoreCopy = 814, "system.copy_store";
+    /// A copy of a user to another store was begun.
+    UserCopyOut = 815, "system.copy_user_out";
+    /// A user arrived from another store.
+    UserCopyIn = 816, "system.copy_user_in";
 }
 
 /// How an audited call went.

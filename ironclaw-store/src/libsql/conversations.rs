@@ -19,6 +19,8 @@ use crate::codes::{role, role_code};
 
 mod search;
 
+pub(super) use search::insert as index;
+
 /// Applies one operation with the terms of its text; the number is the operation's in the receipt.
 pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result<u64, StoreError> {
     match op {

@@ -13,6 +13,7 @@ use ironclaw_core::{Page, PageRequest, Receipt};
 use super::row::{Row, params};
 use super::{LibsqlStore, audit, cursor};
 use crate::codes;
+use crate::copy::STAGED;
 use crate::error::is_of_the_change;
 
 mod integrity;
@@ -31,6 +32,14 @@ pub struct LibsqlMaintenance {
 impl LibsqlMaintenance {
     pub(super) fn new(store: LibsqlStore, operator: OperatorName) -> Self {
         Self { store, operator }
+    }
+
+    pub(super) fn store(&self) -> &LibsqlStore {
+        &self.store
+    }
+
+    pub(super) fn operator(&self) -> &OperatorName {
+        &self.operator
     }
 }
 
@@ -70,8 +79,8 @@ impl Maintenance for LibsqlMaintenance {
                 let items = db.query(
                     "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, (SELECT json_group_array(role) \
                      FROM (SELECT role FROM user_roles r WHERE r.owner_no = u.owner_no ORDER BY role)) FROM users u \
-                     WHERE (u.tenant, u.owner) > (?1, ?2) ORDER BY u.tenant, u.owner LIMIT ?3",
-                    params![tenant, owner, cursor::rows(&page)],
+                     WHERE (u.tenant, u.owner) > (?1, ?2) AND u.tenant <> ?4 ORDER BY u.tenant, u.owner LIMIT ?3",
+                    params![tenant, owner, cursor::rows(&page), STAGED],
                     |row| {
                         let user = User {
                             id: row.parsed(1)?,
@@ -95,8 +104,9 @@ impl Maintenance for LibsqlMaintenance {
             .read_any("holds", move |db| {
                 let items = db.query(
                     "SELECT h.hold_no, h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at FROM holds h \
-                     JOIN users u ON u.owner_no = h.owner_no WHERE h.hold_no > ?1 ORDER BY h.hold_no LIMIT ?2",
-                    params![after.unwrap_or(0), cursor::rows(&page)],
+                     JOIN users u ON u.owner_no = h.owner_no WHERE h.hold_no > ?1 AND u.tenant <> ?3 \
+                     ORDER BY h.hold_no LIMIT ?2",
+                    params![after.unwrap_or(0), cursor::rows(&page), STAGED],
                     |row| {
                         let hold = Hold {
                             id: HoldId::from_bytes(row.bytes(1)?),

@@ -35,6 +35,11 @@ impl<'a> Row<'a> {
         )
     }
 
+    /// A value of whatever type.
+    pub(super) fn value(&self, column: i32) -> Result<Value, StoreError> {
+        self.row.get_value(column).map_err(|_| self.corrupt(column))
+    }
+
     pub(super) fn i64(&self, column: i32) -> Result<i64, StoreError> {
         match self.row.get_value(column) {
             Ok(Value::Integer(number)) => Ok(number),

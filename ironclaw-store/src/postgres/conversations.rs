@@ -20,6 +20,8 @@ use crate::cursor;
 
 mod search;
 
+pub(super) use search::index;
+
 pub(super) use search::check;
 
 /// Applies one operation with the terms of its text; the number is the operation's in the receipt.

@@ -44,6 +44,8 @@ pub(super) enum Reach {
     Tenant(String),
     /// Everybody's: an operator's.
     All,
+    /// Everybody's too, to write the rows of the user with this number, whom nobody else writes for meanwhile.
+    Owner(i64),
 }
 
 /// What the transactions of a store have in common.
@@ -378,7 +380,7 @@ impl Engine {
         begin: &'static str,
     ) -> Result<Tx, StoreError> {
         let patience = match reach {
-            Reach::All => UNBOUNDED,
+            Reach::All | Reach::Owner(_) => UNBOUNDED,
             _ => self.timeouts.statement.saturating_add(SLACK),
         };
         let mut connection = server.acquire(operation, patience).await?;
@@ -411,7 +413,7 @@ impl Engine {
                 )
                 .await?
             }
-            Reach::All => Some(self.enter_as_operator(tx).await?.owner_no),
+            Reach::All | Reach::Owner(_) => Some(self.enter_as_operator(tx).await?.owner_no),
         };
         if let Some(owner_no) = entered {
             tx.enter(Entered { owner_no, now: self.now(), held: false, suspended: false });
@@ -443,6 +445,12 @@ impl Engine {
                 entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
             }
             Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx).await?,
+            Reach::Owner(owner_no) => {
+                let entered = self.enter_as_operator(tx).await?;
+                let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
+                tx.query_row(sql, params![*owner_no], |_| Ok(())).await?;
+                Entered { owner_no: *owner_no, ..entered }
+            }
         };
         let now = self.clock.as_ref().map_or(entered.now, |clock| clock.now());
         tx.enter(Entered { now, ..entered });

@@ -22,6 +22,7 @@ use super::row::{Row, from_time, params};
 use super::tx::{Absent, Tx};
 use super::{audit, workspace};
 use crate::codes;
+use crate::copy::STAGED;
 use crate::cursor;
 use crate::error::is_of_the_change;
 
@@ -30,6 +31,8 @@ mod record;
 mod retention;
 mod scrub;
 mod system;
+
+pub(super) use system::append as append_to_system;
 
 /// The admin plane of a [`PostgresStore`](super::PostgresStore), reached as a role of its own: a member of
 /// `ironclaw_owner`.
@@ -79,8 +82,16 @@ impl PostgresMaintenance {
         Self { engine, operator }
     }
 
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(super) fn operator(&self) -> &OperatorName {
+        &self.operator
+    }
+
     /// Reads one snapshot of everything.
-    async fn read<A, T, F>(&self, operation: &'static str, arguments: A, read: F) -> Result<T, StoreError>
+    pub(super) async fn read<A, T, F>(&self, operation: &'static str, arguments: A, read: F) -> Result<T, StoreError>
     where
         A: Clone + Send + Sync + 'static,
         T: Absent + Send + 'static,
@@ -90,7 +101,7 @@ impl PostgresMaintenance {
     }
 
     /// Writes in one transaction.
-    async fn write<A, T, F>(&self, operation: &'static str, arguments: A, write: F) -> Result<T, StoreError>
+    pub(super) async fn write<A, T, F>(&self, operation: &'static str, arguments: A, write: F) -> Result<T, StoreError>
     where
         A: Clone + Send + Sync + 'static,
         T: Send + 'static,
@@ -136,8 +147,9 @@ impl Maintenance for PostgresMaintenance {
                     .query(
                         "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, \
                          ARRAY(SELECT r.role FROM ironclaw.user_roles r WHERE r.owner_no = u.owner_no ORDER BY r.role) \
-                         FROM ironclaw.users u WHERE (u.tenant, u.owner) > ($1, $2) ORDER BY u.tenant, u.owner LIMIT $3",
-                        params![tenant, owner, cursor::rows(&page)],
+                         FROM ironclaw.users u WHERE (u.tenant, u.owner) > ($1, $2) AND u.tenant <> $4 \
+                         ORDER BY u.tenant, u.owner LIMIT $3",
+                        params![tenant, owner, cursor::rows(&page), STAGED],
                         user,
                     )
                     .await?;
@@ -156,8 +168,8 @@ impl Maintenance for PostgresMaintenance {
                     .query(
                         "SELECT h.hold_no, h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at \
                          FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
-                         WHERE h.hold_no > $1 ORDER BY h.hold_no LIMIT $2",
-                        params![after.unwrap_or(0), cursor::rows(&page)],
+                         WHERE h.hold_no > $1 AND u.tenant <> $3 ORDER BY h.hold_no LIMIT $2",
+                        params![after.unwrap_or(0), cursor::rows(&page), STAGED],
                         hold,
                     )
                     .await?;

@@ -237,6 +237,12 @@ impl From<&'static str> for Sql {
     }
 }
 
+impl From<&'static String> for Sql {
+    fn from(sql: &'static String) -> Self {
+        Self::Static(sql)
+    }
+}
+
 impl From<String> for Sql {
     fn from(sql: String) -> Self {
         Self::Built(sql)

@@ -21,6 +21,8 @@ mod versions;
 pub(super) use check::check;
 pub(super) use index::index_statements;
 pub(super) use sweep::{erase, retain, sweep, sweep_user};
+pub(super) use vectors::{model_key, unscaled};
+pub(super) use versions::put_parts;
 
 /// Applies one operation with the terms of its chunks, in order; the number is the operation's in the receipt.
 pub(super) async fn apply(tx: &Tx, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError> {

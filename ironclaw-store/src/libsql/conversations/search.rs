@@ -15,7 +15,7 @@ use crate::libsql::tx::ReadTx;
 use crate::prepared::is_searched;
 
 /// Adds a message to the index.
-pub(super) fn insert(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Result<(), StoreError> {
+pub(in crate::libsql) fn insert(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Result<(), StoreError> {
     for (term, frequency) in &terms.counts {
         db.execute(
             "INSERT INTO message_terms (owner_no, term, message_no, frequency, length) VALUES (?1, ?2, ?3, ?4, ?5)",

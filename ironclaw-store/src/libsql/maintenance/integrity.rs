@@ -1,5 +1,6 @@
 use ironclaw_core::store::StoreError;
 
+use crate::copy::{self, STAGED};
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::{access, conversations, secrets, workspace};
@@ -14,6 +15,8 @@ pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
     })?;
     // A text index can only be compared with rows that can be read.
     if wrong.is_empty() {
+        let staged = db.number("SELECT count(*) FROM users WHERE tenant = ?1", params![STAGED])?;
+        wrong.extend(copy::unfinished(staged));
         wrong.extend(conversations::check(db)?);
         wrong.extend(sequences(db)?);
         wrong.extend(workspace::check(db)?);

@@ -54,7 +54,12 @@ pub(super) fn begin(tx: &Tx<'_>, version: &NewVersion) -> Result<u64, StoreError
 }
 
 /// Adds parts to a version that is not published; `terms` are those of all their chunks.
-pub(super) fn put_parts(tx: &Tx<'_>, id: VersionId, parts: &[Part], terms: &[Terms]) -> Result<u64, StoreError> {
+pub(in crate::libsql) fn put_parts(
+    tx: &Tx<'_>,
+    id: VersionId,
+    parts: &[Part],
+    terms: &[Terms],
+) -> Result<u64, StoreError> {
     let version = staging(tx, id)?;
     let dimensions = dimensions(tx, version.model.as_deref())?;
     let (mut end, mut terms) = (version.size, terms);

@@ -16,6 +16,41 @@ use crate::prepared::is_searched;
 /// How many messages are in memory at the same time.
 const AT_ONCE: usize = 100;
 
+/// Adds messages that were written without it to the index: their ids and their texts.
+pub(in crate::postgres) async fn index(tx: &Tx, messages: &[([u8; 16], &str)]) -> Result<(), StoreError> {
+    let ids: Vec<_> = messages.iter().map(|(id, _)| uuid(id)).collect();
+    let numbers = tx
+        .query(
+            "SELECT m.message_no FROM unnest($2::uuid[]) WITH ORDINALITY q (id, nr) JOIN ironclaw.messages m \
+             ON m.owner_no = $1 AND m.id = q.id ORDER BY q.nr",
+            params![tx.owner_no(), ids],
+            |row| row.i64(0),
+        )
+        .await?;
+    let mut postings = Postings::default();
+    for (message_no, (_, text)) in numbers.into_iter().zip(messages) {
+        postings.add(message_no, &analyze(text));
+    }
+    tx.execute(
+        "WITH terms AS (INSERT INTO ironclaw.message_terms (owner_no, term, message_no, frequency, length) \
+            SELECT $1, q.* FROM unnest($2::text[], $3::bigint[], $4::integer[], $5::integer[]) q) \
+         INSERT INTO ironclaw.message_statistics AS s (owner_no, documents, total_length) SELECT $1, $6, $7 \
+         WHERE $6 > 0 ON CONFLICT (owner_no) DO UPDATE \
+         SET documents = s.documents + excluded.documents, total_length = s.total_length + excluded.total_length",
+        params![
+            tx.owner_no(),
+            postings.terms,
+            postings.messages,
+            postings.frequencies,
+            postings.lengths,
+            postings.documents,
+            postings.total_length
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Removes a conversation's messages from the index: their terms are found by analysing their text again.
 pub(super) async fn remove_conversation(tx: &Tx, owner_no: i64, id: ConversationId) -> Result<(), StoreError> {
     let mut last = 0;

@@ -1,12 +1,16 @@
 use ironclaw_core::store::StoreError;
 
+use crate::copy::{self, STAGED};
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
 use crate::postgres::{access, conversations, secrets, workspace};
 
 /// What is wrong with the database, in words, without a user's content.
 pub(super) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
-    let mut wrong = conversations::check(tx).await?;
+    let mut wrong = Vec::new();
+    let staged = tx.number("SELECT count(*) FROM ironclaw.users WHERE tenant = $1", params![STAGED]).await?;
+    wrong.extend(copy::unfinished(staged));
+    wrong.extend(conversations::check(tx).await?);
     for (sql, what) in SEQUENCES {
         let rows = tx.number(sql, params![]).await?;
         if rows > 0 {

@@ -55,7 +55,7 @@ pub(super) async fn record_failure(
 }
 
 /// Appends an event to the system's chain.
-pub(super) async fn append(
+pub(in crate::postgres) async fn append(
     tx: &Tx,
     operator: &str,
     about: Option<i64>,

@@ -176,7 +176,7 @@ fn hit(row: &Row<'_>) -> Result<ChunkHit, StoreError> {
 }
 
 /// The number that stands for a model and its dimensions in the rows of vectors.
-pub(super) fn model_key(model: &str, dimensions: usize) -> i64 {
+pub(in crate::postgres) fn model_key(model: &str, dimensions: usize) -> i64 {
     let digest: [u8; 32] =
         Sha256::new().chain_update((dimensions as u64).to_be_bytes()).chain_update(model).finalize().into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
@@ -192,6 +192,12 @@ pub(super) fn scaled(vector: &[f32]) -> (i16, impl Iterator<Item = f32>) {
     (exponent, vector.iter().map(move |&number| (f64::from(number) * factor) as f32))
 }
 
+/// The vector that [`scaled`] was given.
+pub(in crate::postgres) fn unscaled(exponent: i16, vector: &[f32]) -> Vec<f32> {
+    let factor = f64::from(exponent).exp2();
+    vector.iter().map(|number| (f64::from(*number) * factor) as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,8 +209,7 @@ mod tests {
             let numbers: Vec<f32> = numbers.collect();
             let length = numbers.iter().map(|n| f64::from(*n).powi(2)).sum::<f64>().sqrt();
             assert!((0.999_999..2.0).contains(&length), "{vector:?} became {numbers:?}");
-            let back: Vec<f32> = numbers.iter().map(|n| (f64::from(*n) * f64::from(exponent).exp2()) as f32).collect();
-            assert_eq!(back, vector);
+            assert_eq!(unscaled(exponent, &numbers), vector);
         }
         assert_eq!(scaled(&[0.0, 0.0]).0, 0);
     }

@@ -68,7 +68,12 @@ pub(super) async fn begin(tx: &Tx, version: &NewVersion) -> Result<u64, StoreErr
 }
 
 /// Adds parts to a version that is not published; `terms` are those of all their chunks.
-pub(super) async fn put_parts(tx: &Tx, id: VersionId, parts: &[Part], terms: &[Terms]) -> Result<u64, StoreError> {
+pub(in crate::postgres) async fn put_parts(
+    tx: &Tx,
+    id: VersionId,
+    parts: &[Part],
+    terms: &[Terms],
+) -> Result<u64, StoreError> {
     let version = staging(tx, id).await?;
     let mut rows = Rows { chunks: version.chunks, ..Rows::default() };
     let (mut end, mut terms) = (version.size, terms);

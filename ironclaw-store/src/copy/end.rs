@@ -1,0 +1,150 @@
+//! What a store does for a copy.
+
+use async_trait::async_trait;
+use ironclaw_core::model::audit::AuditRecord;
+use ironclaw_core::store::StoreError;
+use tokio::sync::mpsc::Sender;
+
+use super::STAGED;
+use super::table::{OF_USER, Row, SHARED, Table, Value};
+
+/// Whose rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A user's, by the number that the store knows them by; 0 is the operators' chain.
+    Owner(i64),
+    /// What is nobody's.
+    Shared,
+}
+
+impl Unit {
+    /// Its tables, in the order in which they are read and written.
+    pub(crate) fn tables(self) -> &'static [Table] {
+        match self {
+            Self::Owner(_) => OF_USER,
+            Self::Shared => SHARED,
+        }
+    }
+}
+
+/// Rows of one table, in order.
+#[derive(Debug)]
+pub struct Batch {
+    /// The table's place among its unit's.
+    pub table: usize,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// An audit chain and whose it is.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    /// The number that the store knows its owner by.
+    pub owner_no: i64,
+    /// Its id, the same in each copy.
+    pub stream: [u8; 16],
+    /// How many events it has.
+    pub sequence: u64,
+    /// The last one's hash.
+    pub hash: [u8; 32],
+    /// The user; `None` if they were erased, and for the operators' chain.
+    pub identity: Option<Identity>,
+}
+
+impl Chain {
+    pub(crate) fn is_system(&self) -> bool {
+        self.owner_no == 0
+    }
+}
+
+/// The row of a user.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The tenant.
+    pub tenant: String,
+    /// The user.
+    pub owner: String,
+    /// The status's code.
+    pub status: i64,
+    /// Who the user is in the audit trail.
+    pub pseudonym: [u8; 16],
+    /// When the user was made, in microseconds since 1970.
+    pub created_at: i64,
+    /// When the status or the roles were set last.
+    pub updated_at: i64,
+}
+
+impl Identity {
+    pub(crate) fn is_staged(&self) -> bool {
+        self.tenant == STAGED
+    }
+}
+
+/// A store as a copy sees it.
+#[async_trait]
+pub trait End: Send + Sync {
+    /// All chains.
+    async fn chains(&self) -> Result<Vec<Chain>, StoreError>;
+
+    /// The hash of one event.
+    async fn event_hash(&self, owner_no: i64, sequence: u64) -> Result<Option<[u8; 32]>, StoreError>;
+
+    /// Appends an event to the operators' chain.
+    async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError>;
+
+    /// Sends all rows of a unit, of one snapshot, table by table. It ends early, and well, when nobody listens.
+    async fn stream(&self, unit: Unit, to: Sender<Batch>) -> Result<(), StoreError>;
+
+    /// Makes a hidden owner for the chain of this id: its number.
+    async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError>;
+
+    /// How many rows of each of the unit's tables need not be written any more.
+    async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError>;
+
+    /// Writes rows, which follow those that are there, in one transaction.
+    async fn put(&self, unit: Unit, table: usize, rows: Vec<Row>) -> Result<(), StoreError>;
+
+    /// Makes what is derived, and makes the hidden owner the user; without an identity only the chain stays.
+    async fn finish(
+        &self,
+        owner_no: i64,
+        identity: Option<Identity>,
+        arrival: Option<AuditRecord>,
+    ) -> Result<(), StoreError>;
+
+    /// Deletes a hidden owner with all rows. How many.
+    async fn discard(&self, owner_no: i64) -> Result<u64, StoreError>;
+}
+
+/// How many bytes a batch has at most, but for its last row.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How many rows a batch has at most.
+const BATCH_ROWS: usize = 1_000;
+
+/// Collects the rows of a table to batches.
+pub(crate) struct Batches {
+    table: usize,
+    rows: Vec<Row>,
+    bytes: usize,
+}
+
+impl Batches {
+    pub(crate) fn new(table: usize) -> Self {
+        Self { table, rows: Vec::new(), bytes: 0 }
+    }
+
+    /// Adds a row. A batch that is full.
+    pub(crate) fn add(&mut self, row: Row) -> Option<Batch> {
+        self.bytes += row.iter().map(Value::size).sum::<usize>();
+        self.rows.push(row);
+        if self.bytes >= BATCH_BYTES || self.rows.len() >= BATCH_ROWS { self.rest() } else { None }
+    }
+
+    /// What is not in a batch yet.
+    pub(crate) fn rest(&mut self) -> Option<Batch> {
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows);
+        (!rows.is_empty()).then_some(Batch { table: self.table, rows })
+    }
+}

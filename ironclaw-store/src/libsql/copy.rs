@@ -1,0 +1,370 @@
+//! The embedded store's side of a copy.
+
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use ironclaw_core::model::audit::AuditRecord;
+use ironclaw_core::search::analyze;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Limits, Timestamp};
+use libsql::Value as Sqlite;
+use tokio::sync::mpsc::Sender;
+
+use super::db::Db;
+use super::maintenance::LibsqlMaintenance;
+use super::row::{Param, Row as DbRow, params};
+use super::tx::Tx;
+use super::{audit, conversations, privacy, workspace};
+use crate::copy::end::{Batch, Batches, Chain, End, Identity, Unit};
+use crate::copy::table::{Column, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
+use crate::copy::{COPY, STAGED, rows, staged_name, taken};
+
+#[async_trait]
+impl End for LibsqlMaintenance {
+    async fn chains(&self) -> Result<Vec<Chain>, StoreError> {
+        self.store().read_any(COPY, chains).await
+    }
+
+    async fn event_hash(&self, owner_no: i64, sequence: u64) -> Result<Option<[u8; 32]>, StoreError> {
+        let sql = "SELECT sequence, hash FROM audit_events WHERE owner_no = ?1 AND sequence = ?2";
+        self.store().read_any(COPY, move |db| db.query_row(sql, params![owner_no, sequence], |row| row.bytes(1))).await
+    }
+
+    async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError> {
+        let (operator, now) = (self.operator().clone(), self.store().engine.now());
+        let append = move |db: &Db| db.write(|| audit::append_system(db, operator.as_str(), &record, about, now));
+        self.store().engine.write(COPY, append).await
+    }
+
+    async fn stream(&self, unit: Unit, to: Sender<Batch>) -> Result<(), StoreError> {
+        self.store().read_any(COPY, move |db| stream(db, unit, &to)).await
+    }
+
+    async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError> {
+        let now = self.store().engine.now();
+        self.store().engine.write(COPY, move |db| db.write(|| stage(db, &stream, now))).await
+    }
+
+    async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError> {
+        self.store().read_any(COPY, move |db| counts(db, unit)).await
+    }
+
+    async fn put(&self, unit: Unit, table: usize, rows: Vec<Row>) -> Result<(), StoreError> {
+        let limits = self.store().limits().clone();
+        let now = self.store().engine.now();
+        let put = move |db: &Db| db.write(|| put(db, unit, table, rows, &limits, now));
+        self.store().engine.write(COPY, put).await
+    }
+
+    async fn finish(
+        &self,
+        owner_no: i64,
+        identity: Option<Identity>,
+        arrival: Option<AuditRecord>,
+    ) -> Result<(), StoreError> {
+        let (operator, now) = (self.operator().clone(), self.store().engine.now());
+        self.store()
+            .engine
+            .write(COPY, move |db| {
+                db.write(|| {
+                    finish(db, owner_no, identity)?;
+                    match arrival {
+                        Some(record) => audit::append_system(db, operator.as_str(), &record, Some(owner_no), now),
+                        None => Ok(()),
+                    }
+                })
+            })
+            .await
+    }
+
+    async fn discard(&self, owner_no: i64) -> Result<u64, StoreError> {
+        self.store().engine.write(COPY, move |db| db.write(|| discard(db, owner_no))).await
+    }
+}
+
+/// The statements of one table.
+struct Sql {
+    /// How many rows there are.
+    count: String,
+    /// All rows; none for those of parts.
+    read: String,
+    /// Writes one row.
+    insert: String,
+}
+
+static OF_USER_SQL: LazyLock<Vec<Sql>> = LazyLock::new(|| OF_USER.iter().map(|table| sql(table, true)).collect());
+static SHARED_SQL: LazyLock<Vec<Sql>> = LazyLock::new(|| SHARED.iter().map(|table| sql(table, false)).collect());
+
+fn statements(unit: Unit) -> &'static [Sql] {
+    match unit {
+        Unit::Owner(_) => &OF_USER_SQL,
+        Unit::Shared => &SHARED_SQL,
+    }
+}
+
+fn sql(table: &Table, owned: bool) -> Sql {
+    let filled =
+        |text: &str, value: &str| text.replace("{schema}", "").replace("{owner}", "?1").replace("{value}", value);
+    let read = |column: &Column| match column.instead {
+        Some((read, _)) => filled(read, ""),
+        None => format!("t.\"{}\"", column.libsql),
+    };
+    let first = if owned { 2 } else { 1 };
+    let write = |(place, column): (usize, &Column)| match column.instead {
+        Some((_, write)) => filled(write, &format!("?{}", place + first)),
+        None => format!("?{}", place + first),
+    };
+    let list = |items: Vec<String>| items.join(", ");
+    let mut names: Vec<String> = table.columns.iter().map(|column| format!("\"{}\"", column.libsql)).collect();
+    let mut values: Vec<String> = table.columns.iter().enumerate().map(write).collect();
+    for (column, value, _) in table.also {
+        names.push((*column).to_owned());
+        values.push((*value).to_owned());
+    }
+    if owned {
+        names.insert(0, "owner_no".to_owned());
+        values.insert(0, "?1".to_owned());
+    }
+    let mut conditions = Vec::new();
+    if owned {
+        conditions.push("t.owner_no = ?1");
+    }
+    if !table.filter.is_empty() {
+        conditions.push(table.filter);
+    }
+    let conditions = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let columns = list(table.columns.iter().map(read).collect());
+    Sql {
+        count: format!("SELECT count(*) FROM {} t{conditions}", table.source),
+        read: format!("SELECT {columns} FROM {} t{conditions} ORDER BY {}", table.source, table.order),
+        insert: format!("INSERT INTO {} ({}) VALUES ({})", table.source, list(names), list(values)),
+    }
+}
+
+/// The parameter that says whose rows, for what has an owner.
+fn whose(unit: Unit) -> Vec<Sqlite> {
+    match unit {
+        Unit::Owner(owner_no) => params![owner_no],
+        Unit::Shared => params![],
+    }
+}
+
+fn chains(db: &Db) -> Result<Vec<Chain>, StoreError> {
+    db.query(
+        "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
+         u.updated_at FROM audit_streams s LEFT JOIN users u ON u.owner_no = s.owner_no ORDER BY s.owner_no",
+        params![],
+        |row| {
+            let identity = match row.optional(4, DbRow::text)? {
+                Some(tenant) => Some(Identity {
+                    tenant,
+                    owner: row.text(5)?,
+                    status: row.i64(6)?,
+                    pseudonym: row.bytes(7)?,
+                    created_at: row.i64(8)?,
+                    updated_at: row.i64(9)?,
+                }),
+                None => None,
+            };
+            Ok(Chain {
+                owner_no: row.i64(0)?,
+                stream: row.bytes(1)?,
+                sequence: row.u64(2)?,
+                hash: row.bytes(3)?,
+                identity,
+            })
+        },
+    )
+}
+
+fn counts(db: &Db, unit: Unit) -> Result<Vec<u64>, StoreError> {
+    let tables = unit.tables().iter().zip(statements(unit));
+    tables
+        .map(|(table, sql)| match table.role {
+            // Done again: it changes nothing.
+            Role::Publication => Ok(0),
+            _ => db.number(&sql.count, whose(unit)).map(i64::cast_unsigned),
+        })
+        .collect()
+}
+
+/// Sends everything. What stops it early is that nobody listens.
+fn stream(db: &Db, unit: Unit, to: &Sender<Batch>) -> Result<(), StoreError> {
+    for (place, (table, sql)) in unit.tables().iter().zip(statements(unit)).enumerate() {
+        let mut batches = Batches::new(place);
+        let mut send = |row: Row| match batches.add(row) {
+            Some(batch) => to.blocking_send(batch).map_err(|_| unheard()),
+            None => Ok(()),
+        };
+        let sent = match (table.role, unit) {
+            (Role::Part, Unit::Owner(owner_no)) => each_part(db, owner_no, &mut send),
+            _ => db.for_each(&sql.read, whose(unit), |row| {
+                let values = 0..table.columns.len();
+                send(values.map(|column| value(row, column)).collect::<Result<_, _>>()?)
+            }),
+        };
+        let sent = sent.and_then(|()| match batches.rest() {
+            Some(batch) => to.blocking_send(batch).map_err(|_| unheard()),
+            None => Ok(()),
+        });
+        match sent {
+            Err(error) if to.is_closed() && *error.kind() == StoreErrorKind::Closed => return Ok(()),
+            sent => sent?,
+        }
+    }
+    Ok(())
+}
+
+fn unheard() -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, COPY, "nobody listens any more")
+}
+
+fn value(row: &DbRow<'_>, column: usize) -> Result<Value, StoreError> {
+    Ok(match row.value(i32::try_from(column).unwrap_or(i32::MAX))? {
+        Sqlite::Null => Value::Null,
+        Sqlite::Integer(number) => Value::Number(number),
+        Sqlite::Text(text) => Value::Text(text),
+        Sqlite::Blob(bytes) => Value::Bytes(bytes),
+        Sqlite::Real(_) => return Err(unexpected()),
+    })
+}
+
+/// Hands out the parts of a user's versions, each with its chunks.
+fn each_part(db: &Db, owner_no: i64, take: &mut dyn FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    db.for_each(
+        "SELECT v.version_no, v.id FROM entry_versions v WHERE v.owner_no = ?1 AND v.state <> 2 ORDER BY v.id",
+        params![owner_no],
+        |version| {
+            let (version_no, id) = (version.i64(0)?, version.blob(1)?);
+            db.for_each(
+                "SELECT start_byte, bytes FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 ORDER BY start_byte",
+                params![owner_no, version_no],
+                |part| {
+                    let start = part.i64(0)?;
+                    let mut row = vec![Value::Bytes(id.clone()), Value::Number(start), Value::Bytes(part.blob(1)?)];
+                    db.for_each(
+                        "SELECT chunk_no, id, start_byte, end_byte, embedding FROM memory_chunks \
+                         WHERE owner_no = ?1 AND version_no = ?2 AND part_start = ?3 ORDER BY chunk_no",
+                        params![owner_no, version_no, start],
+                        |chunk| {
+                            for column in 1..5 {
+                                row.push(value(chunk, column)?);
+                            }
+                            Ok(())
+                        },
+                    )?;
+                    take(row)
+                },
+            )
+        },
+    )
+}
+
+fn stage(db: &Db, stream: &[u8; 16], now: Timestamp) -> Result<i64, StoreError> {
+    db.execute(
+        "INSERT INTO users (tenant, owner, status, pseudonym, created_at, updated_at) \
+         VALUES (?1, ?2, 1, zeroblob(16), ?3, ?3)",
+        params![STAGED, staged_name(stream), now],
+    )?;
+    let owner_no = db.last_insert_rowid();
+    db.execute(
+        "INSERT INTO audit_streams (owner_no, stream, sequence, hash) VALUES (?1, ?2, 0, zeroblob(32))",
+        params![owner_no, stream],
+    )?;
+    Ok(owner_no)
+}
+
+fn put(db: &Db, unit: Unit, table: usize, new: Vec<Row>, limits: &Limits, now: Timestamp) -> Result<(), StoreError> {
+    let (sql, table) = (&statements(unit)[table], &unit.tables()[table]);
+    let owner_no = match unit {
+        Unit::Owner(owner_no) => owner_no,
+        Unit::Shared => 0,
+    };
+    for row in new {
+        match table.role {
+            Role::Part => {
+                let (version, part) = rows::part(row)?;
+                let terms: Vec<_> = rows::texts(&part).map(analyze).collect();
+                let tx = Tx::new(db, owner_no, now, limits);
+                workspace::put_parts(&tx, version, &[part], &terms)?;
+            }
+            Role::Publication => publish(db, owner_no, row)?,
+            Role::Plain | Role::Message | Role::Event => insert(db, unit, sql, table, row)?,
+        }
+    }
+    Ok(())
+}
+
+fn insert(db: &Db, unit: Unit, sql: &'static Sql, table: &Table, row: Row) -> Result<(), StoreError> {
+    let mut params = whose(unit);
+    params.extend(row.iter().cloned().map(Param::value));
+    db.execute(&sql.insert, params)?;
+    match (table.role, unit) {
+        (Role::Message, Unit::Owner(owner_no)) => match rows::searched_text(&row)? {
+            Some(text) => conversations::index(db, owner_no, db.last_insert_rowid(), &analyze(text)),
+            None => Ok(()),
+        },
+        (Role::Event, Unit::Owner(owner_no)) => {
+            let (sequence, hash) = rows::head(row)?;
+            let sql = "UPDATE audit_streams SET sequence = ?2, hash = ?3 WHERE owner_no = ?1";
+            db.execute(sql, params![owner_no, sequence, hash]).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a version what it was. Its size and its chunks are those of the parts that were put.
+fn publish(db: &Db, owner_no: i64, row: Row) -> Result<(), StoreError> {
+    let version = rows::publication(row)?;
+    db.execute(
+        "UPDATE entry_versions SET state = ?3, content_hash = ?4, updated_at = ?5, generation = 1 \
+         WHERE owner_no = ?1 AND id = ?2",
+        params![owner_no, &version.id, version.state, version.content_hash, version.updated_at],
+    )
+    .map(drop)
+}
+
+fn finish(db: &Db, owner_no: i64, identity: Option<Identity>) -> Result<(), StoreError> {
+    let Some(user) = identity else {
+        return db.execute("DELETE FROM users WHERE owner_no = ?1", params![owner_no]).map(drop);
+    };
+    db.execute(
+        "INSERT INTO workspace_statistics (owner_no, documents, total_length, generation) \
+         SELECT owner_no, sum(chunks), sum(terms), 1 FROM entry_versions WHERE owner_no = ?1 AND state = 1 \
+         GROUP BY owner_no",
+        params![owner_no],
+    )?;
+    db.execute(
+        "UPDATE embedding_models SET chunks = (SELECT coalesce(sum(v.chunks), 0) FROM entry_versions v \
+         WHERE v.owner_no = ?1 AND v.model = embedding_models.id AND v.state = 1) WHERE owner_no = ?1",
+        params![owner_no],
+    )?;
+    let renamed = db.execute(
+        "UPDATE users SET tenant = ?2, owner = ?3, status = ?4, pseudonym = ?5, created_at = ?6, updated_at = ?7 \
+         WHERE owner_no = ?1",
+        params![owner_no, user.tenant, user.owner, user.status, &user.pseudonym, user.created_at, user.updated_at],
+    );
+    match renamed {
+        Err(error) if *error.kind() == StoreErrorKind::AlreadyExists => Err(taken()),
+        renamed => renamed.map(drop),
+    }
+}
+
+fn discard(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = privacy::erase(db, owner_no)?;
+    for sql in ["DELETE FROM audit_events WHERE owner_no = ?1", "DELETE FROM audit_streams WHERE owner_no = ?1"] {
+        rows += db.execute(sql, params![owner_no])?;
+    }
+    Ok(rows)
+}
+
+impl Param for Value {
+    fn value(self) -> Sqlite {
+        match self {
+            Self::Null => Sqlite::Null,
+            Self::Number(number) => Sqlite::Integer(number),
+            Self::Text(text) => Sqlite::Text(text),
+            Self::Bytes(bytes) => Sqlite::Blob(bytes),
+        }
+    }
+}

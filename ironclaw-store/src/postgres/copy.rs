@@ -1,0 +1,334 @@
+//! The shared store's side of a copy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use ironclaw_core::Timestamp;
+use ironclaw_core::model::audit::AuditRecord;
+use ironclaw_core::search::analyze;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use tokio::sync::mpsc::Sender;
+
+use super::engine::Reach;
+use super::maintenance::{PostgresMaintenance, append_to_system};
+use super::row::{Params, Row as DbRow, params, to_time, uuid};
+use super::tx::Tx;
+use super::{conversations, privacy, workspace};
+use crate::copy::end::{Batch, Batches, Chain, End, Identity, Unit};
+use crate::copy::table::{Role, Row};
+use crate::copy::{COPY, STAGED, rows, staged_name, taken};
+
+use self::sql::{Sql, arrays, statements, value};
+
+mod parts;
+mod sql;
+
+#[async_trait]
+impl End for PostgresMaintenance {
+    async fn chains(&self) -> Result<Vec<Chain>, StoreError> {
+        self.read(COPY, (), |tx, ()| async move { chains(tx).await }.boxed()).await
+    }
+
+    async fn event_hash(&self, owner_no: i64, sequence: u64) -> Result<Option<[u8; 32]>, StoreError> {
+        self.read(COPY, (owner_no, sequence), |tx, (owner_no, sequence)| {
+            async move {
+                let sql = "SELECT sequence, hash FROM ironclaw.audit_events WHERE owner_no = $1 AND sequence = $2";
+                tx.query_row(sql, params![owner_no, sequence], |row| row.bytes(1)).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError> {
+        let operator = self.operator().clone();
+        self.write(COPY, (operator, record, about), |tx, (operator, record, about)| {
+            async move { append_to_system(tx, operator.as_str(), about, &record).await }.boxed()
+        })
+        .await
+    }
+
+    async fn stream(&self, unit: Unit, to: Sender<Batch>) -> Result<(), StoreError> {
+        // Not tried again when the connection is lost: whoever listens has some of it already.
+        let begun = Arc::new(AtomicBool::new(false));
+        self.read(COPY, (to, begun), move |tx, (to, begun)| {
+            async move {
+                if begun.swap(true, Ordering::SeqCst) {
+                    let context = "the connection was lost; copy again, and it goes on where it was";
+                    return Err(tx.error(StoreErrorKind::Unavailable, context));
+                }
+                stream(tx, unit, &to).await
+            }
+            .boxed()
+        })
+        .await
+        .map(|_: Option<()>| ())
+    }
+
+    async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError> {
+        self.write(COPY, stream, |tx, stream| async move { stage(tx, &stream).await }.boxed()).await
+    }
+
+    async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError> {
+        self.read(COPY, (), move |tx, ()| async move { counts(tx, unit).await }.boxed()).await
+    }
+
+    async fn put(&self, unit: Unit, table: usize, rows: Vec<Row>) -> Result<(), StoreError> {
+        let reach = match unit {
+            Unit::Owner(owner_no) => Reach::Owner(owner_no),
+            Unit::Shared => Reach::All,
+        };
+        self.engine()
+            .write(COPY, reach, false, rows, move |tx, rows| async move { put(tx, unit, table, rows).await }.boxed())
+            .await
+    }
+
+    async fn finish(
+        &self,
+        owner_no: i64,
+        identity: Option<Identity>,
+        arrival: Option<AuditRecord>,
+    ) -> Result<(), StoreError> {
+        let operator = self.operator().clone();
+        self.write(COPY, (operator, identity, arrival), move |tx, (operator, identity, arrival)| {
+            async move {
+                finish(tx, owner_no, identity).await?;
+                match arrival {
+                    Some(record) => append_to_system(tx, operator.as_str(), Some(owner_no), &record).await,
+                    None => Ok(()),
+                }
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn discard(&self, owner_no: i64) -> Result<u64, StoreError> {
+        self.write(COPY, owner_no, |tx, owner_no| async move { discard(tx, owner_no).await }.boxed()).await
+    }
+}
+
+/// The parameter that says whose rows, for what has an owner.
+fn whose(unit: Unit) -> Params {
+    match unit {
+        Unit::Owner(owner_no) => params![owner_no],
+        Unit::Shared => params![],
+    }
+}
+
+async fn chains(tx: &Tx) -> Result<Vec<Chain>, StoreError> {
+    tx.query(
+        "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
+         u.updated_at FROM ironclaw.audit_streams s LEFT JOIN ironclaw.users u ON u.owner_no = s.owner_no \
+         ORDER BY s.owner_no",
+        params![],
+        |row| {
+            let identity = match row.optional(4, DbRow::text)? {
+                Some(tenant) => Some(Identity {
+                    tenant,
+                    owner: row.text(5)?,
+                    status: row.code(6, Some)?,
+                    pseudonym: row.bytes(7)?,
+                    created_at: row.time(8)?.as_micros(),
+                    updated_at: row.time(9)?.as_micros(),
+                }),
+                None => None,
+            };
+            Ok(Chain {
+                owner_no: row.i64(0)?,
+                stream: row.bytes(1)?,
+                sequence: row.u64(2)?,
+                hash: row.bytes(3)?,
+                identity,
+            })
+        },
+    )
+    .await
+}
+
+async fn counts(tx: &Tx, unit: Unit) -> Result<Vec<u64>, StoreError> {
+    let mut counts = Vec::new();
+    for (table, sql) in unit.tables().iter().zip(statements(unit)) {
+        counts.push(match table.role {
+            // Done again: it changes nothing.
+            Role::Publication => 0,
+            _ => tx.number(&sql.count, whose(unit)).await?.cast_unsigned(),
+        });
+    }
+    Ok(counts)
+}
+
+/// Sends everything. It ends early when nobody listens.
+async fn stream(tx: &Tx, unit: Unit, to: &Sender<Batch>) -> Result<Option<()>, StoreError> {
+    // Whoever listens may take long.
+    tx.query_row("SELECT set_config('idle_in_transaction_session_timeout', '0', true)", params![], |_| Ok(())).await?;
+    for (place, (table, sql)) in unit.tables().iter().zip(statements(unit)).enumerate() {
+        let mut batches = Batches::new(place);
+        let mut rows = match (table.role, unit) {
+            (Role::Part, Unit::Owner(owner_no)) => Rows::Parts(parts::Parts::begin(tx, owner_no).await?),
+            _ => {
+                tx.execute(sql.declare(unit), params![]).await?;
+                Rows::Of(table, sql)
+            }
+        };
+        loop {
+            let read = match &mut rows {
+                Rows::Parts(parts) => parts.next(tx).await?,
+                Rows::Of(table, sql) => {
+                    let read = |row: &DbRow<'_>| table.columns.iter().enumerate().map(|c| value(row, c)).collect();
+                    tx.query(&sql.fetch, params![], read).await?
+                }
+            };
+            if read.is_empty() {
+                break;
+            }
+            for row in read {
+                if let Some(batch) = batches.add(row)
+                    && to.send(batch).await.is_err()
+                {
+                    return Ok(None);
+                }
+            }
+        }
+        if let Some(batch) = batches.rest()
+            && to.send(batch).await.is_err()
+        {
+            return Ok(None);
+        }
+        if let Rows::Of(_, sql) = rows {
+            tx.execute(&sql.close, params![]).await?;
+        }
+    }
+    Ok(Some(()))
+}
+
+/// Where rows come from.
+enum Rows {
+    Of(&'static crate::copy::table::Table, &'static Sql),
+    Parts(parts::Parts),
+}
+
+async fn stage(tx: &Tx, stream: &[u8; 16]) -> Result<i64, StoreError> {
+    let staged = tx
+        .query_row(
+            "WITH staged AS (INSERT INTO ironclaw.users (tenant, owner, status, pseudonym, created_at, updated_at) \
+                VALUES ($1, $2, 1, decode(repeat('00', 16), 'hex'), $4, $4) RETURNING owner_no) \
+             INSERT INTO ironclaw.audit_streams (owner_no, stream, sequence, hash) \
+             SELECT owner_no, $3, 0, decode(repeat('00', 32), 'hex') FROM staged RETURNING owner_no",
+            params![STAGED, staged_name(stream), stream, tx.now()],
+            |row| row.i64(0),
+        )
+        .await?;
+    staged.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the copy could not be begun"))
+}
+
+async fn put(tx: &Tx, unit: Unit, table: usize, new: Vec<Row>) -> Result<(), StoreError> {
+    let (sql, table) = (&statements(unit)[table], &unit.tables()[table]);
+    match table.role {
+        Role::Part => {
+            for row in new {
+                let (version, part) = rows::part(row)?;
+                let terms: Vec<_> = rows::texts(&part).map(analyze).collect();
+                workspace::put_parts(tx, version, &[part], &terms).await?;
+            }
+            Ok(())
+        }
+        Role::Publication => publish(tx, new).await,
+        Role::Plain | Role::Message | Role::Event => {
+            let mut params = whose(unit);
+            arrays(&mut params, table, &new)?;
+            tx.execute(&sql.insert, params).await?;
+            match (table.role, new.last()) {
+                (Role::Message, _) => index(tx, &new).await,
+                (Role::Event, Some(last)) => {
+                    let (sequence, hash) = rows::head(last.clone())?;
+                    let sql = "UPDATE ironclaw.audit_streams SET sequence = $2, hash = $3 WHERE owner_no = $1";
+                    tx.execute(sql, params![tx.owner_no(), sequence, hash]).await.map(drop)
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// Puts messages into the index of words.
+async fn index(tx: &Tx, new: &[Row]) -> Result<(), StoreError> {
+    let mut texts = Vec::new();
+    for row in new {
+        if let Some(text) = rows::searched_text(row)? {
+            texts.push((rows::message_id(row)?, text));
+        }
+    }
+    conversations::index(tx, &texts).await
+}
+
+/// Makes versions what they were. Their sizes and chunks are those of the parts that were put.
+async fn publish(tx: &Tx, new: Vec<Row>) -> Result<(), StoreError> {
+    for row in new {
+        let version = rows::publication(row)?;
+        tx.execute(
+            "UPDATE ironclaw.entry_versions SET state = $3::bigint::smallint, content_hash = $4, updated_at = $5 \
+             WHERE owner_no = $1 AND id = $2",
+            params![
+                tx.owner_no(),
+                uuid(&version.id),
+                version.state,
+                version.content_hash,
+                to_time(Timestamp::from_micros(version.updated_at))
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn finish(tx: &Tx, owner_no: i64, identity: Option<Identity>) -> Result<(), StoreError> {
+    let Some(user) = identity else {
+        return tx.execute("DELETE FROM ironclaw.users WHERE owner_no = $1", params![owner_no]).await.map(drop);
+    };
+    tx.execute(
+        "INSERT INTO ironclaw.workspace_statistics (owner_no, documents, total_length) \
+         SELECT owner_no, sum(chunks), sum(terms) FROM ironclaw.entry_versions WHERE owner_no = $1 AND state = 1 \
+         GROUP BY owner_no",
+        params![owner_no],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE ironclaw.embedding_models m SET chunks = (SELECT coalesce(sum(v.chunks), 0) \
+         FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.model = m.id AND v.state = 1) WHERE m.owner_no = $1",
+        params![owner_no],
+    )
+    .await?;
+    let renamed = tx
+        .execute(
+            "UPDATE ironclaw.users SET tenant = $2, owner = $3, status = $4::bigint::smallint, pseudonym = $5, \
+             created_at = $6, updated_at = $7 WHERE owner_no = $1",
+            params![
+                owner_no,
+                user.tenant,
+                user.owner,
+                user.status,
+                &user.pseudonym,
+                to_time(Timestamp::from_micros(user.created_at)),
+                to_time(Timestamp::from_micros(user.updated_at))
+            ],
+        )
+        .await;
+    match renamed {
+        Err(error) if *error.kind() == StoreErrorKind::AlreadyExists => Err(taken()),
+        renamed => renamed.map(drop),
+    }
+}
+
+async fn discard(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = privacy::erase(tx, owner_no).await?;
+    for sql in [
+        "DELETE FROM ironclaw.audit_events WHERE owner_no = $1",
+        "DELETE FROM ironclaw.audit_streams WHERE owner_no = $1",
+    ] {
+        rows += tx.execute(sql, params![owner_no]).await?;
+    }
+    Ok(rows)
+}
