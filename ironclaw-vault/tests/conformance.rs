@@ -1,8 +1,13 @@
 //! The suites of every vault and every key source.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../ironclaw-store/tests/support/database.rs"]
+mod database;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use ironclaw_core::conformance::vault::OpenedVault;
@@ -10,8 +15,10 @@ use ironclaw_core::conformance::{Capability, Failure, KeySourceHarness, Suites, 
 use ironclaw_core::id::OperatorName;
 use ironclaw_core::model::secrets::Algorithm;
 use ironclaw_core::{Clock, KeySource, SecretValue};
-use ironclaw_store::LibsqlStore;
+use ironclaw_store::{LibsqlStore, PostgresMaintenance, PostgresStore};
 use ironclaw_vault::{EnvironmentKey, KeyFile, Passphrase, PassphraseCost, VaultOptions};
+
+use crate::database::{Database, app_url, operator_url};
 
 fn main() -> ExitCode {
     let folder = match tempfile::tempdir() {
@@ -24,6 +31,7 @@ fn main() -> ExitCode {
     Suites::new()
         .vault("aes_256_gcm", Envelope(Algorithm::Aes256Gcm))
         .vault("xchacha20_poly1305", Envelope(Algorithm::XChaCha20Poly1305))
+        .vault("postgres", OnPostgres::default())
         .key_source("key_file", KeyFiles { folder, made: AtomicU64::new(0) })
         .key_source("environment", EnvironmentKeys(AtomicU64::new(0)))
         .key_source("passphrase", Passphrases(AtomicU64::new(0)))
@@ -44,6 +52,32 @@ impl VaultHarness for Envelope {
         let key = EnvironmentKey::from_hex(&"a5".repeat(32))?;
         let options = VaultOptions::new().clock(clock).algorithm(self.0);
         options.init(&store, &store.maintenance(OperatorName::parse("conformance")?), &key).await?;
+        let vault = options.open(store.clone(), &key).await?;
+        Ok(OpenedVault { vault: Arc::new(vault), store: Some(Arc::new(store)) })
+    }
+}
+
+/// Vaults on a server, each in a database of its own.
+#[derive(Default)]
+struct OnPostgres(Mutex<Vec<Database>>);
+
+#[async_trait]
+impl VaultHarness for OnPostgres {
+    fn capabilities(&self) -> &'static [Capability] {
+        &[Capability::ManualClock, Capability::Audit]
+    }
+
+    async fn open(&self, clock: Arc<dyn Clock>) -> Result<OpenedVault, Failure> {
+        let database = Database::fresh().await;
+        let builder = PostgresStore::builder().clock(clock.clone()).max_connections(4);
+        let store = builder.connect(&app_url(database.name())).await?;
+        let operator = OperatorName::parse("conformance")?;
+        let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await?;
+        self.0.lock().unwrap().push(database);
+        let key = EnvironmentKey::from_hex(&"a5".repeat(32))?;
+        let options = VaultOptions::new().clock(clock);
+        options.init(&store, &maintenance, &key).await?;
+        maintenance.close().await;
         let vault = options.open(store.clone(), &key).await?;
         Ok(OpenedVault { vault: Arc::new(vault), store: Some(Arc::new(store)) })
     }

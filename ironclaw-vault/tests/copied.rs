@@ -21,7 +21,7 @@ async fn they_open_in_the_new_store() {
     let what = Selection::User { tenant: ada.tenant().clone(), owner: ada.owner().clone() };
     copy_store(&f.store.maintenance(operator()), &new.maintenance(operator()), &what, |_| {}).await.unwrap();
 
-    assert_eq!(kind(EnvelopeVault::open(new.clone(), another_key()).await), VaultErrorKind::WrongKey);
+    assert_eq!(kind(EnvelopeVault::open(new.clone(), another_key()).await), VaultErrorKind::KeySource);
     let vault = EnvelopeVault::open(new.clone(), key()).await.unwrap();
     assert_eq!(reveal(&vault, &ada, "a").await, "new");
     // Both go on from there, each with its own.
