@@ -73,8 +73,9 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy) if another process migrates for longer than a minute,
-    /// [`NewerSchema`](ironclaw_core::store::StoreErrorKind::NewerSchema), or what the server does not allow. Nothing
-    /// is half-done.
+    /// [`NewerSchema`](ironclaw_core::store::StoreErrorKind::NewerSchema),
+    /// [`UnsupportedVersion`](ironclaw_core::store::StoreErrorKind::UnsupportedVersion) of the server or of pgvector,
+    /// or what the server does not allow. Nothing is half-done.
     pub async fn migrate(url: &str) -> Result<(), StoreError> {
         Self::builder().migrate(url).await
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sea_orm::{ConnectionTrait, SqlxPostgresConnector, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, SqlxPostgresConnector, Statement, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -65,6 +65,11 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     })?;
     for statement in bootstrap() {
         transaction.execute_unprepared(&statement).await.map_err(failed).map_err(explain)?;
+    }
+    let version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
+    let version = Statement::from_string(DbBackend::Postgres, version);
+    if let Some(row) = transaction.query_one_raw(version).await.map_err(failed)? {
+        server::check_vector_version(OPERATION, &row.try_get_by_index::<String>(0).map_err(failed)?)?;
     }
     Migrator::up(&transaction, None).await.map_err(|error| match error {
         sea_orm::DbErr::Custom(text) => StoreError::new(
