@@ -27,6 +27,7 @@ mod jobs;
 mod maintenance;
 mod migrate;
 mod migration;
+mod pooler;
 mod privacy;
 mod row;
 mod secrets;
@@ -75,7 +76,8 @@ impl PostgresStore {
     /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy) if another process migrates for longer than a minute,
     /// [`NewerSchema`](ironclaw_core::store::StoreErrorKind::NewerSchema),
     /// [`UnsupportedVersion`](ironclaw_core::store::StoreErrorKind::UnsupportedVersion) of the server or of pgvector,
-    /// or what the server does not allow. Nothing is half-done.
+    /// [`InvalidInput`](ironclaw_core::store::StoreErrorKind::InvalidInput) for a URL that leads to a pooler in
+    /// transaction mode, or what the server does not allow. Nothing is half-done.
     pub async fn migrate(url: &str) -> Result<(), StoreError> {
         Self::builder().migrate(url).await
     }

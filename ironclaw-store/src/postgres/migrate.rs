@@ -10,7 +10,8 @@ use sqlx::postgres::PgPoolOptions;
 
 use super::error::from_orm;
 use super::migration::Migrator;
-use super::server::{self, Server};
+use super::pooler;
+use super::server::{self, Role, Server};
 
 const OPERATION: &str = "migrate";
 
@@ -27,6 +28,7 @@ pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> 
     let server = Server::new(options.clone(), pool.clone(), None);
     let mut connection = server.reach(OPERATION).await?;
     server::check_server_version(OPERATION, &mut connection).await?;
+    pooler::check(OPERATION, &mut connection, server.reach(OPERATION).await, Role::Operator).await?;
     drop(connection);
     let pool = pool.connect_lazy_with(options);
     // Dropping the caller's future must not stop a migration half-way: it is one transaction, and ends by itself.
