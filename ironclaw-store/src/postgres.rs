@@ -28,6 +28,7 @@ mod jobs;
 mod maintenance;
 mod migrate;
 mod migration;
+mod pooler;
 mod privacy;
 mod row;
 mod secrets;
@@ -74,8 +75,10 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy) if another process migrates for longer than a minute,
-    /// [`NewerSchema`](ironclaw_core::store::StoreErrorKind::NewerSchema), or what the server does not allow. Nothing
-    /// is half-done.
+    /// [`NewerSchema`](ironclaw_core::store::StoreErrorKind::NewerSchema),
+    /// [`UnsupportedVersion`](ironclaw_core::store::StoreErrorKind::UnsupportedVersion) of the server or of pgvector,
+    /// [`InvalidInput`](ironclaw_core::store::StoreErrorKind::InvalidInput) for a URL that leads to a pooler in
+    /// transaction mode, or what the server does not allow. Nothing is half-done.
     pub async fn migrate(url: &str) -> Result<(), StoreError> {
         Self::builder().migrate(url).await
     }

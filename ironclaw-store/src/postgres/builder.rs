@@ -10,6 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 
 use super::engine::{Engine, Settings, Timeouts};
 use super::maintenance::PostgresMaintenance;
+use super::pooler;
 use super::server::{self, Password, Role, Server};
 use super::{MIGRATION_PATIENCE, PostgresStore, migrate};
 
@@ -114,7 +115,7 @@ impl PostgresStoreBuilder {
     }
 
     /// Works through a pooler in transaction mode, such as PgBouncer: no statement is prepared by name, which costs a
-    /// round trip for each. Default: off. Migrations go to the server itself.
+    /// round trip for each. Default: off, and such a pooler is refused. Migrations and operators go to the server itself.
     #[must_use]
     pub fn transaction_pooling(mut self) -> Self {
         self.transaction_pooling = true;
@@ -189,12 +190,13 @@ impl PostgresStoreBuilder {
     /// Connects as an operator: see [`PostgresMaintenance`].
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// As [`connect`](Self::connect); a pooler in transaction mode is refused, whatever was set.
     pub async fn connect_maintenance(
-        self,
+        mut self,
         url: &str,
         operator: OperatorName,
     ) -> Result<PostgresMaintenance, StoreError> {
+        self.transaction_pooling = false;
         let engine = self.open(&[url], Role::Operator).await?;
         Ok(PostgresMaintenance::new(Arc::new(engine), operator))
     }
@@ -224,6 +226,9 @@ impl PostgresStoreBuilder {
             checked = match connected {
                 Ok(mut connection) => {
                     let database = server::check(OPERATION, &mut connection, role).await?;
+                    if !self.transaction_pooling {
+                        pooler::check(OPERATION, &mut connection, server.reach(OPERATION).await, role).await?;
+                    }
                     let _ = connection.close().await;
                     Some(Ok(database))
                 }

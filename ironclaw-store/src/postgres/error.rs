@@ -22,16 +22,17 @@ impl std::error::Error for ServerError {}
 /// The store's error for one of the driver.
 pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
     let (kind, context) = match &error {
-        Error::Database(database) => of_code(database.code().as_deref().unwrap_or_default()),
+        Error::Database(database) => match database.code().as_deref().unwrap_or_default() {
+            POOLER => of_pooler(database.message()),
+            code => of_code(code),
+        },
         Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
             (StoreErrorKind::TimedOut, "the server did not answer in time")
         }
+        // What rustls makes of a certificate that it does not trust, or of what is no TLS.
+        Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => (StoreErrorKind::UntrustedServer, UNTRUSTED),
         Error::Io(_) => (StoreErrorKind::Unavailable, "the connection to the server was lost or refused"),
-        Error::Tls(_) => (
-            StoreErrorKind::UntrustedServer,
-            "TLS failed: check that the server has it switched on and that sslrootcert names the authority that \
-             signed the server's certificate for this host",
-        ),
+        Error::Tls(_) => (StoreErrorKind::UntrustedServer, UNTRUSTED),
         Error::PoolTimedOut => {
             (StoreErrorKind::Busy, "no connection became free in time; allow more connections or wait longer")
         }
@@ -52,6 +53,29 @@ pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
         }),
         other => error_of_kind.with_source(other),
     }
+}
+
+const UNTRUSTED: &str = "TLS failed: check that the server has it switched on and that sslrootcert names the authority \
+                         that signed the server's certificate for this host";
+
+/// A violation of the protocol. It is the one code that PgBouncer has, also for what the server told it.
+const POOLER: &str = "08P01";
+
+/// What a pooler means, which only its message says.
+fn of_pooler(message: &str) -> (StoreErrorKind, &'static str) {
+    const MEANINGS: [(&str, &str); 9] = [
+        ("too many", "53300"),
+        ("no more connections allowed", "53300"),
+        ("connection slots", "53300"),
+        ("authentication failed", "28P01"),
+        ("no such user", "28P01"),
+        ("role \"", "28000"),
+        ("no pg_hba.conf entry", "28000"),
+        ("no such database", "3D000"),
+        ("database \"", "3D000"),
+    ];
+    let meant = MEANINGS.iter().find(|(said, _)| message.contains(said));
+    of_code(meant.map_or(POOLER, |(_, code)| code))
 }
 
 /// The store's error for one of the query builder.

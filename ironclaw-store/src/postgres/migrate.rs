@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sea_orm::{ConnectionTrait, SqlxPostgresConnector, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, SqlxPostgresConnector, Statement, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use super::error::from_orm;
 use super::migration::Migrator;
-use super::server::{self, Server};
+use super::pooler;
+use super::server::{self, Role, Server};
 
 const OPERATION: &str = "migrate";
 
@@ -27,6 +28,7 @@ pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> 
     let server = Server::new(options.clone(), pool.clone(), None);
     let mut connection = server.reach(OPERATION).await?;
     server::check_server_version(OPERATION, &mut connection).await?;
+    pooler::check(OPERATION, &mut connection, server.reach(OPERATION).await, Role::Operator).await?;
     drop(connection);
     let pool = pool.connect_lazy_with(options);
     // Dropping the caller's future must not stop a migration half-way: it is one transaction, and ends by itself.
@@ -65,6 +67,11 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     })?;
     for statement in bootstrap() {
         transaction.execute_unprepared(&statement).await.map_err(failed).map_err(explain)?;
+    }
+    let version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
+    let version = Statement::from_string(DbBackend::Postgres, version);
+    if let Some(row) = transaction.query_one_raw(version).await.map_err(failed)? {
+        server::check_vector_version(OPERATION, &row.try_get_by_index::<String>(0).map_err(failed)?)?;
     }
     Migrator::up(&transaction, None).await.map_err(|error| match error {
         sea_orm::DbErr::Custom(text) => StoreError::new(

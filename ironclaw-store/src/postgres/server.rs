@@ -116,37 +116,94 @@ impl Server {
 
 async fn connect(operation: &'static str, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     match tokio::time::timeout(REACH, PgConnection::connect_with(options)).await {
-        Ok(connected) => connected.map_err(|error| from_sqlx(operation, error)),
+        Ok(connected) => connected.map_err(|error| match &error {
+            // Nothing else of a connection over TCP is a file.
+            sqlx::Error::Io(io) if is_no_file(io.kind()) && !is_socket(options) => {
+                let expected = "sslrootcert, sslcert and sslkey to name files that are there";
+                StoreError::invalid_input(operation, InputError::new("url", Problem::Malformed { expected }))
+            }
+            _ => from_sqlx(operation, error),
+        }),
         Err(_) => Err(StoreError::new(StoreErrorKind::Unavailable, operation, "the server does not answer")),
     }
 }
+
+/// The parameters of a URL that mean something. sqlx ignores all others, however they are meant, and logs their values.
+const PARAMETERS: [&str; 17] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
 
 /// The options of a connection URL.
 ///
 /// # Errors
 /// An invalid input on the field `url`, which never repeats it.
 pub(super) fn options(operation: &'static str, url: &str, unverified: bool) -> Result<PgConnectOptions, StoreError> {
-    let malformed =
-        |expected| StoreError::invalid_input(operation, InputError::new("url", Problem::Malformed { expected }));
+    let refused = |problem| StoreError::invalid_input(operation, InputError::new("url", problem));
+    let malformed = |expected| refused(Problem::Malformed { expected });
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(malformed("postgres://USER:PASSWORD@HOST:PORT/DATABASE"));
+        return Err(malformed(FORM));
     }
-    let options: PgConnectOptions =
-        url.parse().map_err(|_| malformed("postgres://USER:PASSWORD@HOST:PORT/DATABASE"))?;
+    // It would end what is sent to the server.
+    if let Some(at) = url.find("%00").or_else(|| url.find('\0')) {
+        return Err(refused(Problem::Nul { at }));
+    }
+    // It would end the URL.
+    if url.contains('#') {
+        return Err(malformed("%23 for a # in the password"));
+    }
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    let mut names = parameters.split('&').map(|parameter| parameter.split('=').next().unwrap_or_default());
+    if !names.all(|name| name.is_empty() || PARAMETERS.contains(&name) || name.starts_with("options[")) {
+        return Err(malformed(
+            "no parameters but those of sqlx, such as sslmode, sslrootcert, application_name, options",
+        ));
+    }
+    let mut options: PgConnectOptions = url.parse().map_err(|_| malformed(FORM))?;
+    // An address of IPv6, which only a URL has in brackets.
+    if let Some(address) = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address = address.to_owned();
+        options = options.host(&address);
+    }
     let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
     if !is_verified && !unverified && !is_this_host(&options) {
         return Err(malformed("sslmode=verify-full for any host but this one"));
     }
+    let name = options.get_application_name().unwrap_or("ironclaw").to_owned();
     // A pooler takes no parameters that it does not know.
-    Ok(options.application_name("ironclaw").extra_float_digits(None).disable_statement_logging())
+    Ok(options.application_name(&name).extra_float_digits(None).disable_statement_logging())
 }
 
+const FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+
 fn is_this_host(options: &PgConnectOptions) -> bool {
-    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
-    options.get_socket().is_some()
-        || host == "localhost"
-        || host.starts_with('/')
+    let host = options.get_host();
+    is_socket(options)
+        || host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn is_socket(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some() || options.get_host().starts_with('/')
+}
+
+fn is_no_file(kind: std::io::ErrorKind) -> bool {
+    matches!(kind, std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory)
 }
 
 /// What the store needs to know of a database that it may use.
@@ -196,13 +253,19 @@ async fn check_extension(operation: &'static str, connection: &mut PgConnection)
         return Err(StoreError::new(StoreErrorKind::MissingExtension, operation, context));
     };
     let read = |column: usize| extension.try_get::<String, _>(column).map_err(|error| from_sqlx(operation, error));
-    let version = read(0)?;
+    check_vector_version(operation, &read(0)?)?;
+    read(1)
+}
+
+/// Checks the version of the extension.
+pub(super) fn check_vector_version(operation: &'static str, version: &str) -> Result<(), StoreError> {
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
     if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < VECTOR_VERSION {
-        let context = format!("pgvector is {version}; 0.8 or newer is needed: ALTER EXTENSION vector UPDATE");
+        let context =
+            format!("pgvector is {version}; 0.8 or newer is needed: install it and run ALTER EXTENSION vector UPDATE");
         return Err(StoreError::new(StoreErrorKind::UnsupportedVersion, operation, context));
     }
-    read(1)
+    Ok(())
 }
 
 /// Checks the server's own version.

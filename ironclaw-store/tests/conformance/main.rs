@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     Suites::new()
         .store("libsql", OnDisk::new())
         .store("libsql_in_memory", InMemory)
-        .store("postgres", Postgres::default())
+        .store("postgres", Postgres::direct())
+        .store("pgbouncer", Postgres::pooled())
         .run()
 }

@@ -2,11 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod bad_input;
 mod copy;
+mod credentials;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
 mod migrations;
+mod network;
+mod pooler;
 mod raw;
 mod roles;
 mod row_security;
+mod tls;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ironclaw_store::PostgresStore;
-use ironclaw_testing::Cluster;
+use ironclaw_testing::{Certificates, Cluster, PgBouncer};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// The password of the roles that tests log in with.
@@ -76,6 +76,27 @@ pub(crate) fn operator_url(database: &str) -> String {
 /// The URL of a database for an auditor.
 pub(crate) fn auditor_url(database: &str) -> String {
     cluster().url("ironclaw_test_auditor", PASSWORD, database)
+}
+
+/// A pooler in transaction mode in front of the server: as many of its connections as `size` for each database and role.
+pub(crate) fn pooler(size: u32, options: &[(&str, &str)], tls: Option<&Certificates>) -> PgBouncer {
+    let size = size.to_string();
+    // Many tests share the server's connections: one that is not used is soon given up.
+    let own = [("default_pool_size", size.as_str()), ("max_client_conn", "1000"), ("server_idle_timeout", "3")];
+    let users = [("ironclaw_test_app", PASSWORD), ("ironclaw_test_operator", PASSWORD)];
+    let options = [own.as_slice(), options].concat();
+    PgBouncer::start(&cluster().superuser_url("postgres"), &users, &options, tls)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The URL of a database for the application through a pooler.
+pub(crate) fn pooled_app_url(pooler: &PgBouncer, database: &str) -> String {
+    pooler.url("ironclaw_test_app", PASSWORD, database)
+}
+
+/// The URL of a database for an operator through a pooler.
+pub(crate) fn pooled_operator_url(pooler: &PgBouncer, database: &str) -> String {
+    pooler.url("ironclaw_test_operator", PASSWORD, database)
 }
 
 /// A connection as a superuser.

@@ -1,6 +1,6 @@
 //! Stores in databases of a real server.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use ironclaw_core::conformance::store::{Opened, Tampering};
@@ -8,14 +8,28 @@ use ironclaw_core::conformance::{Capability, Failure, StoreHarness};
 use ironclaw_core::id::OperatorName;
 use ironclaw_core::{Clock, Scope};
 use ironclaw_store::PostgresStore;
+use ironclaw_testing::PgBouncer;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::database::{Database, app_url, operator_url, superuser};
+use crate::database::{Database, app_url, operator_url, pooled_app_url, pooler, superuser};
 
 /// Stores in databases that are made from a template and dropped at the end.
-#[derive(Default)]
 pub(crate) struct Postgres {
     databases: Mutex<Vec<Database>>,
+    is_pooled: bool,
+    pooler: OnceLock<PgBouncer>,
+}
+
+impl Postgres {
+    /// Stores that connect to the server itself.
+    pub(crate) fn direct() -> Self {
+        Self { databases: Mutex::default(), is_pooled: false, pooler: OnceLock::new() }
+    }
+
+    /// Stores that connect through a pooler in transaction mode. An operator connects to the server itself.
+    pub(crate) fn pooled() -> Self {
+        Self { is_pooled: true, ..Self::direct() }
+    }
 }
 
 #[async_trait]
@@ -40,7 +54,13 @@ impl StoreHarness for Postgres {
 
     async fn open(&self, place: &str, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
         let builder = PostgresStore::builder().clock(clock);
-        let store = builder.clone().connect(&app_url(place)).await?;
+        let store = match self.is_pooled {
+            true => {
+                let pooler = self.pooler.get_or_init(|| pooler(4, &[], None));
+                builder.clone().transaction_pooling().connect(&pooled_app_url(pooler, place)).await?
+            }
+            false => builder.clone().connect(&app_url(place)).await?,
+        };
         let operator = OperatorName::parse("conformance")?;
         let maintenance = builder.max_connections(4).connect_maintenance(&operator_url(place), operator).await?;
         Ok(Opened { store: Arc::new(store), maintenance: Arc::new(maintenance) })
