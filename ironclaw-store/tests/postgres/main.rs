@@ -5,7 +5,15 @@ mod audit;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/library.rs"]
+mod library;
 mod migrations;
 mod raw;
 mod roles;
 mod row_security;
+mod text;
+mod vectors;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/watched.rs"]
+mod watched;
