@@ -3,6 +3,10 @@
 use ironclaw_core::Scope;
 use ironclaw_core::id::UserId;
 
+mod postgres;
+
+pub use postgres::{APPLICATION, Postgres};
+
 /// A runtime as a host would have it on two cores.
 ///
 /// # Panics

@@ -8,10 +8,18 @@ mod credentials;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/library.rs"]
+mod library;
 mod migrations;
 mod network;
 mod pooler;
 mod raw;
 mod roles;
 mod row_security;
+mod text;
 mod tls;
+mod vectors;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/watched.rs"]
+mod watched;

@@ -12,7 +12,9 @@ CREATE TABLE ironclaw.conversations (
     PRIMARY KEY (owner_no, id)
 ) WITH (fillfactor = 70);
 
--- message_no counts in the order of writing: equal scores are ordered by it.
+-- message_no counts in the order of writing: equal scores are ordered by it. Here and in other tables the user leads one
+-- key only: while the server has no statistics of a table, it takes any key that the user leads for as good as the others,
+-- and would go through all rows of a user for one.
 CREATE TABLE ironclaw.messages (
     owner_no bigint NOT NULL,
     conversation uuid NOT NULL,
@@ -28,8 +30,8 @@ CREATE TABLE ironclaw.messages (
     metadata json,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (owner_no, conversation, sequence),
-    UNIQUE (owner_no, id),
-    UNIQUE (owner_no, message_no),
+    UNIQUE (id, owner_no),
+    UNIQUE (message_no, owner_no),
     FOREIGN KEY (owner_no, conversation) REFERENCES ironclaw.conversations (owner_no, id)
 );
 

@@ -33,7 +33,7 @@ CREATE TABLE ironclaw.entry_versions (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (owner_no, version_no),
-    UNIQUE (owner_no, id)
+    UNIQUE (id, owner_no)
 ) WITH (fillfactor = 80);
 CREATE INDEX entry_versions_hidden ON ironclaw.entry_versions (owner_no, version_no) WHERE state <> 1;
 
@@ -43,6 +43,7 @@ CREATE TABLE ironclaw.workspace_entries (
     version_no bigint NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (owner_no, path),
+    UNIQUE (version_no, owner_no), -- without it, removing a version looks at all files
     FOREIGN KEY (owner_no, version_no) REFERENCES ironclaw.entry_versions (owner_no, version_no)
 );
 
@@ -68,21 +69,24 @@ CREATE TABLE ironclaw.memory_chunks (
     end_byte bigint NOT NULL,
     length bigint NOT NULL, -- terms
     PRIMARY KEY (owner_no, version_no, chunk_no),
-    UNIQUE (owner_no, id)
+    UNIQUE (id, owner_no)
 );
 
 -- The vectors of chunks, apart from them so that reading texts does not read vectors. `model_key` stands for the model
 -- and its dimensions: an index over the vectors of one model is limited to it. The vector is `embedding` times 2 to the
--- power of `exponent`, which brings its length near 1: neither a square nor a number of 16 bits overflows.
+-- power of `exponent`, which brings its length near 1: neither a square nor a number of 16 bits overflows. The chunk's `id`
+-- is here too: equal distances are ordered by it. Up to 2,000 dimensions a vector stays within its row: one that lies
+-- elsewhere takes several times as long to compare.
 CREATE TABLE ironclaw.chunk_vectors (
     owner_no bigint NOT NULL,
     model_key bigint NOT NULL,
     version_no bigint NOT NULL,
     chunk_no bigint NOT NULL,
+    id uuid NOT NULL,
     exponent smallint NOT NULL,
     embedding vector NOT NULL,
     PRIMARY KEY (owner_no, model_key, version_no, chunk_no)
-);
+) WITH (toast_tuple_target = 8160);
 
 -- The inverted index: `postings` is a block of all postings of the term in one part.
 CREATE TABLE ironclaw.chunk_terms (

@@ -11,9 +11,15 @@ use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
 use crate::search::vector::normalise;
 
-/// So many of a user's vectors are compared one by one: up to there that is as fast as the index (measured; see
+/// Up to so many of a user's vectors are compared one by one: that is as fast as the index (measured; see
 /// docs/benchmarks.md).
 pub(super) const COMPARED_ONE_BY_ONE: u64 = 8_000;
+
+/// How many comparisons take as long as one row of the index (measured as well).
+const INDEX_ROW: u128 = 75;
+
+/// How many candidates the index keeps at least while it searches: more find more of the nearest, and take longer.
+const EF_SEARCH: u64 = 100;
 
 /// The chunks whose vectors are nearest.
 pub(super) async fn search(
@@ -22,7 +28,7 @@ pub(super) async fn search(
     filter: &SearchFilter,
     limit: u32,
 ) -> Result<Vec<ChunkHit>, StoreError> {
-    let Some(model) = Model::find(tx, query).await? else {
+    let Some(model) = Model::find(tx, query, limit).await? else {
         return Ok(Vec::new());
     };
     check_vector(&query.vector, model.dimensions).map_err(|error| StoreError::invalid_input(tx.operation(), error))?;
@@ -50,31 +56,47 @@ pub(super) async fn search(
 struct Model {
     dimensions: usize,
     chunks: u64,
-    is_indexed: bool,
+    /// About how many vectors, of all users, are in the index; `None` if there is none.
+    indexed: Option<u64>,
     /// Versions that are not visible.
     hidden: Vec<i64>,
 }
 
 impl Model {
-    async fn find(tx: &Tx, query: &VectorQuery) -> Result<Option<Self>, StoreError> {
+    /// Finds it, and sets how an index is to be searched. In strict order: without it a search that a condition thins
+    /// out gives fewer rows than asked. And without sorting, so that the planner knows no other way.
+    async fn find(tx: &Tx, query: &VectorQuery, limit: u32) -> Result<Option<Self>, StoreError> {
         let key = model_key(query.model.as_str(), query.vector.len());
         tx.query_row(
-            "SELECT m.dimensions, m.chunks, coalesce((SELECT i.indisvalid FROM pg_catalog.pg_index i \
-             WHERE i.indexrelid = to_regclass($3)), false), \
-             ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1) \
+            "SELECT m.dimensions, m.chunks, (SELECT greatest(c.reltuples, m.chunks)::bigint FROM pg_catalog.pg_index i \
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE c.oid = to_regclass($3) AND i.indisvalid), \
+             ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1), \
+             set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', $4, true), \
+             set_config('enable_sort', 'off', true) \
              FROM ironclaw.embedding_models m WHERE m.owner_no = $1 AND m.id = $2",
-            params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index_name(key))],
+            params![
+                tx.owner_no(),
+                query.model.as_str(),
+                format!("ironclaw.{}", index_name(key)),
+                candidates(limit).clamp(EF_SEARCH, 1_000).to_string()
+            ],
             |row| {
                 Ok(Self {
                     dimensions: row.code(0, |number| usize::try_from(number).ok())?,
                     chunks: row.u64(1)?,
-                    is_indexed: row.bool(2)?,
+                    indexed: row.optional(2, Row::u64)?,
                     hidden: row.array(3)?,
                 })
             },
         )
         .await
     }
+}
+
+/// How many the index is asked for. What it finds near by numbers of 16 bits is ordered by those of 32.
+fn candidates(limit: u32) -> u64 {
+    let limit = u64::from(limit);
+    (2 * limit).max(limit + 20)
 }
 
 struct Search {
@@ -86,13 +108,12 @@ struct Search {
 }
 
 impl Search {
-    /// Whether the index finds the nearest sooner than comparing all: there is one, the vectors that may be found are
-    /// many, and many enough of the user's for the index not to come upon others most of the time.
+    /// Whether the index finds the nearest sooner than comparing all.
     async fn is_for_index(&self, tx: &Tx) -> Result<bool, StoreError> {
-        if !self.model.is_indexed
-            || self.model.chunks <= COMPARED_ONE_BY_ONE
-            || self.vector.iter().all(|number| *number == 0.0)
-        {
+        let Some(indexed) = self.model.indexed else {
+            return Ok(false);
+        };
+        if self.vector.iter().all(|number| *number == 0.0) || !is_sooner(self.model.chunks, indexed, self.limit) {
             return Ok(false);
         }
         let Some(within) = &self.within else {
@@ -101,52 +122,36 @@ impl Search {
         let sql = "SELECT coalesce(sum(chunks), 0)::bigint FROM ironclaw.entry_versions \
                    WHERE owner_no = $1 AND version_no = ANY($2)";
         let chunks = tx.number(sql, params![tx.owner_no(), within.clone()]).await?;
-        Ok(chunks.cast_unsigned() > COMPARED_ONE_BY_ONE)
+        Ok(is_sooner(chunks.cast_unsigned(), indexed, self.limit))
     }
 
     /// Compares all vectors.
     async fn one_by_one(&self, tx: &Tx) -> Result<Vec<ChunkHit>, StoreError> {
-        // With ties, so that ids decide between equal ones. A vector of zeros has no direction: its distance is no
-        // number, and 1 by definition.
+        // A vector of zeros has no direction: its distance is no number, and 1 by definition.
         let sql = format!(
-            "WITH nearest AS (SELECT v.version_no, v.chunk_no, v.distance FROM (\
-                SELECT c.version_no, c.chunk_no, \
-                coalesce(nullif(c.embedding <=> (SELECT $2::real[]::vector), 'NaN'), 1) AS distance \
+            "SELECT v.id, 1 - v.distance FROM (\
+                SELECT c.id, coalesce(nullif(c.embedding <=> (SELECT $2::real[]::vector), 'NaN'), 1) AS distance \
                 FROM ironclaw.chunk_vectors c WHERE c.owner_no = $1 AND c.model_key = {} AND {}) v \
-             ORDER BY v.distance FETCH FIRST $3 ROWS WITH TIES) \
-             SELECT m.id, 1 - n.distance FROM nearest n JOIN ironclaw.memory_chunks m \
-             ON m.owner_no = $1 AND m.version_no = n.version_no AND m.chunk_no = n.chunk_no \
-             ORDER BY n.distance, m.id LIMIT $3",
+             ORDER BY v.distance, v.id LIMIT $3",
             self.key,
             self.condition()
         );
         tx.query(sql, self.params(tx), hit).await
     }
 
-    /// Asks the index. What it finds near by numbers of 16 bits is ordered by those of 32.
+    /// Asks the index.
     async fn through_index(&self, tx: &Tx) -> Result<Vec<ChunkHit>, StoreError> {
-        let candidates = self.limit.saturating_mul(2).max(self.limit.saturating_add(20));
-        // Strict order: without it a search that a condition thins out gives fewer rows than asked. The planner knows
-        // no other way without sorting all.
-        tx.query_row(
-            "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), \
-             set_config('hnsw.ef_search', $1, true), set_config('enable_sort', 'off', true)",
-            params![candidates.clamp(EF_SEARCH, 1_000).to_string()],
-            |_| Ok(()),
-        )
-        .await?;
         let sql = format!(
-            "WITH near AS MATERIALIZED (SELECT c.version_no, c.chunk_no, c.embedding FROM ironclaw.chunk_vectors c \
+            "WITH near AS MATERIALIZED (SELECT c.id, c.embedding FROM ironclaw.chunk_vectors c \
                 WHERE c.owner_no = $1 AND c.model_key = {key} AND {condition} \
                 ORDER BY c.embedding::halfvec({dimensions}) <=> (SELECT $2::real[]::vector::halfvec({dimensions})) \
                 LIMIT {candidates}) \
-             SELECT m.id, 1 - (n.embedding <=> (SELECT $2::real[]::vector)) AS score FROM near n \
-             JOIN ironclaw.memory_chunks m \
-             ON m.owner_no = $1 AND m.version_no = n.version_no AND m.chunk_no = n.chunk_no \
-             ORDER BY score DESC, m.id LIMIT $3",
+             SELECT n.id, 1 - (n.embedding <=> (SELECT $2::real[]::vector)) AS score FROM near n \
+             ORDER BY score DESC, n.id LIMIT $3",
             key = self.key,
             condition = self.condition(),
             dimensions = self.model.dimensions,
+            candidates = candidates(self.limit),
         );
         tx.query(sql, self.params(tx), hit).await
     }
@@ -168,8 +173,12 @@ impl Search {
     }
 }
 
-/// How many candidates the index keeps at least while it searches: more find more of the nearest, and take longer.
-const EF_SEARCH: u32 = 100;
+/// Whether the index finds the nearest of so many vectors sooner than comparing them: they are many, and so large a
+/// part of what is in the index that it does not come upon others most of the time.
+fn is_sooner(vectors: u64, indexed: u64, limit: u32) -> bool {
+    let (own, all) = (u128::from(vectors), u128::from(indexed.max(vectors)));
+    vectors > COMPARED_ONE_BY_ONE && u128::from(candidates(limit)) * all * INDEX_ROW <= own * own
+}
 
 fn hit(row: &Row<'_>) -> Result<ChunkHit, StoreError> {
     Ok(ChunkHit { chunk: ChunkId::from_bytes(row.id(0)?), score: row.f64(1)? })
@@ -212,6 +221,16 @@ mod tests {
             assert_eq!(unscaled(exponent, &numbers), vector);
         }
         assert_eq!(scaled(&[0.0, 0.0]).0, 0);
+    }
+
+    #[test]
+    fn the_index_is_for_large_users_of_it() {
+        assert!(!is_sooner(8_000, 8_000, 10));
+        assert!(is_sooner(8_001, 8_001, 10));
+        assert!(is_sooner(50_000, 100_000, 10));
+        assert!(!is_sooner(8_001, 100_000, 10), "of a hundred rows in the index eight are theirs");
+        assert!(!is_sooner(8_001, 8_001, 100), "two hundred rows of the index take longer than comparing all");
+        assert!(!is_sooner(8_001, u64::MAX, u32::MAX));
     }
 
     #[test]

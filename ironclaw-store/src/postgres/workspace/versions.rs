@@ -133,10 +133,10 @@ const PUT_PARTS: &str = "\
         FROM unnest($9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]) \
             WITH ORDINALITY c (id, part, first, last, length, nr)), \
     vectors AS (\
-        INSERT INTO ironclaw.chunk_vectors (owner_no, model_key, version_no, chunk_no, exponent, embedding) \
-        SELECT $1, $14::bigint, $2, $8::bigint + v.nr - 1, v.exponent, \
+        INSERT INTO ironclaw.chunk_vectors (owner_no, model_key, version_no, chunk_no, id, exponent, embedding) \
+        SELECT $1, $14::bigint, $2, $8::bigint + v.nr - 1, v.id, v.exponent, \
             ($17::real[])[(v.nr - 1) * $15::integer + 1 : v.nr * $15::integer]::vector \
-        FROM unnest($16::smallint[]) WITH ORDINALITY v (exponent, nr)), \
+        FROM unnest($9::uuid[], $16::smallint[]) WITH ORDINALITY v (id, exponent, nr) WHERE v.exponent IS NOT NULL), \
     terms AS (\
         INSERT INTO ironclaw.chunk_terms (owner_no, version_no, term, part_start, postings) \
         SELECT $1, $2, t.* FROM unnest($18::text[], $19::bigint[], $20::bytea[]) t) \
