@@ -19,19 +19,26 @@ impl std::fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
+const UNTRUSTED: &str = "TLS failed: check that the server has it switched on and that sslrootcert names the authority \
+                         that signed the server's certificate for this host";
+
 /// The store's error for one of the driver.
 pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
     let (kind, context) = match &error {
+        // A protocol violation is how PgBouncer refuses a password.
+        Error::Database(database)
+            if database.code().as_deref() == Some("08P01") && database.message().ends_with("authentication failed") =>
+        {
+            of_code("28P01")
+        }
         Error::Database(database) => of_code(database.code().as_deref().unwrap_or_default()),
         Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
             (StoreErrorKind::TimedOut, "the server did not answer in time")
         }
+        // How the driver passes on what rustls refuses: a certificate of another authority or for another name.
+        Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => (StoreErrorKind::UntrustedServer, UNTRUSTED),
         Error::Io(_) => (StoreErrorKind::Unavailable, "the connection to the server was lost or refused"),
-        Error::Tls(_) => (
-            StoreErrorKind::UntrustedServer,
-            "TLS failed: check that the server has it switched on and that sslrootcert names the authority that \
-             signed the server's certificate for this host",
-        ),
+        Error::Tls(_) => (StoreErrorKind::UntrustedServer, UNTRUSTED),
         Error::PoolTimedOut => {
             (StoreErrorKind::Busy, "no connection became free in time; allow more connections or wait longer")
         }

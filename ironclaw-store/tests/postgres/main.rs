@@ -6,6 +6,7 @@ mod audit;
 #[path = "../support/database.rs"]
 mod database;
 mod migrations;
+mod pooler;
 mod raw;
 mod roles;
 mod row_security;
