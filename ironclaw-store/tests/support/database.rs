@@ -7,7 +7,7 @@ use ironclaw_testing::{Certificates, Cluster, PgBouncer};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// The password of the roles that tests log in with.
-const PASSWORD: &str = "only for tests";
+pub(crate) const PASSWORD: &str = "only for tests";
 
 /// What processes lock while they make what all share.
 const LOCK: i64 = 0x7465_7374_7321;
