@@ -13,6 +13,14 @@ pub use bm25::{Bm25, ScoredTerm};
 
 use crate::limits::Limits;
 
+/// How far the scores that two stores give to the same texts for the same words may be apart, as a part of the score:
+/// they compute the same, and may only round differently.
+pub const TEXT_TOLERANCE: f64 = 1e-9;
+
+/// How far the scores that two stores give to the same vectors for the same query may be apart: they compare numbers of 32
+/// bits, and add them up in an order of their own. What is nearer to each other than this may change places.
+pub const VECTOR_TOLERANCE: f64 = 1e-5;
+
 /// The terms of a query: distinct, in the order of the query.
 ///
 /// A query is never parsed for operators: quotes, `AND`, `*` and SQL are words or nothing.

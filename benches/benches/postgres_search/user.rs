@@ -80,7 +80,7 @@ impl User {
                 store.search_vectors(&self.scope, &vector, &filter, NEAREST as u32)
             );
             let by_both = start.elapsed();
-            (a.expect("hits"), b.expect("hits"));
+            a.and(b).expect("hits");
             // The first ones prepare their statements.
             if query >= 20 {
                 words.push(by_words);

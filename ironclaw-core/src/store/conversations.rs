@@ -36,7 +36,8 @@ pub trait Conversations: Send + Sync {
     ) -> Result<Vec<Message>, StoreError>;
 
     /// The messages of users and assistants, of all the owner's conversations, that fit the query best: by BM25 with
-    /// this owner's own statistics, equal scores newest first. At most `limit`. An empty query finds nothing.
+    /// this owner's own statistics, equal scores newest first. At most `limit`. An empty query finds nothing. Scores are
+    /// the same on every store, within [`TEXT_TOLERANCE`](crate::search::TEXT_TOLERANCE).
     async fn search_messages(
         &self,
         scope: &Scope,

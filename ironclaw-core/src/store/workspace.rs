@@ -39,7 +39,8 @@ pub trait Workspace: Send + Sync {
     async fn embedding_models(&self, scope: &Scope) -> Result<Vec<EmbeddingModel>, StoreError>;
 
     /// The chunks that fit the query best: by BM25 with this owner's own statistics, equal scores in the order of
-    /// chunk ids. At most `limit`. An empty query finds nothing.
+    /// chunk ids. At most `limit`. An empty query finds nothing. Scores are the same on every store, within
+    /// [`TEXT_TOLERANCE`](crate::search::TEXT_TOLERANCE).
     async fn search_text(
         &self,
         scope: &Scope,
@@ -52,7 +53,9 @@ pub trait Workspace: Send + Sync {
     /// another model are not looked at; a vector of zeros is similar to nothing (0). At most `limit`.
     ///
     /// A query vector that is not of the registered model's dimensions or not finite is refused; a model that is not
-    /// registered finds nothing.
+    /// registered finds nothing. Scores are the same on every store, within
+    /// [`VECTOR_TOLERANCE`](crate::search::VECTOR_TOLERANCE). A store of many vectors may look them up in an index,
+    /// which finds at least 99 of 100 of the nearest; there are always as many hits as asked, if there are as many chunks.
     async fn search_vectors(
         &self,
         scope: &Scope,

@@ -6,17 +6,13 @@ use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::{ChunkId, ConversationId, MessageId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::workspace::ChunkHit;
-use ironclaw_core::search::TextQuery;
+use ironclaw_core::search::{TEXT_TOLERANCE, TextQuery, VECTOR_TOLERANCE};
 use ironclaw_core::store::{SearchFilter, Store, Workspace};
 use ironclaw_core::{Limits, Scope, SystemClock};
 use ironclaw_store::{LibsqlStore, PostgresStore};
 
 use crate::database::{Database, app_url};
 use crate::library::{Chunk, File, Random, apply, model, near, path, register, user, write};
-
-/// How far scores of words may be apart, as a part of them, and those of vectors (docs/store.md).
-const WORDS: f64 = 1e-9;
-const VECTORS: f64 = 1e-5;
 
 const WORDS_OF_A_LANGUAGE: u64 = 300;
 const DIMENSIONS: usize = 384;
@@ -148,7 +144,7 @@ async fn both_stores_give_the_same_scores() {
     }
     let queries = queries(&mut random);
     let (a, b) = (found(&postgres, &ada, &queries).await, found(&libsql, &ada, &queries).await);
-    let near_words = |a: f64, b: f64| (a - b).abs() <= WORDS * a.abs().max(b.abs());
+    let near_words = |a: f64, b: f64| (a - b).abs() <= TEXT_TOLERANCE * a.abs().max(b.abs());
     assert!(a.chunks.iter().any(|hits| hits.len() == 20) && a.messages.iter().any(|hits| hits.len() == 20));
     a.chunks.iter().zip(&b.chunks).for_each(|(a, b)| assert_same(&scored(a), &scored(b), near_words));
     a.messages.iter().zip(&b.messages).for_each(|(a, b)| assert_same(a, b, near_words));
@@ -160,7 +156,7 @@ async fn both_stores_give_the_same_scores() {
             let a = postgres.search_vectors(&ada, &near("test/384", &query), &filter, 30).await.unwrap();
             let b = libsql.search_vectors(&ada, &near("test/384", &query), &filter, 30).await.unwrap();
             assert_eq!(a.len(), 30);
-            assert_same(&scored(&a), &scored(&b), |a, b| (a - b).abs() <= VECTORS);
+            assert_same(&scored(&a), &scored(&b), |a, b| (a - b).abs() <= VECTOR_TOLERANCE);
         }
     }
     let everyone: HashMap<ChunkId, &Chunk> = files.iter().flat_map(|file| &file.chunks).map(|c| (c.id, c)).collect();

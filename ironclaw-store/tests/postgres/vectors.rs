@@ -10,6 +10,7 @@ use ironclaw_core::id::{ChunkId, HoldId, OperatorName};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::model::workspace::{ChunkHit, WorkspacePath};
+use ironclaw_core::search::VECTOR_TOLERANCE;
 use ironclaw_core::store::{SearchFilter, Store, StoreErrorKind, Workspace};
 use ironclaw_core::{Clock, Maintenance, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
@@ -20,10 +21,7 @@ use crate::raw::must;
 use crate::watched::{Statement, Watched};
 
 /// Up to so many chunks of a user are compared one by one (docs/benchmarks.md).
-const COMPARED_ONE_BY_ONE: usize = 8_000;
-
-/// How far scores may be from those in 64 bits (docs/store.md).
-const TOLERANCE: f64 = 1e-5;
+const COMPARED_ONE_BY_ONE: usize = 4_000;
 
 const DIMENSIONS: usize = 8;
 const MODEL: &str = "test/8";
@@ -53,13 +51,13 @@ fn found<'a>(hits: &[ChunkHit], chunks: impl Iterator<Item = &'a Chunk> + Clone,
     let scores: HashMap<ChunkId, f64> = expected.iter().copied().collect();
     for hit in hits {
         let score = scores.get(&hit.chunk).expect("a visible chunk of the user");
-        assert!((hit.score - score).abs() <= TOLERANCE, "{} instead of {score}", hit.score);
+        assert!((hit.score - score).abs() <= VECTOR_TOLERANCE, "{} instead of {score}", hit.score);
     }
     assert!(hits.is_sorted_by(|a, b| a.score > b.score || a.score == b.score && a.chunk < b.chunk));
     let Some((_, last)) = expected.get(hits.len().saturating_sub(1)) else {
         return 0;
     };
-    hits.iter().filter(|hit| hit.score >= last - TOLERANCE).count()
+    hits.iter().filter(|hit| hit.score >= last - VECTOR_TOLERANCE).count()
 }
 
 /// Writes files of vectors, and gives all their chunks.

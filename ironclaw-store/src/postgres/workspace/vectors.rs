@@ -13,13 +13,15 @@ use crate::search::vector::normalise;
 
 /// Up to so many of a user's vectors are compared one by one: that is as fast as the index (measured; see
 /// docs/benchmarks.md).
-pub(super) const COMPARED_ONE_BY_ONE: u64 = 8_000;
+pub(super) const COMPARED_ONE_BY_ONE: u64 = 4_000;
 
 /// How many comparisons take as long as one row of the index (measured as well).
-const INDEX_ROW: u128 = 75;
+const INDEX_ROW: u128 = 35;
 
-/// How many candidates the index keeps at least while it searches: more find more of the nearest, and take longer.
-const EF_SEARCH: u64 = 100;
+/// How many rows the index keeps at least while it searches, and how many at most: more find more of the nearest, and
+/// take longer. More than the most the server does not take.
+const LEAST_ROWS: u64 = 100;
+const MOST_ROWS: u64 = 1_000;
 
 /// The chunks whose vectors are nearest.
 pub(super) async fn search(
@@ -28,7 +30,7 @@ pub(super) async fn search(
     filter: &SearchFilter,
     limit: u32,
 ) -> Result<Vec<ChunkHit>, StoreError> {
-    let Some(model) = Model::find(tx, query, limit).await? else {
+    let Some(model) = Model::find(tx, query).await? else {
         return Ok(Vec::new());
     };
     check_vector(&query.vector, model.dimensions).map_err(|error| StoreError::invalid_input(tx.operation(), error))?;
@@ -42,8 +44,8 @@ pub(super) async fn search(
     let mut vector = query.vector.clone();
     normalise(&mut vector);
     let search = Search { key: model_key(query.model.as_str(), model.dimensions), model, vector, within, limit };
-    if search.is_for_index(tx).await? {
-        let hits = search.through_index(tx).await?;
+    if let Some(breadth) = search.breadth_of_index(tx).await? {
+        let hits = search.through_index(tx, breadth).await?;
         // The index knows no vectors of zeros, which are similar to nothing: with less than that, all are compared.
         if hits.len() == limit as usize && hits.last().is_some_and(|hit| hit.score > 0.0) {
             return Ok(hits);
@@ -63,23 +65,14 @@ struct Model {
 }
 
 impl Model {
-    /// Finds it, and sets how an index is to be searched. In strict order: without it a search that a condition thins
-    /// out gives fewer rows than asked. And without sorting, so that the planner knows no other way.
-    async fn find(tx: &Tx, query: &VectorQuery, limit: u32) -> Result<Option<Self>, StoreError> {
+    async fn find(tx: &Tx, query: &VectorQuery) -> Result<Option<Self>, StoreError> {
         let key = model_key(query.model.as_str(), query.vector.len());
         tx.query_row(
             "SELECT m.dimensions, m.chunks, (SELECT greatest(c.reltuples, m.chunks)::bigint FROM pg_catalog.pg_index i \
              JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE c.oid = to_regclass($3) AND i.indisvalid), \
-             ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1), \
-             set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', $4, true), \
-             set_config('enable_sort', 'off', true) \
+             ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1) \
              FROM ironclaw.embedding_models m WHERE m.owner_no = $1 AND m.id = $2",
-            params![
-                tx.owner_no(),
-                query.model.as_str(),
-                format!("ironclaw.{}", index_name(key)),
-                candidates(limit).clamp(EF_SEARCH, 1_000).to_string()
-            ],
+            params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index_name(key))],
             |row| {
                 Ok(Self {
                     dimensions: row.code(0, |number| usize::try_from(number).ok())?,
@@ -108,21 +101,21 @@ struct Search {
 }
 
 impl Search {
-    /// Whether the index finds the nearest sooner than comparing all.
-    async fn is_for_index(&self, tx: &Tx) -> Result<bool, StoreError> {
-        let Some(indexed) = self.model.indexed else {
-            return Ok(false);
+    /// How broadly the index has to search to find the nearest; `None` if comparing all finds them sooner.
+    async fn breadth_of_index(&self, tx: &Tx) -> Result<Option<u64>, StoreError> {
+        let Some(indexed) = self.model.indexed.filter(|_| self.vector.iter().any(|number| *number != 0.0)) else {
+            return Ok(None);
         };
-        if self.vector.iter().all(|number| *number == 0.0) || !is_sooner(self.model.chunks, indexed, self.limit) {
-            return Ok(false);
+        let breadth = breadth(self.model.chunks, indexed, self.limit);
+        match &self.within {
+            Some(within) if breadth.is_some() => {
+                let sql = "SELECT coalesce(sum(chunks), 0)::bigint FROM ironclaw.entry_versions \
+                           WHERE owner_no = $1 AND version_no = ANY($2)";
+                let chunks = tx.number(sql, params![tx.owner_no(), within.clone()]).await?;
+                Ok(self::breadth(chunks.cast_unsigned(), indexed, self.limit))
+            }
+            _ => Ok(breadth),
         }
-        let Some(within) = &self.within else {
-            return Ok(true);
-        };
-        let sql = "SELECT coalesce(sum(chunks), 0)::bigint FROM ironclaw.entry_versions \
-                   WHERE owner_no = $1 AND version_no = ANY($2)";
-        let chunks = tx.number(sql, params![tx.owner_no(), within.clone()]).await?;
-        Ok(is_sooner(chunks.cast_unsigned(), indexed, self.limit))
     }
 
     /// Compares all vectors.
@@ -140,7 +133,16 @@ impl Search {
     }
 
     /// Asks the index.
-    async fn through_index(&self, tx: &Tx) -> Result<Vec<ChunkHit>, StoreError> {
+    async fn through_index(&self, tx: &Tx, breadth: u64) -> Result<Vec<ChunkHit>, StoreError> {
+        // Strict order: without it a search that a condition thins out gives fewer rows than asked. The planner knows
+        // no other way without sorting all.
+        tx.query_row(
+            "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), \
+             set_config('hnsw.ef_search', $1, true), set_config('enable_sort', 'off', true)",
+            params![breadth.to_string()],
+            |_| Ok(()),
+        )
+        .await?;
         let sql = format!(
             "WITH near AS MATERIALIZED (SELECT c.id, c.embedding FROM ironclaw.chunk_vectors c \
                 WHERE c.owner_no = $1 AND c.model_key = {key} AND {condition} \
@@ -173,11 +175,14 @@ impl Search {
     }
 }
 
-/// Whether the index finds the nearest of so many vectors sooner than comparing them: they are many, and so large a
-/// part of what is in the index that it does not come upon others most of the time.
-fn is_sooner(vectors: u64, indexed: u64, limit: u32) -> bool {
+/// How broadly (`ef_search`) the index has to search to find the nearest of so many vectors among all that are in it: it
+/// comes upon others as often as these are of all. `None` if comparing them one by one finds the nearest sooner.
+fn breadth(vectors: u64, indexed: u64, limit: u32) -> Option<u64> {
     let (own, all) = (u128::from(vectors), u128::from(indexed.max(vectors)));
-    vectors > COMPARED_ONE_BY_ONE && u128::from(candidates(limit)) * all * INDEX_ROW <= own * own
+    // Twice, as the nearest are not the first that it comes upon.
+    let rows = 2 * u128::from(candidates(limit)) * all / own.max(1);
+    let is_sooner = vectors > COMPARED_ONE_BY_ONE && rows.saturating_mul(INDEX_ROW) <= own;
+    is_sooner.then(|| u64::try_from(rows).map_or(MOST_ROWS, |rows| rows.clamp(LEAST_ROWS, MOST_ROWS)))
 }
 
 fn hit(row: &Row<'_>) -> Result<ChunkHit, StoreError> {
@@ -224,13 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn the_index_is_for_large_users_of_it() {
-        assert!(!is_sooner(8_000, 8_000, 10));
-        assert!(is_sooner(8_001, 8_001, 10));
-        assert!(is_sooner(50_000, 100_000, 10));
-        assert!(!is_sooner(8_001, 100_000, 10), "of a hundred rows in the index eight are theirs");
-        assert!(!is_sooner(8_001, 8_001, 100), "two hundred rows of the index take longer than comparing all");
-        assert!(!is_sooner(8_001, u64::MAX, u32::MAX));
+    fn the_index_is_for_those_who_have_a_large_part_of_it() {
+        assert_eq!(breadth(4_000, 4_000, 10), None);
+        assert_eq!(breadth(4_001, 4_001, 10), Some(100));
+        assert_eq!(breadth(50_000, 100_000, 10), Some(120));
+        assert_eq!(breadth(500_000, 1_000_000, 100), Some(800));
+        assert_eq!(breadth(1_000_000, 100_000_000, 10), Some(1_000));
+        assert_eq!(breadth(8_001, 100_000, 10), None, "of a hundred rows in the index eight are theirs");
+        assert_eq!(breadth(4_001, 4_001, 100), None, "four hundred rows of the index take longer than comparing all");
+        assert_eq!(breadth(4_001, u64::MAX, u32::MAX), None);
+        assert_eq!(breadth(0, 0, 10), None);
     }
 
     #[test]
