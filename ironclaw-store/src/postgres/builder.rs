@@ -73,7 +73,8 @@ impl PostgresStoreBuilder {
     }
 
     /// How long a call waits for a free connection before it fails with
-    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy). Default: 10 seconds.
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), or, if those in use wait for a server that does not answer,
+    /// with [`Unavailable`](ironclaw_core::store::StoreErrorKind::Unavailable). Default: 10 seconds.
     #[must_use]
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;

@@ -4,7 +4,10 @@ use ironclaw_store::PostgresStore;
 use ironclaw_testing::Server;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-const PASSWORD: &str = "only for this server";
+/// The password of the roles, which nobody else's server has.
+fn password() -> String {
+    format!("only for {}", std::process::id())
+}
 
 /// The database with the schema.
 const DATABASE: &str = "agents";
@@ -15,7 +18,7 @@ pub(crate) async fn start(options: &[(&str, &str)]) -> Server {
     server.psql("postgres", &format!("CREATE DATABASE {DATABASE}")).unwrap();
     PostgresStore::migrate(&server.superuser_url(DATABASE)).await.unwrap();
     for (role, member_of) in [("app", "ironclaw_app"), ("operator", "ironclaw_owner")] {
-        let create = format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}' IN ROLE {member_of}");
+        let create = format!("CREATE ROLE {role} LOGIN PASSWORD '{}' IN ROLE {member_of}", password());
         server.psql("postgres", &create).unwrap();
     }
     server
@@ -23,12 +26,12 @@ pub(crate) async fn start(options: &[(&str, &str)]) -> Server {
 
 /// The server's URL for the application.
 pub(crate) fn app_url(server: &Server) -> String {
-    server.url("app", PASSWORD, DATABASE)
+    server.url("app", &password(), DATABASE)
 }
 
 /// The server's URL for an operator.
 pub(crate) fn operator_url(server: &Server) -> String {
-    server.url("operator", PASSWORD, DATABASE)
+    server.url("operator", &password(), DATABASE)
 }
 
 /// A connection to the server as a superuser: behind the store's back.
