@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::ClusterError;
 use crate::address::Address;
@@ -17,6 +18,8 @@ pub(crate) const HBA_HOST: [&str; 2] =
     ["host all all 127.0.0.1/32 scram-sha-256", "host replication all 127.0.0.1/32 scram-sha-256"];
 /// How often a first start looks for a port: another process may take one before the server does.
 const PORT_TRIES: u32 = 5;
+/// The ports that this process has chosen.
+static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
 
 /// A server, running or not.
 #[derive(Clone)]
@@ -160,14 +163,17 @@ pub(crate) fn psql(
     Ok(printed.trim_end_matches('\n').to_owned())
 }
 
-/// A port of this machine that nobody listens on right now.
+/// A port of this machine that nobody listens on right now, and that was not given before: a server that was killed
+/// keeps its port, and must not be mistaken for another.
 pub(crate) fn free_port() -> Result<u16, ClusterError> {
     for _ in 0..PORT_TRIES * 10 {
         let mut bytes = [0; 2];
         getrandom::fill(&mut bytes).map_err(|error| ClusterError::program("looking for a free port", error))?;
         // Systems give outgoing connections the ports above: one of those could be taken while its server is stopped.
         let port = 20_000 + u16::from_ne_bytes(bytes) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if !given.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            given.push(port);
             return Ok(port);
         }
     }

@@ -5,13 +5,12 @@ use futures::future::BoxFuture;
 use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{BoxError, Clock, Limits};
-use sqlx::Connection as _;
-use sqlx::postgres::PgPoolOptions;
 
 use super::engine::{Engine, Settings, Timeouts};
 use super::maintenance::PostgresMaintenance;
-use super::pooler;
-use super::server::{self, Password, Role, Server};
+use super::pool::{Password, Pool};
+use super::server::{self, Role};
+use super::servers::Servers;
 use super::{MIGRATION_PATIENCE, PostgresStore, migrate};
 
 /// How to connect a [`PostgresStore`] or a [`PostgresMaintenance`].
@@ -74,7 +73,8 @@ impl PostgresStoreBuilder {
     }
 
     /// How long a call waits for a free connection before it fails with
-    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy). Default: 10 seconds.
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), or, if those in use wait for a server that does not answer,
+    /// with [`Unavailable`](ironclaw_core::store::StoreErrorKind::Unavailable). Default: 10 seconds.
     #[must_use]
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
@@ -176,12 +176,25 @@ impl PostgresStoreBuilder {
         Ok(PostgresStore { engine: Arc::new(self.open(&[url], role).await?) })
     }
 
-    /// Connects as the application to a server and its streaming standby. What only reads is asked of the standby if
-    /// that has everything that this store wrote, and of the server otherwise. When the server is lost and the standby
-    /// promoted, writes go there.
+    /// Connects as the application to a server and its streaming standby, named in either order. When the one that takes
+    /// writes is lost and the other promoted, writes go there, without a restart.
+    ///
+    /// What only reads is asked of the standby if that is well and has all that this store wrote, and of the primary
+    /// otherwise. What other processes wrote is seen as late as the standby replays it. A standby that fails or hangs
+    /// costs a reading half a second, and is then left alone for some seconds.
+    ///
+    /// A promotion starts a new timeline. A server on an older timeline than this store ever saw is neither written to
+    /// nor read from, even if it still takes itself for the primary. That is no fence: a process that can reach only the
+    /// old primary, and has never seen the new one, writes to it, so stop it before the standby is promoted.
+    ///
+    /// Streaming replication is asynchronous by default: a change that was acknowledged just before the primary was lost
+    /// may not have reached the standby, and is gone with it. Set `synchronous_standby_names` (and leave
+    /// `synchronous_commit` at `on` or higher) on the primary, and no acknowledged change is lost.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); a standby that can't be reached is no error.
+    /// As [`connect`](Self::connect), of each server that can be reached: one of them must be.
+    /// [`InvalidInput`](ironclaw_core::store::StoreErrorKind::InvalidInput) on `replica` if the two are not copies of
+    /// one cluster.
     pub async fn connect_with_replica(self, url: &str, replica: &str) -> Result<PostgresStore, StoreError> {
         let role = self.role();
         Ok(PostgresStore { engine: Arc::new(self.open(&[url, replica], role).await?) })
@@ -207,41 +220,15 @@ impl PostgresStoreBuilder {
 
     async fn open(self, urls: &[&str], role: Role) -> Result<Engine, StoreError> {
         const OPERATION: &str = "connect";
-        let mut servers = Vec::with_capacity(urls.len());
+        let mut pools = Vec::with_capacity(urls.len());
         for url in urls {
             let mut options = server::options(OPERATION, url, self.unverified)?;
             if self.transaction_pooling {
                 options = options.statement_cache_capacity(0);
             }
-            let pool = PgPoolOptions::new()
-                .max_connections(self.connections)
-                .acquire_timeout(self.acquire_timeout)
-                // A connection that was lost is found out by the first statement, which is tried again.
-                .test_before_acquire(false);
-            servers.push(Server::new(options, pool, self.password.clone()));
+            pools.push(Pool::new(options, self.connections, self.acquire_timeout, self.password.clone()));
         }
-        let mut checked = None;
-        for server in &servers {
-            let connected = server.reach(OPERATION).await;
-            checked = match connected {
-                Ok(mut connection) => {
-                    let database = server::check(OPERATION, &mut connection, role).await?;
-                    if !self.transaction_pooling {
-                        pooler::check(OPERATION, &mut connection, server.reach(OPERATION).await, role).await?;
-                    }
-                    let _ = connection.close().await;
-                    Some(Ok(database))
-                }
-                // Of two servers one is enough.
-                Err(error) => checked.or(Some(Err(error))),
-            };
-            if matches!(checked, Some(Ok(_))) {
-                break;
-            }
-        }
-        let database = checked.unwrap_or_else(|| {
-            Err(StoreError::new(ironclaw_core::store::StoreErrorKind::Internal, OPERATION, "no server was named"))
-        })?;
+        let (servers, database) = Servers::connect(OPERATION, pools, role, !self.transaction_pooling).await?;
         let settings = Settings {
             limits: self.limits,
             clock: self.clock,

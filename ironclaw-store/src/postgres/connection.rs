@@ -2,68 +2,70 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::from_sqlx;
+use super::pool::{Idle, Pooled};
 
 /// A connection taken from a pool. Unless it is given back, it is closed, and with it the transaction it is in: a
 /// future that was dropped half-way, or a panic, leaves nothing open and no scope behind.
 #[derive(Debug)]
 pub(super) struct Connection {
-    connection: Option<PoolConnection<Postgres>>,
+    pooled: Option<Pooled>,
+    idle: Arc<Idle>,
     /// The longest that a statement may take before the server counts as gone.
     pub(super) patience: Duration,
+    // Last: the connection is closed or back before another may be opened.
     _slot: OwnedSemaphorePermit,
 }
 
+/// How long the end of a transaction that leaves nothing may take before the connection is closed instead, which does
+/// the same.
+const END: Duration = Duration::from_secs(2);
+
 impl Connection {
-    pub(super) fn new(connection: PoolConnection<Postgres>, patience: Duration, slot: OwnedSemaphorePermit) -> Self {
-        Self { connection: Some(connection), patience, _slot: slot }
+    pub(super) fn new(pooled: Pooled, idle: Arc<Idle>, patience: Duration, slot: OwnedSemaphorePermit) -> Self {
+        Self { pooled: Some(pooled), idle, patience, _slot: slot }
     }
 
     /// The connection itself.
     pub(super) fn as_mut(&mut self, operation: &'static str) -> Result<&mut PgConnection, StoreError> {
-        match &mut self.connection {
-            Some(connection) => Ok(connection),
+        match &mut self.pooled {
+            Some(pooled) => Ok(&mut pooled.connection),
             None => Err(StoreError::new(StoreErrorKind::Internal, operation, "the connection was given back")),
         }
     }
 
-    /// Runs a statement without parameters: of a transaction.
-    pub(super) async fn run(&mut self, operation: &'static str, sql: &'static str) -> Result<(), StoreError> {
-        self.run_built(operation, sql.to_owned()).await
+    /// Runs statements without parameters, in which there is nothing of a user. The first row, if there is one.
+    pub(super) async fn run(
+        &mut self,
+        operation: &'static str,
+        sql: impl Into<String>,
+    ) -> Result<Option<PgRow>, StoreError> {
+        let patience = self.patience;
+        let call = sqlx::raw_sql(AssertSqlSafe(sql.into())).fetch_optional(self.as_mut(operation)?);
+        bounded(patience, call).await.map_err(|error| from_sqlx(operation, error))
     }
 
-    /// Runs a statement that was put together without anything of a user in it.
-    pub(super) async fn run_built(&mut self, operation: &'static str, sql: String) -> Result<(), StoreError> {
-        let patience = self.patience;
-        let done = bounded(patience, self.as_mut(operation)?.execute(AssertSqlSafe(sql))).await;
-        done.map(drop).map_err(|error| from_sqlx(operation, error))
-    }
-
-    /// The number in the only row of a query; `None` if it failed.
-    pub(super) async fn number(&mut self, sql: &'static str, named: bool) -> Option<i64> {
-        let patience = self.patience;
-        let connection = self.as_mut("number").ok()?;
-        bounded(patience, sqlx::query_scalar(sql).persistent(named).fetch_one(connection)).await.ok()
+    /// Ends a transaction that wrote nothing that is to be kept, by a commit or a roll-back, and gives the connection
+    /// back; one that does not answer is closed.
+    pub(super) async fn end(mut self, operation: &'static str, how: &'static str) {
+        self.patience = self.patience.min(END);
+        if self.run(operation, how).await.is_ok() {
+            self.give_back();
+        }
     }
 
     /// Gives the connection, which is in no transaction, back to its pool.
     pub(super) fn give_back(mut self) {
-        drop(self.connection.take());
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            // Closes the socket; the server rolls back.
-            drop(connection.detach());
+        if let Some(pooled) = self.pooled.take() {
+            self.idle.put(pooled);
         }
     }
 }

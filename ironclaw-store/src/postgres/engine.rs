@@ -2,26 +2,27 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use ironclaw_core::id::{TenantId, UserId};
-use ironclaw_core::scope::Principal;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Clock, Limits, Scope, Timestamp};
+use ironclaw_core::{Clock, Limits, Timestamp};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
-use super::error::is_transient;
-use super::row::{Row, params};
-use super::server::{Database, Server};
-use super::tx::{Absent, Entered, Tx};
-use super::workspace;
-use crate::error::closed;
+use super::error::{is_lost, is_transient};
+use super::server::Database;
+use super::servers::Servers;
+use super::tx::{Absent, Tx};
+use crate::error::{closed, is_of_the_change};
+
+mod scope;
+mod sweep;
+
+pub(super) use scope::Reach;
 
 /// How often a call is tried, and how long it waits after each attempt that was lost.
 const PAUSES: [Duration; 5] = [
@@ -32,31 +33,13 @@ const PAUSES: [Duration; 5] = [
     Duration::from_millis(2_000),
 ];
 
-/// How many rows one transaction sweeps: the user's changes wait for one such transaction at most.
-const SWEPT_AT_ONCE: u64 = 1_000;
-
-/// Which user's scope a transaction has.
-#[derive(Debug, Clone)]
-pub(super) enum Reach {
-    /// One user's.
-    User(Scope),
-    /// One tenant's, without any user's rows.
-    Tenant(String),
-    /// Everybody's: an operator's.
-    All,
-    /// Everybody's too, to write the rows of the user with this number, whom nobody else writes for meanwhile.
-    Owner(i64),
-}
+/// After how long a call is not tried again.
+const TRIED: Duration = Duration::from_secs(20);
 
 /// What the transactions of a store have in common.
 #[derive(Debug)]
 pub(super) struct Engine {
-    /// The server that takes writes and, if there is one, the other.
-    servers: Vec<Server>,
-    /// Which of the servers takes writes, as far as is known.
-    primary: AtomicUsize,
-    /// How far the log reached after the last write: a standby that is behind that is not asked.
-    written: AtomicU64,
+    servers: Servers,
     limits: Arc<Limits>,
     clock: Option<Arc<dyn Clock>>,
     timeouts: Timeouts,
@@ -97,11 +80,9 @@ enum Stage {
 
 impl Engine {
     /// Must be called within a runtime: all transactions run there.
-    pub(super) fn new(servers: Vec<Server>, database: Database, settings: Settings) -> Self {
+    pub(super) fn new(servers: Servers, database: Database, settings: Settings) -> Self {
         Self {
             servers,
-            primary: AtomicUsize::new(0),
-            written: AtomicU64::new(0),
             limits: Arc::new(settings.limits),
             clock: settings.clock,
             timeouts: settings.timeouts,
@@ -134,9 +115,7 @@ impl Engine {
         // Goes on if the caller's future is dropped.
         let closing = self.runtime.spawn(async move {
             engine.tasks.wait().await;
-            for server in &engine.servers {
-                server.close().await;
-            }
+            engine.servers.close().await;
         });
         let _ = closing.await;
     }
@@ -157,17 +136,12 @@ impl Engine {
     {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let mut pauses = PAUSES.iter();
+            let mut tries = Tries::new();
             loop {
-                let error = match engine.read_once(operation, &reach, arguments.clone(), &read).await {
-                    Err(error) if is_transient(&error) => error,
+                match engine.read_once(operation, &reach, arguments.clone(), &read).await {
+                    Err(error) if is_transient(&error) && tries.again().await => {}
                     done => return done,
-                };
-                let Some(pause) = pauses.next() else {
-                    return Err(error);
-                };
-                engine.turn(&error);
-                tokio::time::sleep(*pause).await;
+                }
             }
         })
         .await
@@ -185,48 +159,24 @@ impl Engine {
         T: Absent + Send,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
-        let (tx, is_known) = match self.begin_at_standby(operation, reach).await {
-            Some(begun) => begun,
-            None => {
-                let primary = self.primary();
-                let mut tx = self.begin(operation, primary, reach, READ).await?;
-                let known = self.enter(&mut tx, reach).await?;
-                (tx, known.is_some())
-            }
+        let (connection, place) = self.servers.begin_to_read(operation, self.patience(reach)).await?;
+        let mut tx = self.transaction(connection, operation);
+        let result = match self.enter(&mut tx, reach).await {
+            Ok(Some(())) => read(&tx, arguments).await,
+            Ok(None) => Ok(T::absent()),
+            Err(error) => Err(error),
         };
-        let result = if is_known { read(&tx, arguments).await } else { Ok(T::absent()) };
-        match result {
+        match &result {
             // There is nothing to keep: whether the end goes well does not matter to what was read.
-            Ok(read) => {
-                tx.end().await;
-                Ok(read)
-            }
+            Ok(_) => tx.end().await,
             Err(error) => {
-                tx.roll_back().await;
-                Err(error)
+                if is_lost(error) || is_transient(error) {
+                    self.servers.note_failed(place, error);
+                }
+                undo(tx, error).await;
             }
         }
-    }
-
-    /// A snapshot of the standby that has all that this store wrote; `None` if there is none.
-    async fn begin_at_standby(&self, operation: &'static str, reach: &Reach) -> Option<(Tx, bool)> {
-        let standby = self.servers.get(1 - self.primary.load(Ordering::Relaxed))?;
-        let mut tx = self.begin(operation, standby, reach, READ).await.ok()?;
-        let replayed = tx.query_row(
-            "SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint WHERE pg_is_in_recovery()",
-            params![],
-            |row| row.u64(0),
-        );
-        match replayed.await {
-            Ok(Some(replayed)) if replayed >= self.written.load(Ordering::SeqCst) => {
-                let known = self.enter(&mut tx, reach).await.ok()?;
-                Some((tx, known.is_some()))
-            }
-            _ => {
-                tx.roll_back().await;
-                None
-            }
-        }
+        result
     }
 
     /// Writes in one transaction, in the scope of a user or an operator. A transaction that was lost before its commit
@@ -246,19 +196,19 @@ impl Engine {
     {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let mut pauses = PAUSES.iter();
+            let mut tries = Tries::new();
+            let mut may_be_done = false;
             loop {
                 let (error, stage) = match engine.write_once(operation, &reach, arguments.clone(), &write).await {
                     Ok(written) => return Ok(written),
                     Err(failed) => failed,
                 };
+                may_be_done |= stage == Stage::AtCommit;
                 let may_repeat = is_transient(&error) && (stage == Stage::BeforeCommit || again);
-                match pauses.next().filter(|_| may_repeat) {
-                    Some(pause) => {
-                        engine.turn(&error);
-                        tokio::time::sleep(*pause).await;
-                    }
-                    None => return Err(error),
+                if !(may_repeat && tries.again().await) {
+                    // A change that was looked at again was not done before.
+                    let is_known = !may_be_done || is_of_the_change(&error);
+                    return Err(if is_known { error } else { unknown(error) });
                 }
             }
         })
@@ -278,59 +228,24 @@ impl Engine {
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
         let before = |error| (error, Stage::BeforeCommit);
-        let mut tx = self.begin(operation, self.primary(), reach, WRITE).await.map_err(before)?;
-        if let Err(error) = self.enter_to_write(&mut tx, reach).await {
-            tx.roll_back().await;
-            return Err(before(error));
-        }
-        match write(&tx, arguments).await {
-            Ok(written) => {
-                let connection = tx.commit().await.map_err(|error| (unknown(error), Stage::AtCommit))?;
-                self.note_written(connection).await;
-                Ok(written)
-            }
+        let (connection, place) = self.servers.begin_to_write(operation, self.patience(reach)).await.map_err(before)?;
+        let mut tx = self.transaction(connection, operation);
+        let result = match self.enter_to_write(&mut tx, reach).await {
+            Ok(()) => write(&tx, arguments).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(written) => match self.servers.commit(operation, tx.into_connection(), place).await {
+                Ok(()) => Ok(written),
+                Err(error) if is_lost(&error) => Err((error, Stage::AtCommit)),
+                // The server said that it did not commit.
+                Err(error) => Err(before(error)),
+            },
             Err(error) => {
-                tx.roll_back().await;
+                undo(tx, &error).await;
                 Err(before(error))
             }
         }
-    }
-
-    /// Removes in the background what changes of a user made invisible, unless that is being done already. What is left
-    /// when it fails or the store is closed goes with the next change of this kind, or an operator's scrub.
-    pub(super) fn sweep(self: &Arc<Self>, scope: &Scope) {
-        let user = (scope.tenant().clone(), scope.owner().clone());
-        if !self.sweeping.lock().unwrap_or_else(PoisonError::into_inner).insert(user.clone()) {
-            return;
-        }
-        let (engine, reach) = (Arc::clone(self), Reach::User(scope.clone()));
-        self.tasks.spawn_on(
-            async move {
-                let swept = loop {
-                    let step = engine.write("sweep", reach.clone(), true, (), |tx, ()| {
-                        async move {
-                            match tx.is_held() {
-                                true => Ok(0),
-                                false => workspace::sweep_user(tx, tx.owner_no(), SWEPT_AT_ONCE).await,
-                            }
-                        }
-                        .boxed()
-                    });
-                    match step.await {
-                        Ok(0) => break Ok(()),
-                        Ok(_) => {}
-                        Err(error) => break Err(error),
-                    }
-                };
-                engine.sweeping.lock().unwrap_or_else(PoisonError::into_inner).remove(&user);
-                if let Err(error) = swept
-                    && *error.kind() != StoreErrorKind::Closed
-                {
-                    tracing::warn!(%error, "what is invisible was not removed; the next sweep tries again");
-                }
-            },
-            &self.runtime,
-        );
     }
 
     /// Runs a call in a task of its own: a caller that goes away does not stop it half-way.
@@ -354,16 +269,15 @@ impl Engine {
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let mut connection = engine.primary().acquire(operation, UNBOUNDED).await?;
             let settings = format!(
                 "SET ROLE ironclaw_owner; SET lock_timeout = {}; SET search_path = {}",
                 millis(engine.timeouts.lock),
                 engine.search_path
             );
-            connection.run_built(operation, settings).await?;
+            let mut connection = engine.servers.prepare(operation, UNBOUNDED, &settings).await?;
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
-                results.push(connection.run_built(operation, statement).await);
+                results.push(connection.run(operation, statement).await.map(drop));
             }
             connection.run(operation, "RESET ROLE; RESET lock_timeout; RESET search_path").await?;
             connection.give_back();
@@ -372,132 +286,51 @@ impl Engine {
         .await
     }
 
-    async fn begin(
-        &self,
-        operation: &'static str,
-        server: &Server,
-        reach: &Reach,
-        begin: &'static str,
-    ) -> Result<Tx, StoreError> {
-        let patience = match reach {
+    /// How long a statement may take before the server counts as gone.
+    fn patience(&self, reach: &Reach) -> Duration {
+        match reach {
             Reach::All | Reach::Owner(_) => UNBOUNDED,
             _ => self.timeouts.statement.saturating_add(SLACK),
-        };
-        let mut connection = server.acquire(operation, patience).await?;
-        connection.run(operation, begin).await?;
-        Ok(Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits)))
-    }
-
-    /// Enters a scope to read. Whether the store knows the user.
-    async fn enter(&self, tx: &mut Tx, reach: &Reach) -> Result<Option<()>, StoreError> {
-        let statement = millis(self.timeouts.statement);
-        let idle = millis(self.timeouts.idle);
-        let path = self.search_path.as_str();
-        let entered = match reach {
-            Reach::User(scope) => {
-                tx.query_row(
-                    "SELECT owner_no, set_config('search_path', $4, true), set_config('statement_timeout', $5, true), \
-                     set_config('idle_in_transaction_session_timeout', $6, true) FROM ironclaw.enter($1, $2, $3)",
-                    params![scope.tenant().as_str(), scope.owner().as_str(), chain(scope), path, statement, idle],
-                    |row| row.i64(0),
-                )
-                .await?
-            }
-            Reach::Tenant(tenant) => {
-                tx.query_row(
-                    "SELECT 0::bigint, set_config('ironclaw.tenant', $1, true), set_config('search_path', $2, true), \
-                     set_config('statement_timeout', $3, true), \
-                     set_config('idle_in_transaction_session_timeout', $4, true)",
-                    params![tenant.as_str(), path, statement, idle],
-                    |row| row.i64(0),
-                )
-                .await?
-            }
-            Reach::All | Reach::Owner(_) => Some(self.enter_as_operator(tx).await?.owner_no),
-        };
-        if let Some(owner_no) = entered {
-            tx.enter(Entered { owner_no, now: self.now(), held: false, suspended: false });
-        }
-        Ok(entered.map(drop))
-    }
-
-    async fn enter_to_write(&self, tx: &mut Tx, reach: &Reach) -> Result<(), StoreError> {
-        let entered = match reach {
-            Reach::User(scope) => {
-                let entered = tx
-                    .query_row(
-                        "SELECT owner_no, status, held, now, set_config('search_path', $5, true), \
-                         set_config('statement_timeout', $6, true), \
-                         set_config('idle_in_transaction_session_timeout', $7, true) \
-                         FROM ironclaw.enter_to_write($1, $2, $3, $4)",
-                        params![
-                            scope.tenant().as_str(),
-                            scope.owner().as_str(),
-                            chain(scope),
-                            millis(self.timeouts.lock),
-                            self.search_path.as_str(),
-                            millis(self.timeouts.statement),
-                            millis(self.timeouts.idle)
-                        ],
-                        entered,
-                    )
-                    .await?;
-                entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
-            }
-            Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx).await?,
-            Reach::Owner(owner_no) => {
-                let entered = self.enter_as_operator(tx).await?;
-                let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
-                tx.query_row(sql, params![*owner_no], |_| Ok(())).await?;
-                Entered { owner_no: *owner_no, ..entered }
-            }
-        };
-        let now = self.clock.as_ref().map_or(entered.now, |clock| clock.now());
-        tx.enter(Entered { now, ..entered });
-        Ok(())
-    }
-
-    /// An operator's transaction has the owner's role, whatever role connected.
-    async fn enter_as_operator(&self, tx: &Tx) -> Result<Entered, StoreError> {
-        tx.execute("SET LOCAL ROLE ironclaw_owner", params![]).await?;
-        let entered = tx
-            .query_row(
-                "SELECT at, set_config('ironclaw.maintenance', 'on', true), set_config('ironclaw.now', at::text, true), \
-                 set_config('search_path', $1, true), set_config('lock_timeout', $2, true), \
-                 set_config('idle_in_transaction_session_timeout', $3, true) FROM clock_timestamp() at",
-                params![self.search_path.as_str(), millis(self.timeouts.lock), millis(self.timeouts.idle)],
-                |row| Ok(Entered { owner_no: 0, now: row.time(0)?, held: false, suspended: false }),
-            )
-            .await?;
-        entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the server gave no time"))
-    }
-
-    fn primary(&self) -> &Server {
-        // The index is one of the servers', of which there is at least one.
-        &self.servers[self.primary.load(Ordering::Relaxed)]
-    }
-
-    /// After a failure of the primary, asks the other server next: it may have been promoted.
-    fn turn(&self, error: &StoreError) {
-        if self.servers.len() > 1 {
-            let failed = self.primary.load(Ordering::Relaxed);
-            tracing::warn!(%error, "the other server is asked");
-            let _ = self.primary.compare_exchange(failed, 1 - failed, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// With a standby: remembers how far the log reached, so that a reading sees what this store wrote.
-    async fn note_written(&self, mut connection: Connection) {
-        if self.servers.len() > 1 {
-            let reached = connection
-                .number("SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint", self.named_statements)
-                .await
-                // Unknown: nothing that a standby has is known to be enough, until the next write.
-                .unwrap_or(i64::MAX);
-            self.written.fetch_max(reached.cast_unsigned(), Ordering::SeqCst);
-        }
-        connection.give_back();
+    fn transaction(&self, connection: Connection, operation: &'static str) -> Tx {
+        Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits))
     }
+}
+
+/// Undoes what a transaction did. If its connection was lost, the server does.
+async fn undo(tx: Tx, error: &StoreError) {
+    if !is_lost(error) {
+        tx.roll_back().await;
+    }
+}
+
+/// When a call that was lost is tried again.
+struct Tries {
+    pauses: std::slice::Iter<'static, Duration>,
+    began: Instant,
+}
+
+impl Tries {
+    fn new() -> Self {
+        Self { pauses: PAUSES.iter(), began: Instant::now() }
+    }
+
+    /// Waits before the next try; `false` if there is none.
+    async fn again(&mut self) -> bool {
+        match self.pauses.next() {
+            Some(pause) if self.began.elapsed() < TRIED => {
+                tokio::time::sleep(*pause).await;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().clamp(1, i32::MAX as u128).to_string()
 }
 
 /// How much longer than the server's own limit for a statement its answer may take.
@@ -506,48 +339,12 @@ const SLACK: Duration = Duration::from_secs(5);
 /// An operator's statements may take as long as they need: a day is not reached.
 const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
-const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-const WRITE: &str = "BEGIN";
-
-/// The user that `enter_to_write` gave.
-fn entered(row: &Row<'_>) -> Result<Entered, StoreError> {
-    Ok(Entered {
-        owner_no: row.i64(0)?,
-        suspended: row.code(1, |status| match status {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        })?,
-        held: row.bool(2)?,
-        now: row.time(3)?,
-    })
-}
-
-/// The scope's principals as `ironclaw.enter` takes them.
-fn chain(scope: &Scope) -> String {
-    let code = |principal: &Principal| match principal {
-        Principal::User(_) => 1,
-        Principal::Agent(_) => 2,
-        // Principals grow only together with the stores.
-        _ => 3,
-    };
-    let chain: Vec<_> = scope.chain().iter().map(|principal| (code(principal), principal.name())).collect();
-    serde_json::json!(chain).to_string()
-}
-
-fn millis(duration: Duration) -> String {
-    duration.as_millis().clamp(1, i32::MAX as u128).to_string()
-}
-
 /// Says that a commit whose answer was lost may have been done.
 fn unknown(error: StoreError) -> StoreError {
-    match error.kind() {
-        StoreErrorKind::Unavailable | StoreErrorKind::TimedOut => StoreError::new(
-            error.kind().clone(),
-            error.operation(),
-            "the connection was lost at the commit: read whether the change was made, or give changes idempotency keys",
-        )
-        .with_source(error),
-        _ => error,
-    }
+    StoreError::new(
+        error.kind().clone(),
+        error.operation(),
+        "the connection was lost at the commit: read whether the change was made, or give changes idempotency keys",
+    )
+    .with_source(error)
 }

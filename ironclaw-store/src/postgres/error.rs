@@ -105,7 +105,7 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
         "55P03" => (StoreErrorKind::Busy, "another transaction holds a lock; try again"),
         "53300" => (StoreErrorKind::Busy, "the server has no connection left; allow fewer or raise max_connections"),
         "57014" => (StoreErrorKind::TimedOut, "the statement took longer than allowed"),
-        "25P02" | "25P03" | "25P04" => (StoreErrorKind::TimedOut, "the transaction took longer than allowed"),
+        "25P03" | "25P04" => (StoreErrorKind::TimedOut, "the transaction took longer than allowed"),
         "53100" => (StoreErrorKind::Full, "free space on the server's disk and try again"),
         "53000" | "53200" | "53400" => (StoreErrorKind::Busy, "the server is short of a resource; try again"),
         "25006" => (StoreErrorKind::ReadOnly, "the server takes no writes: it is a standby or was set read-only"),
@@ -136,6 +136,16 @@ pub(super) fn is_transient(error: &StoreError) -> bool {
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::ReadOnly => true,
         StoreErrorKind::Busy => code.is_some_and(|server| matches!(server.code.as_str(), "40001" | "40P01")),
+        _ => false,
+    }
+}
+
+/// Whether the connection was lost, and with it the answer: what the server did last is not known.
+pub(super) fn is_lost(error: &StoreError) -> bool {
+    let is_answer = std::error::Error::source(error).is_some_and(|source| source.is::<ServerError>());
+    match error.kind() {
+        StoreErrorKind::Unavailable => true,
+        StoreErrorKind::TimedOut => !is_answer,
         _ => false,
     }
 }

@@ -11,7 +11,8 @@ use sqlx::postgres::PgPoolOptions;
 use super::error::from_orm;
 use super::migration::Migrator;
 use super::pooler;
-use super::server::{self, Role, Server};
+use super::server::Role;
+use super::{pool, server};
 
 const OPERATION: &str = "migrate";
 
@@ -24,12 +25,11 @@ const ROLES: [&str; 3] = ["ironclaw_owner", "ironclaw_app", "ironclaw_auditor"];
 /// Runs what has not run yet, in one transaction. One process at a time: the others wait for `patience`.
 pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> Result<(), StoreError> {
     let options = server::options(OPERATION, url, unverified)?;
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience.max(Duration::from_secs(5)));
-    let server = Server::new(options.clone(), pool.clone(), None);
-    let mut connection = server.reach(OPERATION).await?;
+    let mut connection = pool::connect(OPERATION, &options).await?;
     server::check_server_version(OPERATION, &mut connection).await?;
-    pooler::check(OPERATION, &mut connection, server.reach(OPERATION).await, Role::Operator).await?;
+    pooler::check(OPERATION, &mut connection, pool::connect(OPERATION, &options).await, Role::Operator).await?;
     drop(connection);
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience.max(Duration::from_secs(5)));
     let pool = pool.connect_lazy_with(options);
     // Dropping the caller's future must not stop a migration half-way: it is one transaction, and ends by itself.
     let migrated = tokio::spawn(async move {

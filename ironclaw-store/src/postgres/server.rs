@@ -1,132 +1,19 @@
-//! A server: its pool of connections, and what is checked of it before it is used.
+//! A server: what its URL says, and what is checked of it before it is used.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures::future::BoxFuture;
-use ironclaw_core::BoxError;
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sea_orm_migration::MigratorTrait;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection as _, PgConnection, PgPool, Postgres, Row};
-use tokio::sync::Semaphore;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection, Row};
 
-use super::connection::Connection;
 use super::error::from_sqlx;
 use super::migration::Migrator;
-use crate::error::closed;
 
 /// The oldest server that is supported.
 const SERVER_VERSION: i32 = 16;
 
 /// The oldest pgvector that is supported: the first with iterative index scans.
 const VECTOR_VERSION: (u32, u32) = (0, 8);
-
-/// After how long a connection that does not come is looked into.
-const SLOW: Duration = Duration::from_millis(300);
-
-/// How long one attempt to reach a server may take.
-const REACH: Duration = Duration::from_secs(5);
-
-/// Gives the password for new connections.
-pub(super) type Password = Arc<dyn Fn() -> BoxFuture<'static, Result<String, BoxError>> + Send + Sync>;
-
-/// A server and the connections to it.
-pub(super) struct Server {
-    pool: PgPool,
-    /// As many as there may be connections: who has one gets a connection unless the server is at fault.
-    slots: Arc<Semaphore>,
-    /// How long to wait for one.
-    wait: Duration,
-    password: Option<Password>,
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").finish_non_exhaustive()
-    }
-}
-
-impl Server {
-    /// Connections to a server, none of which is opened yet.
-    pub(super) fn new(options: PgConnectOptions, pool: PgPoolOptions, password: Option<Password>) -> Self {
-        let slots = Arc::new(Semaphore::new(pool.get_max_connections() as usize));
-        let wait = pool.get_acquire_timeout();
-        Self { pool: pool.connect_lazy_with(options), slots, wait, password }
-    }
-
-    /// A connection, by itself: with the password that is right now, within a bounded time.
-    pub(super) async fn reach(&self, operation: &'static str) -> Result<PgConnection, StoreError> {
-        let first = connect(operation, &self.pool.connect_options()).await;
-        match first {
-            Err(error) if *error.kind() == StoreErrorKind::Credentials && self.password.is_some() => {
-                self.renew_password(operation).await?;
-                connect(operation, &self.pool.connect_options()).await
-            }
-            other => other,
-        }
-    }
-
-    /// A connection of the pool, whose statements may take as long as `patience`.
-    pub(super) async fn acquire(&self, operation: &'static str, patience: Duration) -> Result<Connection, StoreError> {
-        let slot = tokio::time::timeout(self.wait, Arc::clone(&self.slots).acquire_owned()).await;
-        let slot = slot.map_err(|_| from_sqlx(operation, sqlx::Error::PoolTimedOut))?;
-        let slot = slot.map_err(|_| closed(operation))?;
-        let acquired = match self.acquire_once(operation).await {
-            Err(error) if *error.kind() == StoreErrorKind::Credentials && self.password.is_some() => {
-                self.renew_password(operation).await?;
-                self.acquire_once(operation).await
-            }
-            other => other,
-        };
-        Ok(Connection::new(acquired?, patience, slot))
-    }
-
-    async fn acquire_once(&self, operation: &'static str) -> Result<PoolConnection<Postgres>, StoreError> {
-        let acquire = self.pool.acquire();
-        tokio::pin!(acquire);
-        if let Ok(acquired) = tokio::time::timeout(SLOW, &mut acquire).await {
-            return acquired.map_err(|error| from_sqlx(operation, error));
-        }
-        // The pool tries again and again to reach a server that is not there, and then says only that it took long.
-        let reached = self.reach(operation).await?;
-        let _ = reached.close().await;
-        acquire.await.map_err(|error| from_sqlx(operation, error))
-    }
-
-    async fn renew_password(&self, operation: &'static str) -> Result<(), StoreError> {
-        if let Some(password) = &self.password {
-            let password = password().await.map_err(|error| {
-                StoreError::new(StoreErrorKind::Credentials, operation, "the password could not be had")
-                    .with_source(error)
-            })?;
-            let options = (*self.pool.connect_options()).clone().password(&password);
-            self.pool.set_connect_options(options);
-        }
-        Ok(())
-    }
-
-    /// Waits until all connections are back, and closes them.
-    pub(super) async fn close(&self) {
-        self.pool.close().await;
-    }
-}
-
-async fn connect(operation: &'static str, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    match tokio::time::timeout(REACH, PgConnection::connect_with(options)).await {
-        Ok(connected) => connected.map_err(|error| match &error {
-            // Nothing else of a connection over TCP is a file.
-            sqlx::Error::Io(io) if is_no_file(io.kind()) && !is_socket(options) => {
-                let expected = "sslrootcert, sslcert and sslkey to name files that are there";
-                StoreError::invalid_input(operation, InputError::new("url", Problem::Malformed { expected }))
-            }
-            _ => from_sqlx(operation, error),
-        }),
-        Err(_) => Err(StoreError::new(StoreErrorKind::Unavailable, operation, "the server does not answer")),
-    }
-}
 
 /// The parameters of a URL that mean something. sqlx ignores all others, however they are meant, and logs their values.
 const PARAMETERS: [&str; 17] = [
@@ -198,12 +85,8 @@ fn is_this_host(options: &PgConnectOptions) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn is_socket(options: &PgConnectOptions) -> bool {
+pub(super) fn is_socket(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some() || options.get_host().starts_with('/')
-}
-
-fn is_no_file(kind: std::io::ErrorKind) -> bool {
-    matches!(kind, std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory)
 }
 
 /// What the store needs to know of a database that it may use.

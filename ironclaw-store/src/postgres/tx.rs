@@ -1,7 +1,6 @@
 //! A transaction, as the categories see it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use ironclaw_core::id::{TenantId, UserId};
@@ -30,9 +29,6 @@ pub(super) struct Tx {
     limits: Arc<Limits>,
     scope: Entered,
 }
-
-/// How long a roll-back may take before the connection is closed instead, which does the same.
-const ROLL_BACK: Duration = Duration::from_secs(2);
 
 /// The user in whose scope a transaction runs.
 #[derive(Debug, Clone, Copy)]
@@ -153,28 +149,19 @@ impl Tx {
         entered.ok_or_else(|| self.error(StoreErrorKind::Internal, "the user could not be made known"))
     }
 
-    /// Commits, and gives the connection, which is in no transaction any more.
-    pub(super) async fn commit(self) -> Result<Connection, StoreError> {
-        let mut connection = self.connection.into_inner();
-        connection.run(self.operation, "COMMIT").await?;
-        Ok(connection)
+    /// The connection, whose transaction is to be ended.
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection.into_inner()
     }
 
     /// Ends a transaction that only read, and gives its connection back.
     pub(super) async fn end(self) {
-        let mut connection = self.connection.into_inner();
-        if connection.run(self.operation, "COMMIT").await.is_ok() {
-            connection.give_back();
-        }
+        self.connection.into_inner().end(self.operation, "COMMIT").await;
     }
 
-    /// Undoes what was done, and gives the connection back; one that does not answer is closed.
+    /// Undoes what was done, and gives the connection back.
     pub(super) async fn roll_back(self) {
-        let mut connection = self.connection.into_inner();
-        connection.patience = connection.patience.min(ROLL_BACK);
-        if connection.run(self.operation, "ROLLBACK").await.is_ok() {
-            connection.give_back();
-        }
+        self.connection.into_inner().end(self.operation, "ROLLBACK").await;
     }
 
     /// An error of this kind in the operation that is under way.

@@ -3,6 +3,7 @@
 
 mod audit;
 mod bad_input;
+mod cancellation;
 mod copy;
 mod credentials;
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -13,13 +14,18 @@ mod database;
 mod library;
 mod migrations;
 mod network;
+mod own;
+mod pool;
 mod pooler;
 mod raw;
+mod replica;
 mod roles;
 mod row_security;
+mod server_faults;
 mod text;
 mod tls;
 mod vectors;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/watched.rs"]
 mod watched;
+mod workload;

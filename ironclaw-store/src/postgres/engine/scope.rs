@@ -1,0 +1,134 @@
+//! The scope that a transaction has: whose rows it may see and write.
+
+use ironclaw_core::Scope;
+use ironclaw_core::scope::Principal;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use super::{Engine, millis};
+use crate::postgres::row::{Row, params};
+use crate::postgres::tx::{Entered, Tx};
+
+/// Which user's scope a transaction has.
+#[derive(Debug, Clone)]
+pub(in crate::postgres) enum Reach {
+    /// One user's.
+    User(Scope),
+    /// One tenant's, without any user's rows.
+    Tenant(String),
+    /// Everybody's: an operator's.
+    All,
+    /// Everybody's too, to write the rows of the user with this number, whom nobody else writes for meanwhile.
+    Owner(i64),
+}
+
+impl Engine {
+    /// Enters a scope to read. Whether the store knows the user.
+    pub(super) async fn enter(&self, tx: &mut Tx, reach: &Reach) -> Result<Option<()>, StoreError> {
+        let statement = millis(self.timeouts.statement);
+        let idle = millis(self.timeouts.idle);
+        let path = self.search_path.as_str();
+        let entered = match reach {
+            Reach::User(scope) => {
+                tx.query_row(
+                    "SELECT owner_no, set_config('search_path', $4, true), set_config('statement_timeout', $5, true), \
+                     set_config('idle_in_transaction_session_timeout', $6, true) FROM ironclaw.enter($1, $2, $3)",
+                    params![scope.tenant().as_str(), scope.owner().as_str(), chain(scope), path, statement, idle],
+                    |row| row.i64(0),
+                )
+                .await?
+            }
+            Reach::Tenant(tenant) => {
+                tx.query_row(
+                    "SELECT 0::bigint, set_config('ironclaw.tenant', $1, true), set_config('search_path', $2, true), \
+                     set_config('statement_timeout', $3, true), \
+                     set_config('idle_in_transaction_session_timeout', $4, true)",
+                    params![tenant.as_str(), path, statement, idle],
+                    |row| row.i64(0),
+                )
+                .await?
+            }
+            Reach::All | Reach::Owner(_) => Some(self.enter_as_operator(tx).await?.owner_no),
+        };
+        if let Some(owner_no) = entered {
+            tx.enter(Entered { owner_no, now: self.now(), held: false, suspended: false });
+        }
+        Ok(entered.map(drop))
+    }
+
+    pub(super) async fn enter_to_write(&self, tx: &mut Tx, reach: &Reach) -> Result<(), StoreError> {
+        let entered = match reach {
+            Reach::User(scope) => {
+                let entered = tx
+                    .query_row(
+                        "SELECT owner_no, status, held, now, set_config('search_path', $5, true), \
+                         set_config('statement_timeout', $6, true), \
+                         set_config('idle_in_transaction_session_timeout', $7, true) \
+                         FROM ironclaw.enter_to_write($1, $2, $3, $4)",
+                        params![
+                            scope.tenant().as_str(),
+                            scope.owner().as_str(),
+                            chain(scope),
+                            millis(self.timeouts.lock),
+                            self.search_path.as_str(),
+                            millis(self.timeouts.statement),
+                            millis(self.timeouts.idle)
+                        ],
+                        entered,
+                    )
+                    .await?;
+                entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
+            }
+            Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx).await?,
+            Reach::Owner(owner_no) => {
+                let entered = self.enter_as_operator(tx).await?;
+                let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
+                tx.query_row(sql, params![*owner_no], |_| Ok(())).await?;
+                Entered { owner_no: *owner_no, ..entered }
+            }
+        };
+        let now = self.clock.as_ref().map_or(entered.now, |clock| clock.now());
+        tx.enter(Entered { now, ..entered });
+        Ok(())
+    }
+
+    /// An operator's transaction has the owner's role, whatever role connected.
+    async fn enter_as_operator(&self, tx: &Tx) -> Result<Entered, StoreError> {
+        tx.execute("SET LOCAL ROLE ironclaw_owner", params![]).await?;
+        let entered = tx
+            .query_row(
+                "SELECT at, set_config('ironclaw.maintenance', 'on', true), set_config('ironclaw.now', at::text, true), \
+                 set_config('search_path', $1, true), set_config('lock_timeout', $2, true), \
+                 set_config('idle_in_transaction_session_timeout', $3, true) FROM clock_timestamp() at",
+                params![self.search_path.as_str(), millis(self.timeouts.lock), millis(self.timeouts.idle)],
+                |row| Ok(Entered { owner_no: 0, now: row.time(0)?, held: false, suspended: false }),
+            )
+            .await?;
+        entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the server gave no time"))
+    }
+}
+
+/// The user that `enter_to_write` gave.
+fn entered(row: &Row<'_>) -> Result<Entered, StoreError> {
+    Ok(Entered {
+        owner_no: row.i64(0)?,
+        suspended: row.code(1, |status| match status {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        })?,
+        held: row.bool(2)?,
+        now: row.time(3)?,
+    })
+}
+
+/// The scope's principals as `ironclaw.enter` takes them.
+fn chain(scope: &Scope) -> String {
+    let code = |principal: &Principal| match principal {
+        Principal::User(_) => 1,
+        Principal::Agent(_) => 2,
+        // Principals grow only together with the stores.
+        _ => 3,
+    };
+    let chain: Vec<_> = scope.chain().iter().map(|principal| (code(principal), principal.name())).collect();
+    serde_json::json!(chain).to_string()
+}

@@ -1,0 +1,142 @@
+//! What is checked of the servers before they are used, at the start or when they are there.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use ironclaw_core::input::{InputError, Problem};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sqlx::{Connection as _, PgConnection};
+
+use super::{POSITION, Position, Server, Servers};
+use crate::postgres::error::from_sqlx;
+use crate::postgres::pool::Pool;
+use crate::postgres::pooler;
+use crate::postgres::server::{self, Database, Role};
+
+/// How long all that is checked of a server may take.
+const CHECK: Duration = Duration::from_secs(15);
+
+/// How long a new standby may take to have the schema that its primary has.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+impl Servers {
+    /// Checks the servers, of which one must be reached.
+    pub(in crate::postgres) async fn connect(
+        operation: &'static str,
+        pools: Vec<Pool>,
+        role: Role,
+        named_statements: bool,
+    ) -> Result<(Self, Database), StoreError> {
+        let server = |pool| Server { pool, is_checked: AtomicBool::new(false), rests_until: Mutex::default() };
+        let servers = Self {
+            servers: pools.into_iter().map(server).collect(),
+            role,
+            named_statements,
+            primary: AtomicUsize::new(0),
+            timeline: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            cluster: OnceLock::new(),
+        };
+        let mut checked = Vec::new();
+        let mut unreachable = None;
+        for index in 0..servers.servers.len() {
+            match servers.check_patiently(operation, index).await {
+                Ok((database, position)) => checked.push((index, database, position)),
+                // Of two servers one is enough.
+                Err(error) if error.is_retryable() => {
+                    servers.rest(index, &error);
+                    unreachable = unreachable.or(Some(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let primaries = checked.iter().filter_map(|(index, _, position)| Some((*index, (*position)?)));
+        // Of two that take themselves for the primary, the one that was promoted last is.
+        if let Some((index, position)) =
+            primaries.filter(|(_, position)| !position.is_standby).max_by_key(|(_, position)| position.timeline)
+        {
+            servers.primary.store(index, Ordering::Relaxed);
+            servers.written.store(position.reached, Ordering::SeqCst);
+        }
+        match (checked.into_iter().next(), unreachable) {
+            (Some((_, database, _)), _) => Ok((servers, database)),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(StoreError::new(StoreErrorKind::Internal, operation, "no server was named")),
+        }
+    }
+
+    /// Checks a server that could not be reached before.
+    pub(super) async fn check_once(&self, operation: &'static str, index: usize) -> Result<(), StoreError> {
+        if !self.servers[index].is_checked.load(Ordering::Relaxed) {
+            self.check(operation, index).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_patiently(
+        &self,
+        operation: &'static str,
+        index: usize,
+    ) -> Result<(Database, Option<Position>), StoreError> {
+        let deadline = Instant::now() + CATCH_UP;
+        loop {
+            match self.check(operation, index).await {
+                Err(error)
+                    if *error.kind() == StoreErrorKind::NotMigrated
+                        && self.servers.len() > 1
+                        && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(CATCH_UP / 50).await;
+                }
+                checked => return checked,
+            }
+        }
+    }
+
+    async fn check(&self, operation: &'static str, index: usize) -> Result<(Database, Option<Position>), StoreError> {
+        let server = &self.servers[index];
+        let mut connection = server.pool.reach(operation).await?;
+        let checking = async {
+            let database = server::check(operation, &mut connection, self.role).await?;
+            if self.named_statements {
+                pooler::check(operation, &mut connection, server.pool.reach(operation).await, self.role).await?;
+            }
+            let position = match self.servers.len() {
+                1 => None,
+                _ => Some(self.check_identity(operation, &mut connection).await?),
+            };
+            Ok((database, position))
+        };
+        let checked = tokio::time::timeout(CHECK, checking).await.unwrap_or_else(|elapsed| {
+            let context = "the server does not answer";
+            Err(StoreError::new(StoreErrorKind::Unavailable, operation, context).with_source(elapsed))
+        })?;
+        let _ = connection.close().await;
+        server.is_checked.store(true, Ordering::Relaxed);
+        Ok(checked)
+    }
+
+    /// Checks that the server is a copy of the same cluster. Where it is.
+    async fn check_identity(
+        &self,
+        operation: &'static str,
+        connection: &mut PgConnection,
+    ) -> Result<Position, StoreError> {
+        let failed = |error| from_sqlx(operation, error);
+        let identifier = "SELECT system_identifier::text FROM pg_control_system()";
+        let identifier: String =
+            sqlx::query_scalar(identifier).persistent(false).fetch_one(&mut *connection).await.map_err(failed)?;
+        if *self.cluster.get_or_init(|| identifier.clone()) != identifier {
+            let expected = "the URL of a streaming standby of the same server";
+            let input = InputError::new("replica", Problem::Malformed { expected });
+            return Err(StoreError::invalid_input(operation, input));
+        }
+        let row = sqlx::raw_sql(POSITION).fetch_optional(&mut *connection).await.map_err(failed)?;
+        let position = Position::of(operation, row)?;
+        self.timeline.fetch_max(position.timeline, Ordering::SeqCst);
+        Ok(position)
+    }
+}
