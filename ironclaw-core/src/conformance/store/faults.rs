@@ -69,9 +69,9 @@ pub(super) async fn audit_fails_closed(subject: &StoreSubject) -> Outcome {
 pub(super) async fn replace_fails_whole(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
     let ada = user("ada")?;
-    let old = File::new("a.md", "old lighthouse")?;
+    let mut old = File::new("a.md", "old lighthouse")?;
     old.write(&*t.store, &ada).await?;
-    let found = t.store.workspace().search_text(&ada, &words("lighthouse"), &SearchFilter::default(), 10).await?;
+    let mut found = t.store.workspace().search_text(&ada, &words("lighthouse"), &SearchFilter::default(), 10).await?;
     let mut failed = 0;
     for point in subject.harness.fault_points(&t.place).await? {
         let new = File::new("a.md", "new harbour")?;
@@ -79,7 +79,10 @@ pub(super) async fn replace_fails_whole(subject: &StoreSubject) -> Outcome {
         let result = new.write(&*t.store, &ada).await;
         subject.harness.fail_at(&t.place, None).await?;
         if result.is_ok() {
+            // Its chunks have new ids: those of the old ones are taken until they are swept.
+            old = File::new("a.md", "old lighthouse")?;
             old.write(&*t.store, &ada).await?;
+            found = t.store.workspace().search_text(&ada, &words("lighthouse"), &SearchFilter::default(), 10).await?;
             continue;
         }
         failed += 1;
