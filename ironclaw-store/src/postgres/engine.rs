@@ -36,6 +36,15 @@ const PAUSES: [Duration; 5] = [
 /// After how long a call is not tried again.
 const TRIED: Duration = Duration::from_secs(20);
 
+/// How long an operator's statement waits for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// As long as a change does.
+    AsUsual,
+    /// Until they are done.
+    AsLongAsNeeded,
+}
+
 /// What the transactions of a store have in common.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -265,15 +274,17 @@ impl Engine {
     pub(super) async fn run_each(
         self: &Arc<Self>,
         operation: &'static str,
+        wait: Wait,
         statements: Vec<String>,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let settings = format!(
-                "SET ROLE ironclaw_owner; SET lock_timeout = {}; SET search_path = {}",
-                millis(engine.timeouts.lock),
-                engine.search_path
-            );
+            let wait = match wait {
+                Wait::AsUsual => millis(engine.timeouts.lock),
+                Wait::AsLongAsNeeded => "0".to_owned(),
+            };
+            let settings =
+                format!("SET ROLE ironclaw_owner; SET lock_timeout = {wait}; SET search_path = {}", engine.search_path);
             let mut connection = engine.servers.prepare(operation, UNBOUNDED, &settings).await?;
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {

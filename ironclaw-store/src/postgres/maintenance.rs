@@ -16,7 +16,7 @@ use ironclaw_core::{Page, PageRequest, Receipt};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::builder::PostgresStoreBuilder;
-use super::engine::{Engine, Reach};
+use super::engine::{Engine, Reach, Wait};
 use super::entity::{audit_checkpoints, erasures};
 use super::row::{Row, from_time, params};
 use super::tx::{Absent, Tx};
@@ -55,7 +55,8 @@ impl PostgresMaintenance {
     }
 
     /// Makes an index for the vectors of each embedding model that has enough of them for one to be faster than
-    /// comparing all. Writers go on meanwhile. How many indexes were made.
+    /// comparing all. Writers go on meanwhile, and it waits for transactions that began before it, such as a dump. How many
+    /// indexes were made.
     ///
     /// Without it searching is right, but takes longer the more a user has. Call it when a new model has got its first
     /// tens of thousands of chunks, or every night: where there is nothing to do it takes milliseconds.
@@ -67,7 +68,8 @@ impl PostgresMaintenance {
         let statements =
             self.read(OPERATION, (), |tx, ()| async move { workspace::index_statements(tx).await }.boxed()).await?;
         let made = statements.iter().filter(|statement| statement.starts_with("CREATE")).count() as u64;
-        for result in self.engine.run_each(OPERATION, statements).await? {
+        // To make an index without keeping writers off, the server waits for the transactions that are under way.
+        for result in self.engine.run_each(OPERATION, Wait::AsLongAsNeeded, statements).await? {
             result?;
         }
         Ok(made)
