@@ -331,13 +331,22 @@ async fn an_index_that_was_broken_off_is_made_anew() {
     let mut random = Random(19);
     register(&store, &ada, MODEL, DIMENSIONS as u32).await;
     let chunks = fill(&store, &ada, &mut random, "all", COMPARED_ONE_BY_ONE + 1).await;
-    let impatient = PostgresStore::builder().lock_timeout(Duration::from_millis(300));
     let operator = OperatorName::parse("root").unwrap();
-    let maintenance = impatient.connect_maintenance(&operator_url(database.name()), operator).await.unwrap();
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
     let mut reader = database.superuser().await;
     must(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM ironclaw.users").await;
-    assert_eq!(*maintenance.index_vectors().await.unwrap_err().kind(), StoreErrorKind::Busy);
+    // It waits for the reader, and its connection is lost.
+    let making = tokio::spawn({
+        let maintenance = maintenance.clone();
+        async move { maintenance.index_vectors().await }
+    });
     let mut superuser = database.superuser().await;
+    let waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event = 'virtualxid'";
+    while must(&mut superuser, waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(*making.await.unwrap().unwrap_err().kind(), StoreErrorKind::Unavailable);
     let broken = "SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
                   WHERE c.relname LIKE 'chunk\\_vectors\\_%' AND NOT i.indisvalid";
     assert_eq!(must(&mut superuser, broken).await, 1);
