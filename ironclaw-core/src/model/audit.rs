@@ -201,6 +201,8 @@ actions! {
     UserCopyOut = 815, "system.copy_user_out";
     /// A user arrived from another store.
     UserCopyIn = 816, "system.copy_user_in";
+    /// An unfinished copy was deleted.
+    CopyDiscard = 817, "system.discard_copy";
 }
 
 /// How an audited call went.

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use ironclaw_core::model::audit::AuditRecord;
-use ironclaw_core::store::StoreError;
+use ironclaw_core::search::Terms;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::mpsc::Sender;
 
-use super::STAGED;
 use super::table::{OF_USER, Row, SHARED, Table, Value};
+use super::{COPY, STAGED};
 
 /// Whose rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Batch {
 }
 
 /// An audit chain and whose it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     /// The number that the store knows its owner by.
     pub owner_no: i64,
@@ -55,10 +56,15 @@ impl Chain {
     pub(crate) fn is_system(&self) -> bool {
         self.owner_no == 0
     }
+
+    /// Whether it is an unfinished copy's.
+    pub(crate) fn is_staged(&self) -> bool {
+        self.identity.as_ref().is_some_and(|user| user.tenant == STAGED)
+    }
 }
 
 /// The row of a user.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The tenant.
     pub tenant: String,
@@ -74,17 +80,42 @@ pub struct Identity {
     pub updated_at: i64,
 }
 
-impl Identity {
-    pub(crate) fn is_staged(&self) -> bool {
-        self.tenant == STAGED
-    }
+/// Which chains.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// All.
+    All,
+    /// The one with this id.
+    Stream([u8; 16]),
+    /// The one of the user of this tenant and name.
+    Named(String, String),
+}
+
+/// Rows with what was prepared for the index of words.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The table's place among its unit's.
+    pub table: usize,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// The terms of each row's texts.
+    pub terms: Vec<Vec<Terms>>,
+}
+
+/// What a tenant lacks for a user who comes to it, and the events that say so.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    /// Rows of shared tables, each with its table's place.
+    pub rows: Vec<(usize, Vec<Row>)>,
+    /// What the operators' chain says of it.
+    pub records: Vec<AuditRecord>,
 }
 
 /// A store as a copy sees it.
 #[async_trait]
 pub trait End: Send + Sync {
-    /// All chains.
-    async fn chains(&self) -> Result<Vec<Chain>, StoreError>;
+    /// Some chains, by their owners' numbers.
+    async fn chains(&self, which: Which) -> Result<Vec<Chain>, StoreError>;
 
     /// The hash of one event.
     async fn event_hash(&self, owner_no: i64, sequence: u64) -> Result<Option<[u8; 32]>, StoreError>;
@@ -92,8 +123,9 @@ pub trait End: Send + Sync {
     /// Appends an event to the operators' chain.
     async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError>;
 
-    /// Sends all rows of a unit, of one snapshot, table by table. It ends early, and well, when nobody listens.
-    async fn stream(&self, unit: Unit, to: Sender<Batch>) -> Result<(), StoreError>;
+    /// Sends all rows of some of a unit's tables, of one snapshot, table by table. It ends early, and well, when nobody
+    /// listens.
+    async fn stream(&self, unit: Unit, tables: Vec<usize>, to: Sender<Batch>) -> Result<(), StoreError>;
 
     /// Makes a hidden owner for the chain of this id: its number.
     async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError>;
@@ -101,8 +133,11 @@ pub trait End: Send + Sync {
     /// How many rows of each of the unit's tables need not be written any more.
     async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError>;
 
-    /// Writes rows, which follow those that are there, in one transaction.
-    async fn put(&self, unit: Unit, table: usize, rows: Vec<Row>) -> Result<(), StoreError>;
+    /// Writes rows, which follow those that are there, in one transaction. Their owner must be hidden.
+    async fn put(&self, unit: Unit, new: Prepared) -> Result<(), StoreError>;
+
+    /// Writes what a tenant lacks, in one transaction.
+    async fn adopt(&self, adoption: Adoption) -> Result<(), StoreError>;
 
     /// Makes what is derived, and makes the hidden owner the user; without an identity only the chain stays.
     async fn finish(
@@ -113,7 +148,13 @@ pub trait End: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Deletes a hidden owner with all rows. How many.
-    async fn discard(&self, owner_no: i64) -> Result<u64, StoreError>;
+    async fn discard(&self, owner_no: i64, record: Option<AuditRecord>) -> Result<u64, StoreError>;
+}
+
+/// Says that the owner is not hidden any more.
+pub(crate) fn not_staged() -> StoreError {
+    let context = "another copy of the same user was finished or discarded meanwhile; copy again";
+    StoreError::new(StoreErrorKind::Conflict, COPY, context)
 }
 
 /// How many bytes a batch has at most, but for its last row.

@@ -2,14 +2,16 @@
 
 use ironclaw_core::id::{ChunkId, VersionId};
 use ironclaw_core::model::workspace::{NewChunk, Part};
-use ironclaw_core::store::StoreError;
+use ironclaw_core::search::{Terms, analyze};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::table::{Row, Value, unexpected};
+use super::COPY;
+use super::table::{Role, Row, Value, unexpected};
 use crate::codes::role;
 use crate::prepared::is_searched;
 
 /// The text of a message that is searched; `None` for the others.
-pub(crate) fn searched_text(row: &Row) -> Result<Option<&str>, StoreError> {
+fn searched_text(row: &Row) -> Result<Option<&str>, StoreError> {
     match (row.get(3), row.get(6)) {
         (Some(Value::Number(code)), Some(Value::Text(content))) => {
             let role = role(*code).ok_or_else(unexpected)?;
@@ -77,7 +79,7 @@ pub(crate) fn part(row: Row) -> Result<(VersionId, Part), StoreError> {
 }
 
 /// The texts of a part's chunks, in order.
-pub(crate) fn texts(part: &Part) -> impl Iterator<Item = &str> {
+fn texts(part: &Part) -> impl Iterator<Item = &str> {
     part.chunks.iter().map(|chunk| part.chunk_text(chunk.start, chunk.end).unwrap_or_default())
 }
 
@@ -96,4 +98,24 @@ fn floats(bytes: &[u8]) -> Result<Vec<f32>, StoreError> {
         (numbers, []) => Ok(numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()),
         _ => Err(unexpected()),
     }
+}
+
+/// Refuses content that is sealed: a copy would say that it is plain.
+pub(crate) fn check_plain(format: i64) -> Result<(), StoreError> {
+    match format {
+        0 => Ok(()),
+        _ => {
+            Err(StoreError::new(StoreErrorKind::NewerSchema, COPY, "a file is sealed; use a newer version to copy it"))
+        }
+    }
+}
+
+/// The terms of the texts that a batch brings for the index of words, row by row.
+pub(crate) fn terms(role: Role, rows: &[Row]) -> Result<Vec<Vec<Terms>>, StoreError> {
+    let of_row = |row: &Row| match role {
+        Role::Message => Ok(searched_text(row)?.map(analyze).into_iter().collect()),
+        Role::Part => Ok(texts(&part(row.clone())?.1).map(analyze).collect()),
+        Role::Plain | Role::Publication | Role::Event => Ok(Vec::new()),
+    };
+    rows.iter().map(of_row).collect()
 }

@@ -162,8 +162,14 @@ macro_rules! columns {
     };
 }
 
+/// Superseded versions are nobody's any more, unless a legal hold keeps them.
+pub(crate) const MOVED_VERSIONS: &str = "(t.state <> 2 OR EXISTS (SELECT 1 FROM {schema}holds h \
+     WHERE h.owner_no = t.owner_no AND h.released_at IS NULL))";
+
 /// What a user has, in the order in which it can be written.
 pub(crate) const OF_USER: &[Table] = &[
+    // First: what else is moved depends on them.
+    table("holds", columns![id Uuid, reason Text, created_at Time, released_at Time], "hold_no"),
     table("user_roles", columns![role Text], "role"),
     table("receipts", columns![key Text, digest Bytea, at Time, numbers Numbers], "key"),
     table(
@@ -309,19 +315,29 @@ pub(crate) const OF_USER: &[Table] = &[
         "0",
         Some("0"),
     )]),
-    // Versions begin empty, get their parts, and become what they were. Superseded ones are nobody's any more.
-    table("entry_versions", columns![id Uuid, path Text, metadata Json, model Text, created_at Time], "id")
-        .from("entry_versions", "t.state <> 2")
-        .with(&[
-            ("state", "0", Some("0")),
-            ("size", "0", Some("0")),
-            ("chunks", "0", Some("0")),
-            ("terms", "0", Some("0")),
-            ("format", "0", None),
-            ("generation", "0", None),
-            // Now: an old one would count as abandoned.
-            ("updated_at", "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", Some("now()")),
-        ]),
+    // Versions begin empty, get their parts, and become what they were.
+    table(
+        "entry_versions",
+        &[
+            column("id", Kind::Uuid),
+            column("path", Kind::Text),
+            renamed("content_format", "format", Kind::Smallint),
+            renamed("content_key", "key_id", Kind::Uuid),
+            column("metadata", Kind::Json),
+            column("model", Kind::Text),
+            column("created_at", Kind::Time),
+        ],
+        "id",
+    )
+    .from("entry_versions", MOVED_VERSIONS)
+    .with(&[
+        ("state", "0", Some("0")),
+        ("size", "0", Some("0")),
+        ("chunks", "0", Some("0")),
+        ("terms", "0", Some("0")),
+        ("generation", "0", None),
+        ("updated_at", "0", Some("to_timestamp(0)")),
+    ]),
     // The columns of a part are followed by four for each of its chunks: id, start, end, embedding.
     table("entry_parts", columns![version Uuid, start_byte Bigint, bytes Bytea], "").with_role(Role::Part),
     table(
@@ -329,7 +345,7 @@ pub(crate) const OF_USER: &[Table] = &[
         columns![id Uuid, state Smallint, size Bigint, chunks Bigint, content_hash Bytea, updated_at Time],
         "id",
     )
-    .from("entry_versions", "t.state <> 2")
+    .from("entry_versions", MOVED_VERSIONS)
     .with_role(Role::Publication),
     table(
         "workspace_entries",
@@ -345,7 +361,6 @@ pub(crate) const OF_USER: &[Table] = &[
         ],
         "path",
     ),
-    table("holds", columns![id Uuid, reason Text, created_at Time, released_at Time], "hold_no"),
     table(
         "audit_events",
         columns![
@@ -372,6 +387,9 @@ pub(crate) const OF_USER: &[Table] = &[
     ),
     table("audit_pseudonyms", columns![kind Smallint, name Text, pseudonym Bytea], "kind, name"),
 ];
+
+/// The tables of a user that operators change, whose changes the user's own chain does not tell of.
+pub(crate) const OF_OPERATORS: &[&str] = &["holds", "user_roles", "quotas", "data_keys"];
 
 /// What is nobody's: of tenants and of the store.
 pub(crate) const SHARED: &[Table] = &[

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::model::audit::AuditRecord;
-use ironclaw_core::search::analyze;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 use libsql::Value as Sqlite;
@@ -15,14 +15,14 @@ use super::maintenance::LibsqlMaintenance;
 use super::row::{Param, Row as DbRow, params};
 use super::tx::Tx;
 use super::{audit, conversations, privacy, workspace};
-use crate::copy::end::{Batch, Batches, Chain, End, Identity, Unit};
-use crate::copy::table::{Column, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
+use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
+use crate::copy::table::{Column, MOVED_VERSIONS, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
 use crate::copy::{COPY, STAGED, rows, staged_name, taken};
 
 #[async_trait]
 impl End for LibsqlMaintenance {
-    async fn chains(&self) -> Result<Vec<Chain>, StoreError> {
-        self.store().read_any(COPY, chains).await
+    async fn chains(&self, which: Which) -> Result<Vec<Chain>, StoreError> {
+        self.store().read_any(COPY, move |db| chains(db, which)).await
     }
 
     async fn event_hash(&self, owner_no: i64, sequence: u64) -> Result<Option<[u8; 32]>, StoreError> {
@@ -31,29 +31,36 @@ impl End for LibsqlMaintenance {
     }
 
     async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError> {
-        let (operator, now) = (self.operator().clone(), self.store().engine.now());
-        let append = move |db: &Db| db.write(|| audit::append_system(db, operator.as_str(), &record, about, now));
-        self.store().engine.write(COPY, append).await
+        self.transaction(move |db, told| told.append(db, &record, about)).await
     }
 
-    async fn stream(&self, unit: Unit, to: Sender<Batch>) -> Result<(), StoreError> {
-        self.store().read_any(COPY, move |db| stream(db, unit, &to)).await
+    async fn stream(&self, unit: Unit, tables: Vec<usize>, to: Sender<Batch>) -> Result<(), StoreError> {
+        self.store().read_any(COPY, move |db| stream(db, unit, &tables, &to)).await
     }
 
     async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError> {
-        let now = self.store().engine.now();
-        self.store().engine.write(COPY, move |db| db.write(|| stage(db, &stream, now))).await
+        self.transaction(move |db, told| stage(db, &stream, told.now)).await
     }
 
     async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError> {
         self.store().read_any(COPY, move |db| counts(db, unit)).await
     }
 
-    async fn put(&self, unit: Unit, table: usize, rows: Vec<Row>) -> Result<(), StoreError> {
+    async fn put(&self, unit: Unit, new: Prepared) -> Result<(), StoreError> {
         let limits = self.store().limits().clone();
-        let now = self.store().engine.now();
-        let put = move |db: &Db| db.write(|| put(db, unit, table, rows, &limits, now));
-        self.store().engine.write(COPY, put).await
+        self.transaction(move |db, told| put(db, unit, new, &limits, told.now)).await
+    }
+
+    async fn adopt(&self, adoption: Adoption) -> Result<(), StoreError> {
+        self.transaction(move |db, told| {
+            for (table, rows) in adoption.rows {
+                for row in rows {
+                    db.execute(&SHARED_SQL[table].insert, row.into_iter().map(Param::value).collect())?;
+                }
+            }
+            adoption.records.iter().try_for_each(|record| told.append(db, record, None))
+        })
+        .await
     }
 
     async fn finish(
@@ -62,23 +69,43 @@ impl End for LibsqlMaintenance {
         identity: Option<Identity>,
         arrival: Option<AuditRecord>,
     ) -> Result<(), StoreError> {
-        let (operator, now) = (self.operator().clone(), self.store().engine.now());
-        self.store()
-            .engine
-            .write(COPY, move |db| {
-                db.write(|| {
-                    finish(db, owner_no, identity)?;
-                    match arrival {
-                        Some(record) => audit::append_system(db, operator.as_str(), &record, Some(owner_no), now),
-                        None => Ok(()),
-                    }
-                })
-            })
-            .await
+        self.transaction(move |db, told| {
+            finish(db, owner_no, identity)?;
+            arrival.iter().try_for_each(|record| told.append(db, record, Some(owner_no)))
+        })
+        .await
     }
 
-    async fn discard(&self, owner_no: i64) -> Result<u64, StoreError> {
-        self.store().engine.write(COPY, move |db| db.write(|| discard(db, owner_no))).await
+    async fn discard(&self, owner_no: i64, record: Option<AuditRecord>) -> Result<u64, StoreError> {
+        self.transaction(move |db, told| {
+            record.iter().try_for_each(|record| told.append(db, record, None))?;
+            discard(db, owner_no)
+        })
+        .await
+    }
+}
+
+/// Who acts, and when.
+struct Told {
+    operator: OperatorName,
+    now: Timestamp,
+}
+
+impl Told {
+    /// Appends an event to the operators' chain.
+    fn append(&self, db: &Db, record: &AuditRecord, about: Option<i64>) -> Result<(), StoreError> {
+        audit::append_system(db, self.operator.as_str(), record, about, self.now)
+    }
+}
+
+impl LibsqlMaintenance {
+    async fn transaction<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Db, &Told) -> Result<T, StoreError> + Send + 'static,
+    {
+        let told = Told { operator: self.operator().clone(), now: self.store().engine.now() };
+        self.store().engine.write(COPY, move |db| db.write(|| run(db, &told))).await
     }
 }
 
@@ -127,10 +154,10 @@ fn sql(table: &Table, owned: bool) -> Sql {
     }
     let mut conditions = Vec::new();
     if owned {
-        conditions.push("t.owner_no = ?1");
+        conditions.push("t.owner_no = ?1".to_owned());
     }
     if !table.filter.is_empty() {
-        conditions.push(table.filter);
+        conditions.push(filled(table.filter, ""));
     }
     let conditions = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let columns = list(table.columns.iter().map(read).collect());
@@ -149,32 +176,38 @@ fn whose(unit: Unit) -> Vec<Sqlite> {
     }
 }
 
-fn chains(db: &Db) -> Result<Vec<Chain>, StoreError> {
-    db.query(
-        "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
-         u.updated_at FROM audit_streams s LEFT JOIN users u ON u.owner_no = s.owner_no ORDER BY s.owner_no",
-        params![],
-        |row| {
-            let identity = match row.optional(4, DbRow::text)? {
-                Some(tenant) => Some(Identity {
-                    tenant,
-                    owner: row.text(5)?,
-                    status: row.i64(6)?,
-                    pseudonym: row.bytes(7)?,
-                    created_at: row.i64(8)?,
-                    updated_at: row.i64(9)?,
-                }),
-                None => None,
-            };
-            Ok(Chain {
-                owner_no: row.i64(0)?,
-                stream: row.bytes(1)?,
-                sequence: row.u64(2)?,
-                hash: row.bytes(3)?,
-                identity,
-            })
-        },
-    )
+/// What reads chains; the number of each comes first.
+macro_rules! chains_query {
+    ($condition:literal) => {
+        concat!(
+            "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
+             u.updated_at FROM audit_streams s LEFT JOIN users u ON u.owner_no = s.owner_no ",
+            $condition,
+            " ORDER BY s.owner_no"
+        )
+    };
+}
+
+fn chains(db: &Db, which: Which) -> Result<Vec<Chain>, StoreError> {
+    let (sql, params) = match which {
+        Which::All => (chains_query!(""), params![]),
+        Which::Stream(stream) => (chains_query!("WHERE s.stream = ?1"), params![&stream]),
+        Which::Named(tenant, owner) => (chains_query!("WHERE u.tenant = ?1 AND u.owner = ?2"), params![tenant, owner]),
+    };
+    db.query(sql, params, |row| {
+        let identity = match row.optional(4, DbRow::text)? {
+            Some(tenant) => Some(Identity {
+                tenant,
+                owner: row.text(5)?,
+                status: row.i64(6)?,
+                pseudonym: row.bytes(7)?,
+                created_at: row.i64(8)?,
+                updated_at: row.i64(9)?,
+            }),
+            None => None,
+        };
+        Ok(Chain { owner_no: row.i64(0)?, stream: row.bytes(1)?, sequence: row.u64(2)?, hash: row.bytes(3)?, identity })
+    })
 }
 
 fn counts(db: &Db, unit: Unit) -> Result<Vec<u64>, StoreError> {
@@ -189,8 +222,9 @@ fn counts(db: &Db, unit: Unit) -> Result<Vec<u64>, StoreError> {
 }
 
 /// Sends everything. What stops it early is that nobody listens.
-fn stream(db: &Db, unit: Unit, to: &Sender<Batch>) -> Result<(), StoreError> {
-    for (place, (table, sql)) in unit.tables().iter().zip(statements(unit)).enumerate() {
+fn stream(db: &Db, unit: Unit, tables: &[usize], to: &Sender<Batch>) -> Result<(), StoreError> {
+    for &place in tables {
+        let (table, sql) = (&unit.tables()[place], &statements(unit)[place]);
         let mut batches = Batches::new(place);
         let mut send = |row: Row| match batches.add(row) {
             Some(batch) => to.blocking_send(batch).map_err(|_| unheard()),
@@ -231,34 +265,37 @@ fn value(row: &DbRow<'_>, column: usize) -> Result<Value, StoreError> {
 
 /// Hands out the parts of a user's versions, each with its chunks.
 fn each_part(db: &Db, owner_no: i64, take: &mut dyn FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
-    db.for_each(
-        "SELECT v.version_no, v.id FROM entry_versions v WHERE v.owner_no = ?1 AND v.state <> 2 ORDER BY v.id",
-        params![owner_no],
-        |version| {
-            let (version_no, id) = (version.i64(0)?, version.blob(1)?);
-            db.for_each(
-                "SELECT start_byte, bytes FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 ORDER BY start_byte",
-                params![owner_no, version_no],
-                |part| {
-                    let start = part.i64(0)?;
-                    let mut row = vec![Value::Bytes(id.clone()), Value::Number(start), Value::Bytes(part.blob(1)?)];
-                    db.for_each(
-                        "SELECT chunk_no, id, start_byte, end_byte, embedding FROM memory_chunks \
-                         WHERE owner_no = ?1 AND version_no = ?2 AND part_start = ?3 ORDER BY chunk_no",
-                        params![owner_no, version_no, start],
-                        |chunk| {
-                            for column in 1..5 {
-                                row.push(value(chunk, column)?);
-                            }
-                            Ok(())
-                        },
-                    )?;
-                    take(row)
-                },
-            )
-        },
-    )
+    db.for_each(&VERSIONS_SQL, params![owner_no], |version| {
+        let (version_no, id) = (version.i64(0)?, version.blob(1)?);
+        db.for_each(
+            "SELECT start_byte, bytes, format FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 \
+             ORDER BY start_byte",
+            params![owner_no, version_no],
+            |part| {
+                rows::check_plain(part.i64(2)?)?;
+                let start = part.i64(0)?;
+                let mut row = vec![Value::Bytes(id.clone()), Value::Number(start), Value::Bytes(part.blob(1)?)];
+                db.for_each(
+                    "SELECT chunk_no, id, start_byte, end_byte, embedding FROM memory_chunks \
+                     WHERE owner_no = ?1 AND version_no = ?2 AND part_start = ?3 ORDER BY chunk_no",
+                    params![owner_no, version_no, start],
+                    |chunk| {
+                        for column in 1..5 {
+                            row.push(value(chunk, column)?);
+                        }
+                        Ok(())
+                    },
+                )?;
+                take(row)
+            },
+        )
+    })
 }
+
+static VERSIONS_SQL: LazyLock<String> = LazyLock::new(|| {
+    let moved = MOVED_VERSIONS.replace("{schema}", "");
+    format!("SELECT t.version_no, t.id FROM entry_versions t WHERE t.owner_no = ?1 AND {moved} ORDER BY t.id")
+});
 
 fn stage(db: &Db, stream: &[u8; 16], now: Timestamp) -> Result<i64, StoreError> {
     db.execute(
@@ -274,41 +311,49 @@ fn stage(db: &Db, stream: &[u8; 16], now: Timestamp) -> Result<i64, StoreError> 
     Ok(owner_no)
 }
 
-fn put(db: &Db, unit: Unit, table: usize, new: Vec<Row>, limits: &Limits, now: Timestamp) -> Result<(), StoreError> {
-    let (sql, table) = (&statements(unit)[table], &unit.tables()[table]);
+fn put(db: &Db, unit: Unit, new: Prepared, limits: &Limits, now: Timestamp) -> Result<(), StoreError> {
+    let (sql, table) = (&statements(unit)[new.table], &unit.tables()[new.table]);
     let owner_no = match unit {
         Unit::Owner(owner_no) => owner_no,
         Unit::Shared => 0,
     };
-    for row in new {
+    if owner_no != 0 {
+        check_staged(db, owner_no)?;
+    }
+    for (row, terms) in new.rows.into_iter().zip(new.terms) {
         match table.role {
             Role::Part => {
                 let (version, part) = rows::part(row)?;
-                let terms: Vec<_> = rows::texts(&part).map(analyze).collect();
                 let tx = Tx::new(db, owner_no, now, limits);
                 workspace::put_parts(&tx, version, &[part], &terms)?;
             }
             Role::Publication => publish(db, owner_no, row)?,
-            Role::Plain | Role::Message | Role::Event => insert(db, unit, sql, table, row)?,
+            Role::Plain | Role::Message | Role::Event => {
+                let mut params = whose(unit);
+                params.extend(row.iter().cloned().map(Param::value));
+                db.execute(&sql.insert, params)?;
+                match (table.role, terms.first()) {
+                    (Role::Message, Some(terms)) => {
+                        conversations::index(db, owner_no, db.last_insert_rowid(), terms)?;
+                    }
+                    (Role::Event, _) => {
+                        let (sequence, hash) = rows::head(row)?;
+                        let sql = "UPDATE audit_streams SET sequence = ?2, hash = ?3 WHERE owner_no = ?1";
+                        db.execute(sql, params![owner_no, sequence, hash])?;
+                    }
+                    _ => {}
+                }
+            }
         }
     }
     Ok(())
 }
 
-fn insert(db: &Db, unit: Unit, sql: &'static Sql, table: &Table, row: Row) -> Result<(), StoreError> {
-    let mut params = whose(unit);
-    params.extend(row.iter().cloned().map(Param::value));
-    db.execute(&sql.insert, params)?;
-    match (table.role, unit) {
-        (Role::Message, Unit::Owner(owner_no)) => match rows::searched_text(&row)? {
-            Some(text) => conversations::index(db, owner_no, db.last_insert_rowid(), &analyze(text)),
-            None => Ok(()),
-        },
-        (Role::Event, Unit::Owner(owner_no)) => {
-            let (sequence, hash) = rows::head(row)?;
-            let sql = "UPDATE audit_streams SET sequence = ?2, hash = ?3 WHERE owner_no = ?1";
-            db.execute(sql, params![owner_no, sequence, hash]).map(drop)
-        }
+/// Whoever is seen is never written to by a copy.
+fn check_staged(db: &Db, owner_no: i64) -> Result<(), StoreError> {
+    let sql = "SELECT count(*) FROM users WHERE owner_no = ?1 AND tenant = ?2";
+    match db.number(sql, params![owner_no, STAGED])? {
+        0 => Err(not_staged()),
         _ => Ok(()),
     }
 }
@@ -325,6 +370,7 @@ fn publish(db: &Db, owner_no: i64, row: Row) -> Result<(), StoreError> {
 }
 
 fn finish(db: &Db, owner_no: i64, identity: Option<Identity>) -> Result<(), StoreError> {
+    check_staged(db, owner_no)?;
     let Some(user) = identity else {
         return db.execute("DELETE FROM users WHERE owner_no = ?1", params![owner_no]).map(drop);
     };
@@ -351,6 +397,7 @@ fn finish(db: &Db, owner_no: i64, identity: Option<Identity>) -> Result<(), Stor
 }
 
 fn discard(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
+    check_staged(db, owner_no)?;
     let mut rows = privacy::erase(db, owner_no)?;
     for sql in ["DELETE FROM audit_events WHERE owner_no = ?1", "DELETE FROM audit_streams WHERE owner_no = ?1"] {
         rows += db.execute(sql, params![owner_no])?;

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use ironclaw_core::Timestamp;
 use ironclaw_core::model::audit::AuditRecord;
-use ironclaw_core::search::analyze;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::mpsc::Sender;
 
@@ -16,8 +15,8 @@ use super::maintenance::{PostgresMaintenance, append_to_system};
 use super::row::{Params, Row as DbRow, params, to_time, uuid};
 use super::tx::Tx;
 use super::{conversations, privacy, workspace};
-use crate::copy::end::{Batch, Batches, Chain, End, Identity, Unit};
-use crate::copy::table::{Role, Row};
+use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
+use crate::copy::table::{Role, Row, SHARED};
 use crate::copy::{COPY, STAGED, rows, staged_name, taken};
 
 use self::sql::{Sql, arrays, statements, value};
@@ -27,8 +26,8 @@ mod sql;
 
 #[async_trait]
 impl End for PostgresMaintenance {
-    async fn chains(&self) -> Result<Vec<Chain>, StoreError> {
-        self.read(COPY, (), |tx, ()| async move { chains(tx).await }.boxed()).await
+    async fn chains(&self, which: Which) -> Result<Vec<Chain>, StoreError> {
+        self.read(COPY, which, |tx, which| async move { chains(tx, which).await }.boxed()).await
     }
 
     async fn event_hash(&self, owner_no: i64, sequence: u64) -> Result<Option<[u8; 32]>, StoreError> {
@@ -50,16 +49,16 @@ impl End for PostgresMaintenance {
         .await
     }
 
-    async fn stream(&self, unit: Unit, to: Sender<Batch>) -> Result<(), StoreError> {
+    async fn stream(&self, unit: Unit, tables: Vec<usize>, to: Sender<Batch>) -> Result<(), StoreError> {
         // Not tried again when the connection is lost: whoever listens has some of it already.
         let begun = Arc::new(AtomicBool::new(false));
-        self.read(COPY, (to, begun), move |tx, (to, begun)| {
+        self.read(COPY, (tables, to, begun), move |tx, (tables, to, begun)| {
             async move {
                 if begun.swap(true, Ordering::SeqCst) {
                     let context = "the connection was lost; copy again, and it goes on where it was";
-                    return Err(tx.error(StoreErrorKind::Unavailable, context));
+                    return Err(tx.error(StoreErrorKind::Io, context));
                 }
-                stream(tx, unit, &to).await
+                stream(tx, unit, &tables, &to).await
             }
             .boxed()
         })
@@ -75,14 +74,33 @@ impl End for PostgresMaintenance {
         self.read(COPY, (), move |tx, ()| async move { counts(tx, unit).await }.boxed()).await
     }
 
-    async fn put(&self, unit: Unit, table: usize, rows: Vec<Row>) -> Result<(), StoreError> {
+    async fn put(&self, unit: Unit, new: Prepared) -> Result<(), StoreError> {
         let reach = match unit {
             Unit::Owner(owner_no) => Reach::Owner(owner_no),
             Unit::Shared => Reach::All,
         };
         self.engine()
-            .write(COPY, reach, false, rows, move |tx, rows| async move { put(tx, unit, table, rows).await }.boxed())
+            .write(COPY, reach, false, Arc::new(new), move |tx, new| async move { put(tx, unit, &new).await }.boxed())
             .await
+    }
+
+    async fn adopt(&self, adoption: Adoption) -> Result<(), StoreError> {
+        let arguments = (self.operator().clone(), Arc::new(adoption));
+        self.write(COPY, arguments, |tx, (operator, adoption)| {
+            async move {
+                for (table, rows) in &adoption.rows {
+                    let mut params = params![];
+                    arrays(&mut params, &SHARED[*table], rows)?;
+                    tx.execute(&statements(Unit::Shared)[*table].insert, params).await?;
+                }
+                for record in &adoption.records {
+                    append_to_system(tx, operator.as_str(), None, record).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
     }
 
     async fn finish(
@@ -105,8 +123,17 @@ impl End for PostgresMaintenance {
         .await
     }
 
-    async fn discard(&self, owner_no: i64) -> Result<u64, StoreError> {
-        self.write(COPY, owner_no, |tx, owner_no| async move { discard(tx, owner_no).await }.boxed()).await
+    async fn discard(&self, owner_no: i64, record: Option<AuditRecord>) -> Result<u64, StoreError> {
+        self.write(COPY, (self.operator().clone(), record), move |tx, (operator, record)| {
+            async move {
+                if let Some(record) = record {
+                    append_to_system(tx, operator.as_str(), None, &record).await?;
+                }
+                discard(tx, owner_no).await
+            }
+            .boxed()
+        })
+        .await
     }
 }
 
@@ -118,12 +145,19 @@ fn whose(unit: Unit) -> Params {
     }
 }
 
-async fn chains(tx: &Tx) -> Result<Vec<Chain>, StoreError> {
+async fn chains(tx: &Tx, which: Which) -> Result<Vec<Chain>, StoreError> {
+    let (condition, params) = match which {
+        Which::All => ("", params![]),
+        Which::Stream(stream) => ("WHERE s.stream = $1", params![&stream]),
+        Which::Named(tenant, owner) => ("WHERE u.tenant = $1 AND u.owner = $2", params![tenant, owner]),
+    };
     tx.query(
-        "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
-         u.updated_at FROM ironclaw.audit_streams s LEFT JOIN ironclaw.users u ON u.owner_no = s.owner_no \
-         ORDER BY s.owner_no",
-        params![],
+        format!(
+            "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
+             u.updated_at FROM ironclaw.audit_streams s LEFT JOIN ironclaw.users u ON u.owner_no = s.owner_no \
+             {condition} ORDER BY s.owner_no"
+        ),
+        params,
         |row| {
             let identity = match row.optional(4, DbRow::text)? {
                 Some(tenant) => Some(Identity {
@@ -161,10 +195,11 @@ async fn counts(tx: &Tx, unit: Unit) -> Result<Vec<u64>, StoreError> {
 }
 
 /// Sends everything. It ends early when nobody listens.
-async fn stream(tx: &Tx, unit: Unit, to: &Sender<Batch>) -> Result<Option<()>, StoreError> {
+async fn stream(tx: &Tx, unit: Unit, tables: &[usize], to: &Sender<Batch>) -> Result<Option<()>, StoreError> {
     // Whoever listens may take long.
     tx.query_row("SELECT set_config('idle_in_transaction_session_timeout', '0', true)", params![], |_| Ok(())).await?;
-    for (place, (table, sql)) in unit.tables().iter().zip(statements(unit)).enumerate() {
+    for &place in tables {
+        let (table, sql) = (&unit.tables()[place], &statements(unit)[place]);
         let mut batches = Batches::new(place);
         let mut rows = match (table.role, unit) {
             (Role::Part, Unit::Owner(owner_no)) => Rows::Parts(parts::Parts::begin(tx, owner_no).await?),
@@ -224,28 +259,38 @@ async fn stage(tx: &Tx, stream: &[u8; 16]) -> Result<i64, StoreError> {
     staged.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the copy could not be begun"))
 }
 
-async fn put(tx: &Tx, unit: Unit, table: usize, new: Vec<Row>) -> Result<(), StoreError> {
-    let (sql, table) = (&statements(unit)[table], &unit.tables()[table]);
+async fn put(tx: &Tx, unit: Unit, new: &Prepared) -> Result<(), StoreError> {
+    let (sql, table) = (&statements(unit)[new.table], &unit.tables()[new.table]);
+    if let Unit::Owner(owner_no) = unit
+        && owner_no != 0
+    {
+        check_staged(tx, owner_no).await?;
+    }
     match table.role {
         Role::Part => {
-            for row in new {
-                let (version, part) = rows::part(row)?;
-                let terms: Vec<_> = rows::texts(&part).map(analyze).collect();
-                workspace::put_parts(tx, version, &[part], &terms).await?;
+            for (row, terms) in new.rows.iter().zip(&new.terms) {
+                let (version, part) = rows::part(row.clone())?;
+                workspace::put_parts(tx, version, &[part], terms).await?;
             }
             Ok(())
         }
-        Role::Publication => publish(tx, new).await,
+        Role::Publication => publish(tx, &new.rows).await,
         Role::Plain | Role::Message | Role::Event => {
             let mut params = whose(unit);
-            arrays(&mut params, table, &new)?;
+            arrays(&mut params, table, &new.rows)?;
             tx.execute(&sql.insert, params).await?;
-            match (table.role, new.last()) {
-                (Role::Message, _) => index(tx, &new).await,
+            match (table.role, new.rows.last()) {
+                (Role::Message, _) => {
+                    let searched =
+                        new.rows.iter().zip(&new.terms).filter_map(|(row, terms)| Some((row, terms.first()?)));
+                    let searched = searched.map(|(row, terms)| Ok((rows::message_id(row)?, terms)));
+                    conversations::index(tx, &searched.collect::<Result<Vec<_>, StoreError>>()?).await
+                }
                 (Role::Event, Some(last)) => {
                     let (sequence, hash) = rows::head(last.clone())?;
                     let sql = "UPDATE ironclaw.audit_streams SET sequence = $2, hash = $3 WHERE owner_no = $1";
-                    tx.execute(sql, params![tx.owner_no(), sequence, hash]).await.map(drop)
+                    let owner_no = tx.owner_no();
+                    tx.execute(sql, params![owner_no, sequence, hash]).await.map(drop)
                 }
                 _ => Ok(()),
             }
@@ -253,21 +298,17 @@ async fn put(tx: &Tx, unit: Unit, table: usize, new: Vec<Row>) -> Result<(), Sto
     }
 }
 
-/// Puts messages into the index of words.
-async fn index(tx: &Tx, new: &[Row]) -> Result<(), StoreError> {
-    let mut texts = Vec::new();
-    for row in new {
-        if let Some(text) = rows::searched_text(row)? {
-            texts.push((rows::message_id(row)?, text));
-        }
-    }
-    conversations::index(tx, &texts).await
+/// Whoever is seen is never written to by a copy. Locks the hidden owner.
+async fn check_staged(tx: &Tx, owner_no: i64) -> Result<(), StoreError> {
+    let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 AND tenant = $2 FOR UPDATE";
+    let staged = tx.query_row(sql, params![owner_no, STAGED], |_| Ok(())).await?;
+    staged.ok_or_else(not_staged)
 }
 
 /// Makes versions what they were. Their sizes and chunks are those of the parts that were put.
-async fn publish(tx: &Tx, new: Vec<Row>) -> Result<(), StoreError> {
+async fn publish(tx: &Tx, new: &[Row]) -> Result<(), StoreError> {
     for row in new {
-        let version = rows::publication(row)?;
+        let version = rows::publication(row.clone())?;
         tx.execute(
             "UPDATE ironclaw.entry_versions SET state = $3::bigint::smallint, content_hash = $4, updated_at = $5 \
              WHERE owner_no = $1 AND id = $2",
@@ -285,6 +326,7 @@ async fn publish(tx: &Tx, new: Vec<Row>) -> Result<(), StoreError> {
 }
 
 async fn finish(tx: &Tx, owner_no: i64, identity: Option<Identity>) -> Result<(), StoreError> {
+    check_staged(tx, owner_no).await?;
     let Some(user) = identity else {
         return tx.execute("DELETE FROM ironclaw.users WHERE owner_no = $1", params![owner_no]).await.map(drop);
     };
@@ -323,6 +365,7 @@ async fn finish(tx: &Tx, owner_no: i64, identity: Option<Identity>) -> Result<()
 }
 
 async fn discard(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
+    check_staged(tx, owner_no).await?;
     let mut rows = privacy::erase(tx, owner_no).await?;
     for sql in [
         "DELETE FROM ironclaw.audit_events WHERE owner_no = $1",

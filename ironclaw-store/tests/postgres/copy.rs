@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ironclaw_core::change::{ConversationOp, SettingOp};
+use ironclaw_core::change::{ConversationOp, SettingOp, WorkspaceOp};
 use ironclaw_core::conformance::store::Sample;
 use ironclaw_core::id::{
-    ConversationId, ErasureId, HoldId, MessageId, OperatorName, RootKeyWrapId, TenantId, UserId, VaultId,
+    ConversationId, ErasureId, HoldId, MessageId, OperatorName, RootKeyWrapId, TenantId, UserId, VaultId, VersionId,
 };
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::{UserRole, UserStatus};
+use ironclaw_core::model::audit::{Action, Outcome};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::privacy::{Hold, RetainedCategory};
 use ironclaw_core::model::secrets::{Algorithm, RootKeyWrap, VaultHeader, WrappedKey};
-use ironclaw_core::store::{Apply, Store, StoreErrorKind};
+use ironclaw_core::model::workspace::{ContentHash, NewVersion, Part};
+use ironclaw_core::store::{Apply, MemoryStore, Store, StoreErrorKind};
 use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{
     Copied, CopyProgress, LibsqlMaintenance, LibsqlStore, Movable, PostgresMaintenance, PostgresStore, Selection,
@@ -236,7 +238,7 @@ async fn what_is_unfinished_is_nobodys() {
     while !finished {
         steps += 1;
         let copying = copy_store(&old.maintenance, &new.maintenance, &what, |_| {});
-        finished = tokio::time::timeout(Duration::from_millis(2 * steps), copying).await.is_ok();
+        finished = tokio::time::timeout(Duration::from_millis(2 * steps), copying).await.map(Result::unwrap).is_ok();
         if !finished {
             let there = new.maintenance.users(&PageRequest::default()).await.unwrap().items.len();
             let visible = sample.read(&new.store, ada).await.unwrap();
@@ -347,6 +349,7 @@ async fn a_source_that_changed_since_is_copied_as_it_is_now() {
     let (old, new) = (file().await, server().await);
     let ada = user("acme", "ada");
     settle(&old.store, &ada, 20).await;
+    old.store.apply(&ada, Change::new().with(setting("first"))).await.unwrap();
     let what = selection(&ada);
     let (far, mut is_far) = tokio::sync::mpsc::unbounded_channel();
     let copying = copy_store(&old.maintenance, &new.maintenance, &what, |progress| {
@@ -360,6 +363,11 @@ async fn a_source_that_changed_since_is_copied_as_it_is_now() {
         done = copying => panic!("it was not broken off: {done:?}"),
     }
     let (scope, page) = (&ada, PageRequest::default());
+    // One more before the others, one less among them.
+    old.store
+        .apply(scope, Change::new().with(SettingOp::Put { key: "a".parse().unwrap(), value: 1.into() }))
+        .await
+        .unwrap();
     let first = old.store.conversations().conversations(scope, &page).await.unwrap().items.pop().unwrap();
     old.store.apply(scope, Change::new().with(ConversationOp::Delete { id: first.id })).await.unwrap();
     let copied = copy(&old.maintenance, &new.maintenance, &what).await;
@@ -387,8 +395,148 @@ async fn writing_while_it_is_copied_is_noticed() {
             tokio::task::block_in_place(|| runtime.block_on(write)).unwrap();
         }
     });
-    let error = copying.await.unwrap_err();
-    assert_eq!(*error.kind(), StoreErrorKind::Conflict, "{error}");
+    copying.await.unwrap();
+    let value = new.store.settings().setting(&ada, &"place".parse().unwrap()).await.unwrap().unwrap().value;
+    assert_eq!(value, "meanwhile");
+    whole(&new.maintenance).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_operators_do_while_it_is_copied_is_noticed() {
+    let (old, new) = (file().await, server().await);
+    let samples = furnish(&old.store, &old.maintenance).await;
+    let (bob, sample) = &samples[1];
+    let hold = SystemChange::PlaceHold {
+        hold: Hold {
+            id: HoldId::make(&SystemClock),
+            tenant: bob.tenant().clone(),
+            owner: bob.owner().clone(),
+            reason: "case 13".to_owned(),
+            created_at: SystemClock.now(),
+            released_at: None,
+        },
+    };
+    let suspension = SystemChange::PutUser {
+        tenant: bob.tenant().clone(),
+        owner: bob.owner().clone(),
+        status: UserStatus::Suspended,
+        roles: Vec::new(),
+    };
+    let mut changing = Some((old.maintenance.clone(), [hold, suspension], tokio::runtime::Handle::current()));
+    let what = selection(bob);
+    let copying = copy_store(&old.maintenance, &new.maintenance, &what, |_| {
+        if let Some((maintenance, changes, runtime)) = changing.take() {
+            let change = async move {
+                for change in changes {
+                    maintenance.apply_system(change).await.unwrap();
+                }
+            };
+            tokio::task::block_in_place(|| runtime.block_on(change));
+        }
+    });
+    copying.await.unwrap();
+    assert_eq!(new.maintenance.holds(&PageRequest::default()).await.unwrap().items.len(), 1);
+    let users = new.maintenance.users(&PageRequest::default()).await.unwrap().items;
+    assert_eq!(users[0].1.status, UserStatus::Suspended);
+    assert_eq!(seen(&new.store, bob, sample).await, seen(&old.store, bob, sample).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_and_a_discard_at_once_leave_a_whole_user_or_none() {
+    let (old, new) = (file().await, server().await);
+    let ada = user("acme", "ada");
+    settle(&old.store, &ada, 10).await;
+    let what = selection(&ada);
+    for round in 0..4 {
+        let copies = futures::future::join(
+            copy_store(&old.maintenance, &new.maintenance, &what, |_| {}),
+            copy_store(&old.maintenance, &new.maintenance, &what, |_| {}),
+        );
+        let discard = async {
+            tokio::time::sleep(Duration::from_millis(60 * round)).await;
+            discard_unfinished_copies(&new.maintenance).await
+        };
+        let ((one, other), _) = futures::future::join(copies, discard).await;
+        for copied in [&one, &other].into_iter().filter_map(|copied| copied.as_ref().ok()) {
+            assert_eq!(copied.tables.iter().find(|table| table.name == "messages").unwrap().rows, 500);
+        }
+        let users = new.maintenance.users(&PageRequest::default()).await.unwrap().items.len();
+        assert_eq!(users == 1, one.is_ok() || other.is_ok(), "{one:?} {other:?}");
+        if users == 1 {
+            // Used from now on, and never touched by a copy again.
+            new.store.apply(&ada, Change::new().with(setting("new"))).await.unwrap();
+        }
+        let _ = discard_unfinished_copies(&new.maintenance).await;
+        whole(&new.maintenance).await;
+        if users == 1 {
+            assert!(new.store.settings().setting(&ada, &"place".parse().unwrap()).await.unwrap().is_some());
+            return;
+        }
+    }
+    copy(&old.maintenance, &new.maintenance, &what).await;
+}
+
+#[tokio::test]
+async fn what_a_hold_keeps_comes_along() {
+    let (old, new) = (file().await, server().await);
+    let samples = furnish(&old.store, &old.maintenance).await;
+    let (ada, _) = &samples[0];
+    // Replaced under the hold: the old version stays.
+    let path = old.store.workspace().entries(ada, None, &PageRequest::default()).await.unwrap().items.remove(0).path;
+    let activate = SystemChange::PutUser {
+        tenant: ada.tenant().clone(),
+        owner: ada.owner().clone(),
+        status: UserStatus::Active,
+        roles: Vec::new(),
+    };
+    old.maintenance.apply_system(activate).await.unwrap();
+    let (version, bytes) = (VersionId::make(&SystemClock), b"another text".to_vec());
+    let begin = NewVersion { id: version, path, metadata: serde_json::Value::Null, embedding_model: None };
+    let (size, content_hash) = (bytes.len() as u64, ContentHash::of(&bytes));
+    let replace = Change::new()
+        .with(WorkspaceOp::BeginVersion { version: begin })
+        .with(WorkspaceOp::PutParts { version, parts: vec![Part { offset: 0, bytes, chunks: Vec::new() }] })
+        .with(WorkspaceOp::Publish { version, size, content_hash });
+    old.store.apply(ada, replace).await.unwrap();
+    let copied = copy(&old.maintenance, &new.maintenance, &selection(ada)).await;
+    let versions = copied.tables.iter().find(|table| table.name == "entry_versions").unwrap().rows;
+    assert_eq!(versions, 3, "the old one, the new one and one that is being written");
+    whole(&new.maintenance).await;
+}
+
+#[tokio::test]
+async fn whoever_was_erased_does_not_come_back() {
+    let (old, new) = (file().await, server().await);
+    let samples = furnish(&old.store, &old.maintenance).await;
+    let (bob, _) = &samples[1];
+    copy(&old.maintenance, &new.maintenance, &selection(bob)).await;
+    let erase = SystemChange::EraseUser {
+        tenant: bob.tenant().clone(),
+        owner: bob.owner().clone(),
+        id: ErasureId::make(&SystemClock),
+    };
+    new.maintenance.apply_system(erase).await.unwrap();
+    assert_eq!(refusal(&old.maintenance, &new.maintenance, &selection(bob)).await, StoreErrorKind::Conflict);
+    assert!(new.maintenance.users(&PageRequest::default()).await.unwrap().items.is_empty());
+    // What failed is told of, too.
+    let told = old.maintenance.system_events(&PageRequest::default()).await.unwrap().items;
+    assert_eq!(told.last().unwrap().event.outcome, Outcome::Failed);
+    assert_eq!(told.last().unwrap().event.action, Action::UserCopyOut);
+}
+
+#[tokio::test]
+async fn a_store_is_not_copied_to_itself() {
+    let (old, new) = (file().await, server().await);
+    let samples = furnish(&old.store, &old.maintenance).await;
+    let Place::File(folder) = &old._place else { unreachable!() };
+    let again = LibsqlStore::open(folder.path().join("agent.db")).await.unwrap().maintenance(operator());
+    for what in [selection(&samples[1].0), Selection::Everything] {
+        let refused = refusal(&old.maintenance, &again, &what).await;
+        assert!(matches!(refused, StoreErrorKind::InvalidInput(_)), "{refused:?}");
+    }
+    copy(&old.maintenance, &new.maintenance, &selection(&samples[1].0)).await;
+    let refused = refusal(&new.maintenance, &new.maintenance.clone(), &selection(&samples[1].0)).await;
+    assert!(matches!(refused, StoreErrorKind::InvalidInput(_)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use ironclaw_core::store::StoreError;
 
 use super::versions;
 use crate::codes::VersionState;
+use crate::copy::STAGED;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
@@ -21,17 +22,19 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 /// hold stands nothing is removed. Runs in a transaction of its own, when no change is waiting. How many rows were
 /// deleted; 0 when nothing is left to do.
 pub(in crate::libsql) fn sweep(db: &Db, now: Timestamp, max_rows: u32) -> Result<u64, StoreError> {
-    // The first condition is that of the index.
+    // The first condition is that of the index. What a copy brings is not there yet.
     db.execute(
-        "UPDATE entry_versions SET state = ?1 WHERE state <> 1 AND state = ?2 AND updated_at < ?3",
-        params![VersionState::Superseded.code(), VersionState::Staging.code(), now.before(ABANDONED_AFTER)],
+        "UPDATE entry_versions SET state = ?1 WHERE state <> 1 AND state = ?2 AND updated_at < ?3 \
+         AND owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?4)",
+        params![VersionState::Superseded.code(), VersionState::Staging.code(), now.before(ABANDONED_AFTER), STAGED],
     )?;
     let mut rows = 0;
     while rows < u64::from(max_rows) {
         let next = db.query_row(
             "SELECT v.owner_no, v.version_no FROM entry_versions v WHERE v.state <> 1 AND v.state = ?1 AND NOT EXISTS \
-             (SELECT 1 FROM holds h WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) LIMIT 1",
-            params![VersionState::Superseded.code()],
+             (SELECT 1 FROM holds h WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) \
+             AND v.owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?2) LIMIT 1",
+            params![VersionState::Superseded.code(), STAGED],
             |row| Ok((row.i64(0)?, row.u64(1)?)),
         )?;
         let Some((owner_no, version_no)) = next else {

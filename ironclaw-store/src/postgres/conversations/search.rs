@@ -16,8 +16,8 @@ use crate::prepared::is_searched;
 /// How many messages are in memory at the same time.
 const AT_ONCE: usize = 100;
 
-/// Adds messages that were written without it to the index: their ids and their texts.
-pub(in crate::postgres) async fn index(tx: &Tx, messages: &[([u8; 16], &str)]) -> Result<(), StoreError> {
+/// Adds messages that were written without it to the index: their ids and their terms.
+pub(in crate::postgres) async fn index(tx: &Tx, messages: &[([u8; 16], &Terms)]) -> Result<(), StoreError> {
     let ids: Vec<_> = messages.iter().map(|(id, _)| uuid(id)).collect();
     let numbers = tx
         .query(
@@ -28,8 +28,8 @@ pub(in crate::postgres) async fn index(tx: &Tx, messages: &[([u8; 16], &str)]) -
         )
         .await?;
     let mut postings = Postings::default();
-    for (message_no, (_, text)) in numbers.into_iter().zip(messages) {
-        postings.add(message_no, &analyze(text));
+    for (message_no, (_, terms)) in numbers.into_iter().zip(messages) {
+        postings.add(message_no, terms);
     }
     tx.execute(
         "WITH terms AS (INSERT INTO ironclaw.message_terms (owner_no, term, message_no, frequency, length) \

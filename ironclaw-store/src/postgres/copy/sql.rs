@@ -58,10 +58,10 @@ fn sql(table: &Table, owned: bool) -> Sql {
     if owned {
         names.insert(0, "owner_no".to_owned());
         values.insert(0, "$1".to_owned());
-        conditions.push("t.owner_no = $1");
+        conditions.push("t.owner_no = $1".to_owned());
     }
     if !table.filter.is_empty() {
-        conditions.push(table.filter);
+        conditions.push(filled(table.filter, ""));
     }
     let conditions = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let (source, cursor) = (table.source, format!("copied_{}", table.name));

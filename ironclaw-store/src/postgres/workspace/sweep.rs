@@ -8,6 +8,7 @@ use ironclaw_core::store::StoreError;
 
 use super::vectors::model_key;
 use super::versions;
+use crate::copy::STAGED;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
 use crate::search::postings;
@@ -23,8 +24,9 @@ pub(in crate::postgres) async fn sweep(tx: &Tx, max_rows: u64) -> Result<u64, St
         .query_row(
             "SELECT v.owner_no FROM ironclaw.entry_versions v WHERE (v.state = 2 OR v.state = 0 \
              AND v.updated_at < $1) AND NOT EXISTS (SELECT FROM ironclaw.holds h \
-             WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) LIMIT 1",
-            params![tx.now().before(ABANDONED_AFTER)],
+             WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) AND v.owner_no NOT IN \
+             (SELECT owner_no FROM ironclaw.users WHERE tenant = $2) LIMIT 1",
+            params![tx.now().before(ABANDONED_AFTER), STAGED],
             |row| row.i64(0),
         )
         .await?;
