@@ -156,8 +156,8 @@ async fn the_application_cannot_rise_above_its_rights() {
         "SET row_security = off; SELECT FROM ironclaw.settings",
         "COPY ironclaw.audit_pseudonyms TO STDOUT",
         "COPY ironclaw.settings TO PROGRAM 'cat'",
-        "SELECT ironclaw.append_to_chain(0, '', '', NULL, '{}', '{}', '{}', '{}', '{}', '{}')",
-        "SELECT ironclaw.append_system_audit('root', NULL, '{}', '{}', '{}', '{}', '{}', '{}')",
+        "SELECT ironclaw.append_to_chain(0, '', '', NULL, '{}', '{}', '{}', '{}', '{}')",
+        "SELECT ironclaw.append_system_audit('root', NULL, '{}', '{}', '{}', '{}', '{}')",
         "SELECT ironclaw.pseudonym(1, 1::smallint, 'ada')",
         "SELECT nextval('ironclaw.users_owner_no_seq')",
         "UPDATE ironclaw.users SET status = 0",
@@ -330,7 +330,8 @@ async fn temporary_objects_do_not_hijack_the_functions() {
             &mut application,
             "SELECT ironclaw.append_audit('{600}', '{0}', '{\"\"}', \
              ARRAY[pg_catalog.decode(pg_catalog.repeat('00', 32), 'hex')], \
-             ARRAY[pg_catalog.decode(pg_catalog.repeat('00', 32), 'hex')], '{\"\"}')",
+             ARRAY[pg_catalog.convert_to( \
+             '{\"details\":{},\"request\":{\"id\":null,\"ip\":null,\"user_agent\":null}}', 'UTF8')])",
         )
         .await;
         assert!(enter(&mut application, "default", "ada").await);

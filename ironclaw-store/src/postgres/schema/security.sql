@@ -6,7 +6,7 @@ GRANT USAGE ON SCHEMA ironclaw TO ironclaw_app, ironclaw_auditor;
 
 GRANT EXECUTE ON FUNCTION ironclaw.scope_no() TO ironclaw_app, ironclaw_auditor;
 GRANT EXECUTE ON FUNCTION ironclaw.enter(text, text, text), ironclaw.enter_to_write(text, text, text, text),
-    ironclaw.append_audit(integer[], smallint[], bytea[], bytea[], bytea[], bytea[]), ironclaw.forget_audit(integer[])
+    ironclaw.append_audit(integer[], smallint[], bytea[], bytea[], bytea[]), ironclaw.forget_audit(integer[])
     TO ironclaw_app;
 
 -- Which migrations ran, so that the application can tell whether it fits the schema.
