@@ -1,23 +1,25 @@
 //! The audit trail is appended through its function only, and the function tells the truth.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ironclaw_core::audit::{commitment, private_bytes};
 use ironclaw_core::change::{ConversationOp, SettingOp};
-use ironclaw_core::id::{ConversationId, OperatorName, UserId};
-use ironclaw_core::maintenance::Maintenance;
+use ironclaw_core::id::{ConversationId, ErasureId, HoldId, OperatorName, TenantId, UserId};
+use ironclaw_core::maintenance::{Maintenance, SystemChange};
 use ironclaw_core::model::audit::{
     Action, AuditEntry, AuditFilter, AuditPrivate, AuditRecord, PrincipalKind, SubjectKind,
 };
+use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::scope::RequestContext;
 use ironclaw_core::store::{Apply, Audit, StoreErrorKind, VaultStore};
-use ironclaw_core::{Change, PageRequest, Scope, SystemClock};
+use ironclaw_core::{Change, Clock, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
 use sqlx::types::time::OffsetDateTime;
 
 use crate::database::{Database, app_url, operator_url};
-use crate::raw::{DENIED, application, in_person, must, run};
+use crate::raw::{DENIED, application, enter, in_person, must, run};
 
 /// A user acting through an agent.
 const BY_AGENT: &str = r#"[[1,"ada"],[2,"writer"]]"#;
@@ -313,9 +315,7 @@ async fn verification_names_every_chain_that_was_changed() {
     let mut superuser = database.superuser().await;
     let sql = "UPDATE ironclaw.audit_events SET outcome = 2 WHERE owner_no IN (1, 3)";
     assert_eq!(must(&mut superuser, sql).await, 2);
-    let operator = OperatorName::parse("root").unwrap();
-    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
-    let error = maintenance.verify_audit().await.unwrap_err();
+    let error = operator(&database).await.verify_audit().await.unwrap_err();
     assert_eq!(*error.kind(), StoreErrorKind::Corrupt, "{error}");
     let sql = "SELECT encode(stream, 'hex') FROM ironclaw.audit_streams ORDER BY owner_no";
     let streams: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut superuser).await.unwrap();
@@ -364,4 +364,86 @@ async fn only_the_user_in_person_forgets_and_only_what_may_be_forgotten() {
     assert_eq!(left, [(Action::SettingPut, true), (Action::ConversationCreate, false)]);
     assert_eq!(verified(&store).await, 2);
     assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.audit_private").await, 2, "bob's is there");
+}
+
+/// Makes a user known besides ada.
+async fn bob_is_known(store: &PostgresStore) {
+    let put = SettingOp::Put { key: "theme".parse().unwrap(), value: "dark".into() };
+    store.apply(&Scope::user(UserId::parse("bob").unwrap()), Change::new().with(put)).await.unwrap();
+}
+
+async fn operator(database: &Database) -> PostgresMaintenance {
+    PostgresMaintenance::connect(&operator_url(database.name()), OperatorName::parse("root").unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_makes_a_transaction_an_operators_is_nobody_elses_to_set() {
+    let (_database, store, mut application) = opened().await;
+    bob_is_known(&store).await;
+    // In ada's scope, with all that would be bob's had his been entered.
+    for call in [append(&[Action::SecretUse], "by bob").as_str(), "SELECT ironclaw.forget_audit('{100}')"] {
+        begin(&mut application, &in_person("bob")).await;
+        must(&mut application, "SET LOCAL ironclaw.maintenance = 'on'; SET LOCAL ironclaw.owner_no = '2'").await;
+        assert_eq!(run(&mut application, call).await, Err(DENIED.to_owned()), "{call}");
+        must(&mut application, "ROLLBACK").await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_appended_while_a_user_is_erased() {
+    let (database, _store, mut application) = opened().await;
+    // Whoever only reads takes no lock by entering.
+    must(&mut application, "BEGIN").await;
+    assert!(enter(&mut application, "default", "ada").await);
+    must(&mut application, &append(&[Action::SecretUse], "to be erased")).await;
+    let maintenance = operator(&database).await;
+    let erase = SystemChange::EraseUser {
+        tenant: TenantId::default_tenant(),
+        owner: UserId::parse("ada").unwrap(),
+        id: ErasureId::make(&SystemClock),
+    };
+    let erasing = tokio::spawn(async move { maintenance.apply_system(erase).await });
+    let mut superuser = database.superuser().await;
+    let waiting =
+        format!("SELECT FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'", database.name());
+    while !erasing.is_finished() && must(&mut superuser, &waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    must(&mut application, "COMMIT").await;
+    erasing.await.unwrap().unwrap();
+    assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.audit_private WHERE owner_no = 1").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_hold_protects_is_not_forgotten() {
+    let (database, store, mut application) = opened().await;
+    let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "plans".into() };
+    store.apply(&ada(), Change::new().with(create)).await.unwrap();
+    // A transaction that sees what was there before the hold was placed.
+    let mut older = crate::raw::application(database.name()).await;
+    must(&mut older, "BEGIN ISOLATION LEVEL REPEATABLE READ").await;
+    assert!(enter(&mut older, "default", "ada").await);
+    let id = HoldId::make(&SystemClock);
+    let hold = Hold {
+        id,
+        tenant: TenantId::default_tenant(),
+        owner: UserId::parse("ada").unwrap(),
+        reason: "case 12".to_owned(),
+        created_at: SystemClock.now(),
+        released_at: None,
+    };
+    let maintenance = operator(&database).await;
+    maintenance.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
+    let forget = "SELECT ironclaw.forget_audit('{100}')";
+    assert_eq!(run(&mut older, forget).await, Err("25001".to_owned()));
+    begin(&mut application, &in_person("ada")).await;
+    assert_eq!(run(&mut application, forget).await, Err(DENIED.to_owned()));
+    must(&mut application, "ROLLBACK").await;
+    let left = "SELECT FROM ironclaw.audit_private WHERE owner_no = 1";
+    let mut superuser = database.superuser().await;
+    assert_eq!(must(&mut superuser, left).await, 2);
+    maintenance.apply_system(SystemChange::ReleaseHold { id }).await.unwrap();
+    begin(&mut application, &in_person("ada")).await;
+    must(&mut application, &format!("{forget}; COMMIT")).await;
+    assert_eq!(must(&mut superuser, left).await, 1);
 }

@@ -214,7 +214,8 @@ DECLARE
     principals bytea := '\x';
     principal json;
 BEGIN
-    SELECT * INTO acting FROM ironclaw.users u WHERE u.owner_no = chain_no;
+    -- Locked, as a writer has it: nothing is appended while the user is being erased, nor after.
+    SELECT * INTO acting FROM ironclaw.users u WHERE u.owner_no = chain_no FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE insufficient_privilege USING MESSAGE = 'the transaction has no scope';
     END IF;
@@ -255,13 +256,22 @@ CREATE FUNCTION ironclaw.forget_audit(actions integer[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    acting text;
     deleted bigint;
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM ironclaw.users u WHERE u.owner_no = ironclaw.scope_no()
-            AND jsonb_build_array(jsonb_build_array(1, u.owner)) = nullif(current_setting('ironclaw.chain', true), '')::jsonb
-    ) THEN
+    -- A hold that was placed since an older snapshot would not be seen.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE active_sql_transaction USING MESSAGE = 'forgetting takes a transaction of isolation level READ COMMITTED';
+    END IF;
+    -- Locked, as a writer has it: no hold is placed meanwhile.
+    SELECT u.owner INTO acting FROM ironclaw.users u WHERE u.owner_no = ironclaw.scope_no() FOR NO KEY UPDATE;
+    IF jsonb_build_array(jsonb_build_array(1, acting))
+        IS DISTINCT FROM nullif(current_setting('ironclaw.chain', true), '')::jsonb OR acting IS NULL
+    THEN
         RAISE insufficient_privilege USING MESSAGE = 'only the user in person may forget';
+    END IF;
+    IF EXISTS (SELECT FROM ironclaw.holds h WHERE h.owner_no = ironclaw.scope_no() AND h.released_at IS NULL) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'a legal hold stands';
     END IF;
     DELETE FROM ironclaw.audit_private p USING ironclaw.audit_events e
         WHERE e.owner_no = ironclaw.scope_no() AND e.action = ANY (actions)
