@@ -64,7 +64,8 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
     /// Verifies every chain of the log, the system's included, and gives their heads.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Corrupt`](crate::store::StoreErrorKind::Corrupt) with the first break as its source.
+    /// [`StoreErrorKind::Corrupt`](crate::store::StoreErrorKind::Corrupt), which names the streams of all chains that were
+    /// changed (as 32 hexadecimal digits), with the first break as its source.
     async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError>;
 
     /// Deletes what retention policies no longer keep, except what a legal hold protects. How many rows were

@@ -1,5 +1,6 @@
 //! Errors on their way between threads and into the audit trail.
 
+use ironclaw_core::model::audit::StreamId;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 /// How a failure is named in the private part of its audit event.
@@ -44,6 +45,14 @@ pub(crate) fn repeat(error: &StoreError) -> StoreError {
         Some(source) => repeated.with_source(source.to_string()),
         None => repeated,
     }
+}
+
+/// The error of a verification that found chains changed, all of whose streams it names. Its source is what is wrong with
+/// the first.
+pub(crate) fn broken_chains(operation: &'static str, streams: &[StreamId], first: StoreError) -> StoreError {
+    let names: Vec<String> = streams.iter().map(|stream| format!("{:032x}", u128::from_be_bytes(stream.0))).collect();
+    let context = format!("the audit trail was changed: streams {}", names.join(", "));
+    StoreError::new(StoreErrorKind::Corrupt, operation, context).with_source(first)
 }
 
 pub(crate) fn closed(operation: &'static str) -> StoreError {

@@ -1,6 +1,6 @@
 //! A change, with all that can be made of it before a database is asked.
 
-use ironclaw_core::audit::{commitment, private_bytes};
+use ironclaw_core::audit::private_bytes;
 use ironclaw_core::change::{ConversationOp, Operation, WorkspaceOp};
 use ironclaw_core::model::audit::{Action, AuditPrivate, AuditRecord, Outcome, Subject};
 use ironclaw_core::model::conversations::Role;
@@ -29,7 +29,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Does what takes time and no database: analysis of texts, commitments, the digest of an idempotent change. What
+    /// Does what takes time and no database: analysis of texts, private parts, the digest of an idempotent change. What
     /// takes long is done on a thread for blocking work.
     pub(crate) async fn make(scope: Scope, change: Change) -> Result<Self, StoreError> {
         match tokio::runtime::Handle::try_current() {
@@ -110,7 +110,6 @@ pub(crate) struct PreparedEvent {
     pub(crate) subjects: Vec<Subject>,
     pub(crate) salt: [u8; 32],
     pub(crate) private: Vec<u8>,
-    pub(crate) commitment: [u8; 32],
 }
 
 impl PreparedEvent {
@@ -121,9 +120,8 @@ impl PreparedEvent {
     ) -> Result<Self, StoreError> {
         let private = private_bytes(&AuditPrivate { details: record.details.clone(), request: request.clone() });
         let salt = random(operation)?;
-        let commitment = commitment(&salt, &private);
         let subjects = record.subjects.clone();
-        Ok(Self { action: record.action, outcome: record.outcome, subjects, salt, private, commitment })
+        Ok(Self { action: record.action, outcome: record.outcome, subjects, salt, private })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The audit trail: appended by the writer in the transaction of what it tells of.
 
-use ironclaw_core::audit::event_hash;
+use ironclaw_core::audit::{commitment, event_hash};
 use ironclaw_core::model::audit::{AuditEvent, AuditPrincipal, AuditRecord, PrincipalKind, Pseudonym, StreamId};
 use ironclaw_core::scope::{Principal, RequestContext};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -113,7 +113,7 @@ impl Chain {
                 action: prepared.action,
                 outcome: prepared.outcome,
                 subjects: prepared.subjects.clone(),
-                commitment: prepared.commitment,
+                commitment: commitment(&prepared.salt, &prepared.private),
                 hash: [0; 32],
                 tree_index: None,
             };

@@ -16,7 +16,7 @@ pub(super) async fn append(tx: &Tx, events: &[PreparedEvent]) -> Result<(), Stor
     if events.is_empty() {
         return Ok(());
     }
-    tx.execute("SELECT ironclaw.append_audit($1, $2, $3, $4, $5, $6)", columns(params![], events)).await?;
+    tx.execute("SELECT ironclaw.append_audit($1, $2, $3, $4, $5)", columns(params![], events)).await?;
     Ok(())
 }
 
@@ -28,14 +28,14 @@ pub(super) async fn append_system(
     event: PreparedEvent,
 ) -> Result<(), StoreError> {
     tx.execute(
-        "SELECT ironclaw.append_system_audit($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT ironclaw.append_system_audit($1, $2, $3, $4, $5, $6, $7)",
         columns(params![operator, about], &[event]),
     )
     .await?;
     Ok(())
 }
 
-/// The events as the functions take them: an array for each column.
+/// The events as the functions take them: an array for each column. The server commits to the private parts itself.
 fn columns(mut params: Params, events: &[PreparedEvent]) -> Params {
     fn column<'a, T>(events: &'a [PreparedEvent], value: impl Fn(&'a PreparedEvent) -> T) -> Vec<T> {
         events.iter().map(value).collect()
@@ -43,7 +43,6 @@ fn columns(mut params: Params, events: &[PreparedEvent]) -> Params {
     params.add(column(events, |event| i32::from(event.action.code())));
     params.add(column(events, |event| i16::from(event.outcome.code())));
     params.add(column(events, |event| coded(event.subjects.iter().map(|s| (s.kind.code(), s.id)))));
-    params.add(column(events, |event| event.commitment.as_slice()));
     params.add(column(events, |event| event.salt.as_slice()));
     params.add(column(events, |event| event.private.as_slice()));
     params

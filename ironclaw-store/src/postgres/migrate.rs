@@ -48,8 +48,9 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     let transaction = database.begin().await.map_err(failed)?;
     // If the process is killed, the server notices and lets the next one in. Millisecond figures, not a user's text.
     let patience = patience.as_millis().clamp(1, i32::MAX as u128);
+    // Who may make functions in the schema `public` must not have them called by a superuser.
     let settings = format!(
-        "SET LOCAL lock_timeout = {patience}; SET LOCAL client_connection_check_interval = 1000; \
+        "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL lock_timeout = {patience}; SET LOCAL client_connection_check_interval = 1000; \
          SET LOCAL idle_in_transaction_session_timeout = 60000; SET LOCAL client_min_messages = warning;"
     );
     transaction.execute_unprepared(&settings).await.map_err(failed)?;
@@ -60,13 +61,30 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
             StoreErrorKind::Busy => StoreError::new(
                 StoreErrorKind::Busy,
                 OPERATION,
-                "another process is migrating this database; wait for it, or look for it in pg_stat_activity",
+                "another process is migrating this database, or holds the advisory lock for it: wait, or look for its \
+                 process in pg_locks (locktype 'advisory')",
             ),
             _ => error,
         }
     })?;
-    for statement in bootstrap() {
+    for statement in roles() {
         transaction.execute_unprepared(&statement).await.map_err(failed).map_err(explain)?;
+    }
+    // Before anything is made in them, or looked up.
+    let strings = async |sql: &str| -> Result<Vec<String>, StoreError> {
+        let rows = transaction.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.map_err(failed)?;
+        rows.iter().map(|row| row.try_get_by_index(0).map_err(failed)).collect()
+    };
+    server::check_schemas(OPERATION, &strings(server::OPEN_SCHEMAS).await?)?;
+    if let Some(owner) = strings(FOREIGN_OWNER).await?.first() {
+        let context = format!(
+            "the schema ironclaw belongs to {owner}, who may change what is in it: if it is the store's, run \
+             ALTER SCHEMA ironclaw OWNER TO ironclaw_owner, otherwise use another database"
+        );
+        return Err(StoreError::new(StoreErrorKind::Privileges, OPERATION, context));
+    }
+    for statement in BOOTSTRAP {
+        transaction.execute_unprepared(statement).await.map_err(failed).map_err(explain)?;
     }
     let version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
     let version = Statement::from_string(DbBackend::Postgres, version);
@@ -85,33 +103,35 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     transaction.commit().await.map_err(failed)
 }
 
-/// What must be there before the first migration. All of it may be made beforehand by an administrator.
-fn bootstrap() -> Vec<String> {
-    let mut statements = Vec::new();
-    for role in ROLES {
-        // Roles belong to the server: another database's migration may make them at the same moment.
-        statements.push(format!(
+/// Makes the roles, unless an administrator made them beforehand, and whoever migrates a member of the owner's.
+fn roles() -> Vec<String> {
+    // Roles belong to the server: another database's migration may make them at the same moment.
+    let make = |role| {
+        format!(
             "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN \
              BEGIN CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS; \
              EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END; END IF; END $$"
-        ));
-    }
-    statements.extend(
-        [
-            "DO $$ BEGIN IF NOT pg_has_role(current_user, 'ironclaw_owner', 'SET') THEN \
-             EXECUTE format('GRANT ironclaw_owner TO %I', current_user); END IF; END $$",
-            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ironclaw') THEN \
-             CREATE SCHEMA ironclaw AUTHORIZATION ironclaw_owner; END IF; END $$",
-            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN \
-             CREATE EXTENSION vector; END IF; END $$",
-            "SELECT set_config('search_path', 'ironclaw, ' || quote_ident(n.nspname) || ', pg_temp', true) \
-             FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'",
-            "SET LOCAL ROLE ironclaw_owner",
-        ]
-        .map(str::to_owned),
-    );
-    statements
+        )
+    };
+    let join = "DO $$ BEGIN IF NOT pg_has_role(current_user, 'ironclaw_owner', 'SET') THEN \
+                EXECUTE format('GRANT ironclaw_owner TO %I', current_user); END IF; END $$";
+    ROLES.into_iter().map(make).chain([join.to_owned()]).collect()
 }
+
+/// The owner of the schema, if that is not the store's role for it.
+const FOREIGN_OWNER: &str = "SELECT nspowner::regrole::text FROM pg_namespace \
+     WHERE nspname = 'ironclaw' AND nspowner <> 'ironclaw_owner'::regrole";
+
+/// What else must be there before the first migration. All of it may be made beforehand by an administrator.
+const BOOTSTRAP: [&str; 4] = [
+    "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ironclaw') THEN \
+     CREATE SCHEMA ironclaw AUTHORIZATION ironclaw_owner; END IF; END $$",
+    "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN \
+     CREATE EXTENSION vector SCHEMA public; END IF; END $$",
+    "SELECT set_config('search_path', 'ironclaw, ' || quote_ident(n.nspname::text) || ', pg_temp', true) \
+     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'",
+    "SET LOCAL ROLE ironclaw_owner",
+];
 
 /// Says what to do about what an administrator has to do.
 fn explain(error: StoreError) -> StoreError {

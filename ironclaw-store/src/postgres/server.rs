@@ -113,18 +113,44 @@ pub(super) async fn check(
     connection: &mut PgConnection,
     role: Role,
 ) -> Result<Database, StoreError> {
+    let failed = |error| from_sqlx(operation, error);
+    // Until it is known who may make functions in the schemas of the path, names are looked up in the server's own.
+    let begin = "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp";
+    sqlx::raw_sql(begin).execute(&mut *connection).await.map_err(failed)?;
     check_server_version(operation, connection).await?;
     // An empty database lacks everything: that it was not migrated says best what to do.
     check_migrations(operation, connection).await?;
     let schema = check_extension(operation, connection).await?;
     check_role(operation, connection, role).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(failed)?;
     Ok(Database { search_path: format!("ironclaw, {schema}, pg_temp") })
 }
+
+/// Refuses schemas in which others make functions: those would be called for the server's own, with the rights of
+/// whoever looks them up.
+pub(super) fn check_schemas(operation: &'static str, open: &[String]) -> Result<(), StoreError> {
+    let Some(schema) = open.first() else {
+        return Ok(());
+    };
+    let context = format!(
+        "others may make functions in the schema {schema}, which would run with your rights: \
+         REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, ironclaw_app, and drop what was made in it"
+    );
+    Err(StoreError::new(StoreErrorKind::Privileges, operation, context))
+}
+
+/// The schemas of the store's path, quoted, in which everybody or the application may make functions. Before the
+/// extension is there, it is to come into `public`.
+pub(super) const OPEN_SCHEMAS: &str = "SELECT quote_ident(n.nspname::text) FROM pg_namespace n \
+     WHERE (n.nspname = 'ironclaw' OR n.oid = coalesce( \
+     (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'vector'), to_regnamespace('public')::oid)) \
+     AND (has_schema_privilege('public', n.oid, 'CREATE') OR has_schema_privilege('ironclaw_app', n.oid, 'CREATE')) \
+     ORDER BY 1";
 
 /// Checks the version of the extension. Its schema, quoted.
 async fn check_extension(operation: &'static str, connection: &mut PgConnection) -> Result<String, StoreError> {
     let extension = sqlx::query(
-        "SELECT e.extversion, quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+        "SELECT e.extversion, quote_ident(n.nspname::text) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
          WHERE e.extname = 'vector'",
     )
     .persistent(false)
@@ -137,6 +163,12 @@ async fn check_extension(operation: &'static str, connection: &mut PgConnection)
     };
     let read = |column: usize| extension.try_get::<String, _>(column).map_err(|error| from_sqlx(operation, error));
     check_vector_version(operation, &read(0)?)?;
+    let open: Vec<String> = sqlx::query_scalar(OPEN_SCHEMAS)
+        .persistent(false)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|error| from_sqlx(operation, error))?;
+    check_schemas(operation, &open)?;
     read(1)
 }
 
@@ -205,10 +237,13 @@ async fn check_migrations(operation: &'static str, connection: &mut PgConnection
 }
 
 async fn check_role(operation: &'static str, connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
-    let (bypasses, is_owner, is_app): (bool, bool, bool) = sqlx::query_as(
-        "SELECT EXISTS (SELECT FROM pg_roles above WHERE (above.rolsuper OR above.rolbypassrls) \
-         AND pg_has_role(r.oid, above.oid, 'MEMBER')), pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER'), \
-         pg_has_role(r.oid, 'ironclaw_app', 'USAGE') FROM pg_roles r WHERE r.rolname = current_user",
+    // Who connected may be another role than the one whose rights apply, and takes its own rights back at will.
+    let (bypasses, is_owner, is_app, is_operator): (bool, bool, bool, bool) = sqlx::query_as(
+        "SELECT bool_or(EXISTS (SELECT FROM pg_roles above WHERE (above.rolsuper OR above.rolbypassrls) \
+         AND pg_has_role(r.oid, above.oid, 'MEMBER'))), bool_or(pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER')), \
+         bool_or(r.rolname = current_user AND pg_has_role(r.oid, 'ironclaw_app', 'USAGE')), \
+         bool_or(r.rolname = current_user AND pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER')) \
+         FROM pg_roles r WHERE r.rolname IN (current_user, session_user)",
     )
     .persistent(false)
     .fetch_one(&mut *connection)
@@ -224,7 +259,7 @@ async fn check_role(operation: &'static str, connection: &mut PgConnection, role
             refused("the owner's role may change the schema: connect as a member of ironclaw_app only")
         }
         Role::Application if !is_app => refused("the role is no member of ironclaw_app: GRANT ironclaw_app TO it"),
-        Role::Operator if !is_owner => {
+        Role::Operator if !is_operator => {
             refused("an operator's role must be a member of ironclaw_owner: GRANT ironclaw_owner TO it")
         }
         _ => Ok(()),

@@ -1,20 +1,25 @@
 //! The audit trail is appended through its function only, and the function tells the truth.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ironclaw_core::audit::{commitment, private_bytes};
 use ironclaw_core::change::{ConversationOp, SettingOp};
-use ironclaw_core::id::{ConversationId, UserId};
-use ironclaw_core::model::audit::{Action, AuditEntry, AuditFilter, AuditPrivate, PrincipalKind};
+use ironclaw_core::id::{ConversationId, ErasureId, HoldId, OperatorName, TenantId, UserId};
+use ironclaw_core::maintenance::{Maintenance, SystemChange};
+use ironclaw_core::model::audit::{
+    Action, AuditEntry, AuditFilter, AuditPrivate, AuditRecord, PrincipalKind, SubjectKind,
+};
+use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::scope::RequestContext;
-use ironclaw_core::store::{Apply, Audit, VaultStore};
-use ironclaw_core::{Change, PageRequest, Scope, SystemClock};
-use ironclaw_store::PostgresStore;
+use ironclaw_core::store::{Apply, Audit, StoreErrorKind, VaultStore};
+use ironclaw_core::{Change, Clock, PageRequest, Scope, SystemClock};
+use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
 use sqlx::types::time::OffsetDateTime;
 
-use crate::database::{Database, app_url};
-use crate::raw::{DENIED, application, in_person, must, run};
+use crate::database::{Database, app_url, operator_url};
+use crate::raw::{DENIED, application, enter, in_person, must, run};
 
 /// A user acting through an agent.
 const BY_AGENT: &str = r#"[[1,"ada"],[2,"writer"]]"#;
@@ -51,23 +56,28 @@ async fn begin(application: &mut PgConnection, chain: &str) {
     assert_eq!(enter.bind(chain).execute(application).await.unwrap().rows_affected(), 1);
 }
 
+/// What events say in private.
+fn private(said: &str) -> Vec<u8> {
+    let details = BTreeMap::from([("said".to_owned(), said.to_owned())]);
+    private_bytes(&AuditPrivate { details, request: RequestContext::default() })
+}
+
+/// A literal of bytes.
+fn literal(bytes: &[u8]) -> String {
+    format!("'\\x{}'::bytea", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
 /// A call of the function, for events that say something in private.
 fn append(actions: &[Action], said: &str) -> String {
-    let details = BTreeMap::from([("said".to_owned(), said.to_owned())]);
-    let private = private_bytes(&AuditPrivate { details, request: RequestContext::default() });
-    let salt = [7; 32];
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let column = |value: String| vec![value; actions.len()].join(", ");
-    let bytes = |bytes: &[u8]| column(format!("'\\x{}'::bytea", hex(bytes)));
     let codes: Vec<_> = actions.iter().map(|action| action.code().to_string()).collect();
     format!(
-        "SELECT ironclaw.append_audit(ARRAY[{}], ARRAY[{}]::smallint[], ARRAY[{}], ARRAY[{}], ARRAY[{}], ARRAY[{}])",
+        "SELECT ironclaw.append_audit(ARRAY[{}], ARRAY[{}]::smallint[], ARRAY[{}], ARRAY[{}], ARRAY[{}])",
         codes.join(", "),
         column("0".to_owned()),
-        bytes(&[]),
-        bytes(&commitment(&salt, &private)),
-        bytes(&salt),
-        bytes(&private)
+        column(literal(&[])),
+        column(literal(&[7; 32])),
+        column(literal(&private(said)))
     )
 }
 
@@ -151,61 +161,179 @@ async fn nobody_poses_as_somebody_else() {
 #[tokio::test]
 async fn an_event_cannot_be_given_another_time() {
     let (database, store, mut application) = opened().await;
-    let mut began: Vec<OffsetDateTime> = Vec::new();
-    for time in ["'2000-01-01'", "'2999-12-31'", "'infinity'", "'-infinity'", "(now() - interval '1 s')::text", "''"] {
+    let mut before: Vec<OffsetDateTime> = Vec::new();
+    for time in ["'2000-01-01'", "'2999-12-31'", "'infinity'", "now()::text", "'noon or so'", "''"] {
         begin(&mut application, &in_person("ada")).await;
-        began.push(sqlx::query_scalar("SELECT now()").fetch_one(&mut application).await.unwrap());
+        // The time at which the transaction or its scope began would be a time of the caller's choice too.
+        let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut application);
+        before.push(now.await.unwrap());
         must(&mut application, &format!("SELECT set_config('ironclaw.now', {time}, true)")).await;
         must(&mut application, &append(&[Action::SecretUse], "")).await;
         must(&mut application, "COMMIT").await;
     }
-    begin(&mut application, &in_person("ada")).await;
-    must(&mut application, "SET LOCAL ironclaw.now = 'noon or so'").await;
-    assert_eq!(run(&mut application, &append(&[Action::SecretUse], "")).await, Err("22007".to_owned()));
-    must(&mut application, "ROLLBACK").await;
-    assert_eq!(verified(&store).await, 1 + began.len() as u64);
-    let sql = "SELECT time FROM ironclaw.audit_events WHERE owner_no > 0 AND sequence > 1 ORDER BY sequence";
     let mut superuser = database.superuser().await;
-    let times: Vec<OffsetDateTime> = sqlx::query_scalar(sql).fetch_all(&mut superuser).await.unwrap();
     let end = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut superuser).await.unwrap();
-    assert_eq!(times.len(), began.len());
-    assert!(times.iter().zip(&began).all(|(time, began)| (*began..=end).contains(time)), "{times:?} {began:?}");
+    let sql = "SELECT time FROM ironclaw.audit_events WHERE owner_no > 0 AND sequence > 1 ORDER BY sequence";
+    let times: Vec<OffsetDateTime> = sqlx::query_scalar(sql).fetch_all(&mut superuser).await.unwrap();
+    assert_eq!(times.len(), before.len());
+    assert!(times.iter().zip(&before).all(|(time, before)| (*before..=end).contains(time)), "{times:?} {before:?}");
+    assert_eq!(verified(&store).await, 1 + before.len() as u64);
+}
+
+#[tokio::test]
+async fn time_does_not_run_backwards_in_a_chain() {
+    let (database, _store, mut application) = opened().await;
+    let mut superuser = database.superuser().await;
+    // As if the server's clock had been set back since.
+    must(&mut superuser, "UPDATE ironclaw.audit_events SET time = '2999-12-31' WHERE owner_no = 1").await;
+    begin(&mut application, &in_person("ada")).await;
+    must(&mut application, &append(&[Action::SecretUse, Action::SecretUse], "")).await;
+    must(&mut application, "COMMIT").await;
+    let at_once = "SELECT FROM ironclaw.audit_events WHERE owner_no = 1 AND time = '2999-12-31'";
+    assert_eq!(must(&mut superuser, at_once).await, 3);
 }
 
 #[tokio::test]
 async fn a_list_with_one_wrong_event_appends_none() {
     let (_database, store, mut application) = opened().await;
-    for (wrong, code) in [
-        // The second event lacks a commitment, has one that is too short, an outcome or an action that there is not.
-        (
-            "'{600,600}', '{0,0}', '{\"\",\"\"}', ARRAY[sha256('')], ARRAY[sha256(''), sha256('')], '{\"\",\"\"}'",
-            "23502",
-        ),
-        (
-            "'{600,600}', '{0,0}', '{\"\",\"\"}', ARRAY[sha256(''), ''], ARRAY[sha256(''), sha256('')], '{\"\",\"\"}'",
-            "23514",
-        ),
-        (
-            "'{600,600}', '{0,3}', '{\"\",\"\"}', ARRAY[sha256(''), sha256('')], ARRAY[sha256(''), sha256('')], '{\"\",\"\"}'",
-            "23514",
-        ),
-        (
-            "'{600,65536}', '{0,0}', '{\"\",\"\"}', ARRAY[sha256(''), sha256('')], ARRAY[sha256(''), sha256('')], '{\"\",\"\"}'",
-            "23514",
-        ),
-        (
-            "'{600,600}', '{0,0}', '{\"\",\"x\"}', ARRAY[sha256(''), sha256('')], ARRAY[sha256(''), sha256('')], '{\"\",\"\"}'",
-            "23514",
-        ),
+    let salt = literal(&[7; 32]);
+    let plain = literal(&private("something"));
+    let json = |text: &str| literal(text.as_bytes());
+    let request = r#""request":{"id":null,"ip":null,"user_agent":null}"#;
+    // The second event of two: its action, outcome, subjects, salt and private part, and what the server says of it.
+    let mut cases = vec![
+        ("600".to_owned(), "3", literal(&[]), salt.clone(), plain.clone(), "23514"),
+        ("600".to_owned(), "NULL", literal(&[]), salt.clone(), plain.clone(), "23502"),
+    ];
+    for action in ["NULL", "-1", "0", "99", "104", "603", "701", "799", "800", "805", "816", "817", "65535", "66136"] {
+        cases.push((action.to_owned(), "0", literal(&[]), salt.clone(), plain.clone(), "22023"));
+    }
+    for subjects in [vec![1], vec![0; 17], vec![19; 17], [[1; 17], [255; 17]].concat(), vec![1; 16], vec![1; 18]] {
+        cases.push(("600".to_owned(), "0", literal(&subjects), salt.clone(), plain.clone(), "22023"));
+    }
+    for salt in ["NULL".to_owned(), literal(&[]), literal(&[7; 31]), literal(&[7; 33])] {
+        cases.push(("600".to_owned(), "0", literal(&[]), salt, plain.clone(), "22023"));
+    }
+    for (private, code) in [
+        ("NULL".to_owned(), "22023"),
+        (literal(&[]), "22P02"),
+        (literal(&[0xff]), "22021"),
+        (literal(&[0]), "22021"),
+        (json("{"), "22P02"),
+        (json("{}"), "22023"),
+        (json("[]"), "22023"),
+        (json("null"), "22023"),
+        (json(r#"{"details":{}}"#), "22023"),
+        (json(&format!(r#"{{"details":[],{request}}}"#)), "22023"),
+        (json(&format!(r#"{{"details":null,{request}}}"#)), "22023"),
+        (json(&format!(r#"{{"details":{{"path":1}},{request}}}"#)), "22023"),
+        (json(&format!(r#"{{"details":{{}},{request},{request}}}"#)), "22023"),
+        (json(&format!(r#"{{"details":{{"path":"\ud800"}},{request}}}"#)), "22P02"),
+        (json(r#"{"details":{},"request":null}"#), "22023"),
+        (json(r#"{"details":{},"request":{"id":1,"ip":null,"user_agent":null}}"#), "22023"),
+        (json(r#"{"details":{},"request":{"id":null,"ip":"10.0.0.0/8","user_agent":null}}"#), "22023"),
+        (json(r#"{"details":{},"request":{"id":null,"ip":"010.0.0.1","user_agent":null}}"#), "22023"),
+        (json(r#"{"details":{},"request":{"id":null,"ip":"1.2.3","user_agent":null}}"#), "22P02"),
     ] {
-        begin(&mut application, &in_person("ada")).await;
-        assert_eq!(
-            run(&mut application, &format!("SELECT ironclaw.append_audit({wrong})")).await,
-            Err(code.to_owned())
+        cases.push(("600".to_owned(), "0", literal(&[]), salt.clone(), private, code));
+    }
+    for (action, outcome, subjects, wrong_salt, private, code) in cases {
+        let call = format!(
+            "SELECT ironclaw.append_audit(ARRAY[600, {action}], ARRAY[0, {outcome}]::smallint[], \
+             ARRAY['', {subjects}], ARRAY[{salt}, {wrong_salt}], ARRAY[{plain}, {private}])"
         );
+        begin(&mut application, &in_person("ada")).await;
+        assert_eq!(run(&mut application, &call).await, Err(code.to_owned()), "{call}");
         must(&mut application, "COMMIT").await;
     }
+    // Nor may one of the lists be longer or shorter than the others.
+    let whole = ["ARRAY[600]", "ARRAY[0]::smallint[]", "ARRAY[''::bytea]"].map(str::to_owned);
+    let whole = [whole.as_slice(), &[format!("ARRAY[{salt}]"), format!("ARRAY[{plain}]")]].concat();
+    for list in 0..whole.len() {
+        for other in ["NULL".to_owned(), "'{}'".to_owned(), format!("{0} || {0}", whole[list])] {
+            let mut lists = whole.clone();
+            lists[list] = other;
+            let call = format!("SELECT ironclaw.append_audit({})", lists.join(", "));
+            begin(&mut application, &in_person("ada")).await;
+            assert_eq!(run(&mut application, &call).await, Err("22023".to_owned()), "{call}");
+            must(&mut application, "COMMIT").await;
+        }
+    }
     assert_eq!(verified(&store).await, 1);
+    assert_eq!(trail(&store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_server_knows_the_stores_actions_and_kinds_of_subjects() {
+    let database = Database::fresh().await;
+    let mut superuser = database.superuser().await;
+    for is_system in [false, true] {
+        let sql = "SELECT code FROM generate_series(0, 65535) code WHERE ironclaw.is_action(code, $1) ORDER BY code";
+        let known: Vec<i32> = sqlx::query_scalar(sql).bind(is_system).fetch_all(&mut superuser).await.unwrap();
+        let actions = Action::ALL.iter().filter(|action| action.name().starts_with("system.") == is_system);
+        assert_eq!(known, actions.map(|action| i32::from(action.code())).collect::<Vec<_>>());
+    }
+    let sql = "SELECT code FROM generate_series(0, 255) code \
+               WHERE ironclaw.is_subjects(set_byte(decode(repeat('00', 17), 'hex'), 0, code)) ORDER BY code";
+    let known: Vec<i32> = sqlx::query_scalar(sql).fetch_all(&mut superuser).await.unwrap();
+    let kinds = (0..=255).filter(|code| SubjectKind::from_code(*code).is_some());
+    assert_eq!(known, kinds.map(i32::from).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_server_takes_every_private_part_that_the_store_makes() {
+    let (_database, store, _) = opened().await;
+    let details = [
+        ("empty", String::new()),
+        ("quoted", "\"\\ \u{7f}\t\u{1}".to_owned()),
+        ("wide", "\u{e9}\u{1f600}\u{fffd}".to_owned()),
+        ("long", "x".repeat(1_000)),
+    ];
+    for (number, ip) in
+        [None, Some("10.0.0.1"), Some("::1"), Some("::ffff:10.0.0.1"), Some("2001:db8::a0:1")].into_iter().enumerate()
+    {
+        let ip = ip.map(|ip| ip.parse().unwrap());
+        let request = RequestContext::new(ip.map(|_| "r\u{1}1".to_owned()), ip, Some("agent/1".to_owned())).unwrap();
+        let mut record = AuditRecord::new(Action::SecretUse).on(SubjectKind::Stream, [number as u8; 16]);
+        record.details.extend(details.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let scope = ada().in_request(request.clone());
+        store.apply(&scope, Change::new().event(record.clone())).await.unwrap();
+        let last = trail(&store).await.pop().unwrap();
+        assert_eq!(last.private, Some(AuditPrivate { details: record.details, request }));
+    }
+    // Every hash and every commitment, which the server made, is as the store makes it.
+    assert_eq!(verified(&store).await, 6);
+}
+
+#[tokio::test]
+async fn verification_names_every_chain_that_was_changed() {
+    let (database, store, _) = opened().await;
+    for owner in ["bob", "cid"] {
+        let put = SettingOp::Put { key: "theme".parse().unwrap(), value: "dark".into() };
+        store.apply(&Scope::user(UserId::parse(owner).unwrap()), Change::new().with(put)).await.unwrap();
+    }
+    let mut superuser = database.superuser().await;
+    let sql = "UPDATE ironclaw.audit_events SET outcome = 2 WHERE owner_no IN (1, 3)";
+    assert_eq!(must(&mut superuser, sql).await, 2);
+    let error = operator(&database).await.verify_audit().await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Corrupt, "{error}");
+    let sql = "SELECT encode(stream, 'hex') FROM ironclaw.audit_streams ORDER BY owner_no";
+    let streams: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut superuser).await.unwrap();
+    let named: Vec<_> = streams.iter().map(|stream| error.to_string().contains(stream)).collect();
+    assert_eq!(named, [false, true, false, true], "{error}");
+}
+
+#[tokio::test]
+async fn the_server_commits_as_the_store_does() {
+    let database = Database::fresh().await;
+    let mut superuser = database.superuser().await;
+    for length in [0, 1, 55, 56, 63, 64, 65, 1_000] {
+        let salt: [u8; 32] = std::array::from_fn(|at| (at * 37 + length) as u8);
+        let private: Vec<u8> = (0..length).map(|at| (at * 11) as u8).collect();
+        let sql = sqlx::query_scalar("SELECT ironclaw.commitment($1, $2)").bind(salt.as_slice()).bind(&private);
+        let committed: Vec<u8> = sql.fetch_one(&mut superuser).await.unwrap();
+        assert_eq!(committed, commitment(&salt, &private), "{length}");
+    }
 }
 
 #[tokio::test]
@@ -236,4 +364,86 @@ async fn only_the_user_in_person_forgets_and_only_what_may_be_forgotten() {
     assert_eq!(left, [(Action::SettingPut, true), (Action::ConversationCreate, false)]);
     assert_eq!(verified(&store).await, 2);
     assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.audit_private").await, 2, "bob's is there");
+}
+
+/// Makes a user known besides ada.
+async fn bob_is_known(store: &PostgresStore) {
+    let put = SettingOp::Put { key: "theme".parse().unwrap(), value: "dark".into() };
+    store.apply(&Scope::user(UserId::parse("bob").unwrap()), Change::new().with(put)).await.unwrap();
+}
+
+async fn operator(database: &Database) -> PostgresMaintenance {
+    PostgresMaintenance::connect(&operator_url(database.name()), OperatorName::parse("root").unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_makes_a_transaction_an_operators_is_nobody_elses_to_set() {
+    let (_database, store, mut application) = opened().await;
+    bob_is_known(&store).await;
+    // In ada's scope, with all that would be bob's had his been entered.
+    for call in [append(&[Action::SecretUse], "by bob").as_str(), "SELECT ironclaw.forget_audit('{100}')"] {
+        begin(&mut application, &in_person("bob")).await;
+        must(&mut application, "SET LOCAL ironclaw.maintenance = 'on'; SET LOCAL ironclaw.owner_no = '2'").await;
+        assert_eq!(run(&mut application, call).await, Err(DENIED.to_owned()), "{call}");
+        must(&mut application, "ROLLBACK").await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_appended_while_a_user_is_erased() {
+    let (database, _store, mut application) = opened().await;
+    // Whoever only reads takes no lock by entering.
+    must(&mut application, "BEGIN").await;
+    assert!(enter(&mut application, "default", "ada").await);
+    must(&mut application, &append(&[Action::SecretUse], "to be erased")).await;
+    let maintenance = operator(&database).await;
+    let erase = SystemChange::EraseUser {
+        tenant: TenantId::default_tenant(),
+        owner: UserId::parse("ada").unwrap(),
+        id: ErasureId::make(&SystemClock),
+    };
+    let erasing = tokio::spawn(async move { maintenance.apply_system(erase).await });
+    let mut superuser = database.superuser().await;
+    let waiting =
+        format!("SELECT FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'", database.name());
+    while !erasing.is_finished() && must(&mut superuser, &waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    must(&mut application, "COMMIT").await;
+    erasing.await.unwrap().unwrap();
+    assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.audit_private WHERE owner_no = 1").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_hold_protects_is_not_forgotten() {
+    let (database, store, mut application) = opened().await;
+    let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "plans".into() };
+    store.apply(&ada(), Change::new().with(create)).await.unwrap();
+    // A transaction that sees what was there before the hold was placed.
+    let mut older = crate::raw::application(database.name()).await;
+    must(&mut older, "BEGIN ISOLATION LEVEL REPEATABLE READ").await;
+    assert!(enter(&mut older, "default", "ada").await);
+    let id = HoldId::make(&SystemClock);
+    let hold = Hold {
+        id,
+        tenant: TenantId::default_tenant(),
+        owner: UserId::parse("ada").unwrap(),
+        reason: "case 12".to_owned(),
+        created_at: SystemClock.now(),
+        released_at: None,
+    };
+    let maintenance = operator(&database).await;
+    maintenance.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
+    let forget = "SELECT ironclaw.forget_audit('{100}')";
+    assert_eq!(run(&mut older, forget).await, Err("25001".to_owned()));
+    begin(&mut application, &in_person("ada")).await;
+    assert_eq!(run(&mut application, forget).await, Err(DENIED.to_owned()));
+    must(&mut application, "ROLLBACK").await;
+    let left = "SELECT FROM ironclaw.audit_private WHERE owner_no = 1";
+    let mut superuser = database.superuser().await;
+    assert_eq!(must(&mut superuser, left).await, 2);
+    maintenance.apply_system(SystemChange::ReleaseHold { id }).await.unwrap();
+    begin(&mut application, &in_person("ada")).await;
+    must(&mut application, &format!("{forget}; COMMIT")).await;
+    assert_eq!(must(&mut superuser, left).await, 1);
 }

@@ -174,7 +174,7 @@ async fn who_waits_too_long_for_another_is_told_so() {
     let builder = PostgresStore::builder().migration_timeout(Duration::from_millis(200));
     let error = builder.clone().migrate(&url(&database)).await.unwrap_err();
     assert_eq!(*error.kind(), StoreErrorKind::Busy, "{error}");
-    assert!(error.to_string().contains("migrating"), "{error}");
+    assert!(error.to_string().contains("migrating") && error.to_string().contains("pg_locks"), "{error}");
     // Nor does it hold up for longer than itself lives.
     let mut superuser = database.superuser().await;
     assert_eq!(must(&mut superuser, "SELECT FROM pg_namespace WHERE nspname = 'ironclaw'").await, 0);
@@ -321,6 +321,72 @@ async fn the_extension_may_stand_in_a_schema_of_its_own() {
     migrate(&database).await.unwrap();
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
     assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn schemas_in_which_others_make_functions_are_refused() {
+    let database = Database::fresh().await;
+    let mut superuser = database.superuser().await;
+    let operator = || OperatorName::parse("root").unwrap();
+    for (schema, role) in
+        [("public", "PUBLIC"), ("ironclaw", "PUBLIC"), ("public", "ironclaw_app"), ("ironclaw", "ironclaw_app")]
+    {
+        must(&mut superuser, &format!("GRANT CREATE ON SCHEMA {schema} TO {role}")).await;
+        for error in [
+            PostgresStore::connect(&app_url(database.name())).await.unwrap_err(),
+            PostgresMaintenance::connect(&operator_url(database.name()), operator()).await.unwrap_err(),
+            migrate(&database).await.unwrap_err(),
+        ] {
+            assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+            let advice = format!("REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC");
+            assert!(error.to_string().contains(&advice), "{error}");
+        }
+        must(&mut superuser, &format!("REVOKE CREATE ON SCHEMA {schema} FROM {role}")).await;
+    }
+    migrate(&database).await.unwrap();
+    assert_whole(&database).await;
+    // Nor is anything made where others may be before it.
+    let database = empty().await;
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    let error = migrate(&database).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+    assert_eq!(must(&mut superuser, "SELECT FROM pg_extension WHERE extname = 'vector'").await, 0);
+}
+
+#[tokio::test]
+async fn functions_that_others_left_are_not_called() {
+    let database = empty().await;
+    let mut superuser = database.superuser().await;
+    // They fit better than the server's own, which take text.
+    let mut shadows = String::from("CREATE EXTENSION vector;");
+    for function in ["quote_ident(name)", "format(text, name)", "current_setting(name)"] {
+        shadows.push_str(&format!(
+            "CREATE FUNCTION public.{function} RETURNS text LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'called as %', current_user; END $$;"
+        ));
+    }
+    must(&mut superuser, &shadows).await;
+    migrate(&database).await.unwrap();
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
+    let operator = OperatorName::parse("root").unwrap();
+    PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schema_of_somebody_elses_is_refused() {
+    let somebody = Role::new("somebody", "NOLOGIN").await;
+    let database = empty().await;
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, &format!("CREATE SCHEMA ironclaw AUTHORIZATION {}", somebody.0)).await;
+    let error = migrate(&database).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+    assert!(error.to_string().contains(&somebody.0), "{error}");
+    assert_eq!(must(&mut superuser, MADE).await, 0);
+    must(&mut superuser, "ALTER SCHEMA ironclaw OWNER TO ironclaw_owner").await;
+    migrate(&database).await.unwrap();
+    assert_whole(&database).await;
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ const KEPT: &str = "SELECT name::text, setting FROM pg_settings WHERE source = '
 /// The scope of a session, as the store's functions set it.
 const SCOPE: &str = "SELECT concat(current_setting('ironclaw.owner_no', true), current_setting('ironclaw.tenant', true), \
      current_setting('ironclaw.owner', true), current_setting('ironclaw.chain', true), \
-     current_setting('ironclaw.now', true), current_setting('ironclaw.maintenance', true))";
+     current_setting('ironclaw.maintenance', true))";
 
 fn user(number: usize) -> Scope {
     Scope::user(UserId::parse(format!("user {number}")).unwrap())

@@ -1,13 +1,14 @@
 //! No statement of the application reaches a row of somebody in whose scope it does not run: for every table.
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{IdempotencyKey, TenantId, UserId};
+use ironclaw_core::id::{IdempotencyKey, OperatorName, TenantId, UserId};
+use ironclaw_core::maintenance::Maintenance;
 use ironclaw_core::store::Apply;
-use ironclaw_core::{Change, Scope};
-use ironclaw_store::PostgresStore;
+use ironclaw_core::{Change, PageRequest, Scope};
+use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
 
-use crate::database::{Database, app_url};
+use crate::database::{Database, app_url, operator_url};
 use crate::raw::{DENIED, application, enter, must, run};
 
 /// Tables without rows of a user or a tenant. The application has no right to change any of them.
@@ -130,7 +131,7 @@ impl Seeded {
 /// All tables with rows of users or tenants, whatever the schema has.
 async fn tables(superuser: &mut PgConnection) -> Vec<Table> {
     let names: Vec<(String, bool, bool, bool)> = sqlx::query_as(
-        "SELECT relname::text, has_table_privilege('ironclaw_app', oid, 'SELECT'), \
+        "SELECT relname::text, has_any_column_privilege('ironclaw_app', oid, 'SELECT'), \
          has_table_privilege('ironclaw_app', oid, 'INSERT'), has_table_privilege('ironclaw_app', oid, 'DELETE') \
          FROM pg_class WHERE relnamespace = 'ironclaw'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f') \
          AND relname <> ALL ($1) ORDER BY relname",
@@ -350,4 +351,75 @@ async fn every_table_has_its_policies() {
     .await
     .unwrap();
     assert_eq!(others, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn names_that_nobody_can_have_do_not_become_known() {
+    let database = Database::fresh().await;
+    let mut application = application(database.name()).await;
+    let longest = "x".repeat(256);
+    let longer = "x".repeat(257);
+    let wide = "\u{e9}".repeat(129);
+    for name in ["", longer.as_str(), wide.as_str(), "\u{1}copy", "a\nb", "\u{1f}", "\u{7f}", "a\u{80}", "\u{9f}"] {
+        for (tenant, owner) in [(name, "ada"), ("acme", name)] {
+            let entered =
+                sqlx::query("SELECT FROM ironclaw.enter_to_write($1, $2, '[]', '1000')").bind(tenant).bind(owner);
+            let error = entered.execute(&mut application).await.unwrap_err();
+            assert_eq!(error.as_database_error().unwrap().code().unwrap(), "22023", "{tenant:?} {owner:?}");
+        }
+    }
+    for name in [longest.as_str(), " ", "a\\u0001-[b]", "\u{a0}\u{e9}\u{1f600}"] {
+        let entered = sqlx::query("SELECT FROM ironclaw.enter_to_write($1, $1, '[]', '1000')").bind(name);
+        assert_eq!(entered.execute(&mut application).await.unwrap().rows_affected(), 1, "{name:?}");
+    }
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
+    assert_eq!(maintenance.users(&PageRequest::first(100).unwrap()).await.unwrap().items.len(), 4);
+}
+
+#[tokio::test]
+async fn protection_that_was_loosened_is_found() {
+    let database = Database::fresh().await;
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
+    let mut superuser = database.superuser().await;
+    for (loosen, mend, table) in [
+        (
+            "ALTER TABLE ironclaw.retention_policies NO FORCE ROW LEVEL SECURITY",
+            "ALTER TABLE ironclaw.retention_policies FORCE ROW LEVEL SECURITY",
+            "retention_policies",
+        ),
+        (
+            "CREATE POLICY everybody ON ironclaw.settings USING (true)",
+            "DROP POLICY everybody ON ironclaw.settings",
+            "settings",
+        ),
+        (
+            "CREATE POLICY owner_all ON ironclaw.erasures USING (true)",
+            "DROP POLICY owner_all ON ironclaw.erasures",
+            "erasures",
+        ),
+        (
+            "ALTER POLICY auditor_select ON ironclaw.audit_events TO ironclaw_app",
+            "ALTER POLICY auditor_select ON ironclaw.audit_events TO ironclaw_auditor",
+            "audit_events",
+        ),
+        (
+            "GRANT DELETE ON ironclaw.audit_private TO ironclaw_app",
+            "REVOKE DELETE ON ironclaw.audit_private FROM ironclaw_app",
+            "audit_private",
+        ),
+        (
+            "GRANT UPDATE (hash) ON ironclaw.audit_streams TO PUBLIC",
+            "REVOKE UPDATE (hash) ON ironclaw.audit_streams FROM PUBLIC",
+            "audit_streams",
+        ),
+    ] {
+        must(&mut superuser, loosen).await;
+        let wrong = maintenance.check_integrity().await.unwrap();
+        assert!(wrong.len() == 1 && wrong[0].starts_with(&format!("{table}: ")), "{loosen}: {wrong:?}");
+        must(&mut superuser, mend).await;
+    }
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
 }

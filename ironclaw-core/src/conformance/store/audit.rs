@@ -243,7 +243,7 @@ pub(super) async fn verify_finds_tampering(subject: &StoreSubject) -> Outcome {
             t.clock.advance(Duration::from_secs(2));
             apply(&*t.store, &ada, setting("a", n)?).await?;
         }
-        t.store.audit().verify(&ada).await?;
+        let stream = t.store.audit().verify(&ada).await?.present()?.stream;
         subject.harness.tamper(&t.place, &ada, tampering).await?;
         let error = match t.store.audit().verify(&ada).await {
             Err(error) => error,
@@ -251,7 +251,14 @@ pub(super) async fn verify_finds_tampering(subject: &StoreSubject) -> Outcome {
         };
         assert_eq!(*error.kind(), StoreErrorKind::Corrupt, "{tampering:?}: {error}");
         assert!(tells_where(&error), "{tampering:?}: no ChainError among the sources of {error}");
-        refused(t.maintenance.verify_audit().await, StoreErrorKind::Corrupt);
+        let error = match t.maintenance.verify_audit().await {
+            Err(error) => error,
+            Ok(heads) => return Err(Failure::new(format!("{tampering:?} is not noticed: {heads:?}"))),
+        };
+        assert_eq!(*error.kind(), StoreErrorKind::Corrupt, "{tampering:?}: {error}");
+        let name = format!("{:032x}", u128::from_be_bytes(stream.0));
+        assert!(error.to_string().contains(&name), "{tampering:?}: {name} is not named by {error}");
+        assert!(tells_where(&error), "{tampering:?}: no ChainError among the sources of {error}");
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 
 use super::SYSTEM_NO;
 use crate::codes::decoded;
+use crate::error::broken_chains;
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::db::Db;
@@ -48,14 +49,27 @@ pub(in crate::libsql) fn system_events(
     events(db, SYSTEM_NO, &AuditFilter::default(), after, page)
 }
 
-/// Verifies every chain and gives their heads, the system's first.
+/// Verifies every chain and gives their heads, the system's first. One that was changed does not hide others.
 pub(in crate::libsql) fn verify_all(db: &Db) -> Result<Vec<ChainHead>, StoreError> {
-    let streams = db.query("SELECT owner_no FROM audit_streams ORDER BY owner_no", params![], |row| row.i64(0))?;
+    let sql = "SELECT owner_no, stream FROM audit_streams ORDER BY owner_no";
+    let streams = db.query(sql, params![], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?))))?;
     let mut heads = Vec::with_capacity(streams.len());
-    for owner_no in streams {
-        heads.extend(verify(db, owner_no)?.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO));
+    let mut broken = Vec::new();
+    let mut first = None;
+    for (owner_no, stream) in streams {
+        match verify(db, owner_no) {
+            Ok(head) => heads.extend(head.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO)),
+            Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
+                broken.push(stream);
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(heads)
+    match first {
+        Some(first) => Err(broken_chains(db.operation(), &broken, first)),
+        None => Ok(heads),
+    }
 }
 
 fn events(

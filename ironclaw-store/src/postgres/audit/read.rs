@@ -10,6 +10,7 @@ use ironclaw_core::{Page, PageRequest, Scope};
 
 use crate::codes::decoded;
 use crate::cursor;
+use crate::error::broken_chains;
 use crate::postgres::PostgresStore;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
@@ -59,15 +60,27 @@ pub(in crate::postgres) async fn system_events(
     events(tx, SYSTEM_NO, &AuditFilter::default(), after, page).await
 }
 
-/// Verifies every chain and gives their heads, the system's first.
+/// Verifies every chain and gives their heads, the system's first. One that was changed does not hide others.
 pub(in crate::postgres) async fn verify_all(tx: &Tx) -> Result<Vec<ChainHead>, StoreError> {
-    let sql = "SELECT owner_no FROM ironclaw.audit_streams ORDER BY owner_no";
-    let streams = tx.query(sql, params![], |row| row.i64(0)).await?;
+    let sql = "SELECT owner_no, stream FROM ironclaw.audit_streams ORDER BY owner_no";
+    let streams = tx.query(sql, params![], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?)))).await?;
     let mut heads = Vec::with_capacity(streams.len());
-    for owner_no in streams {
-        heads.extend(verify(tx, owner_no).await?.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO));
+    let mut broken = Vec::new();
+    let mut first = None;
+    for (owner_no, stream) in streams {
+        match verify(tx, owner_no).await {
+            Ok(head) => heads.extend(head.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO)),
+            Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
+                broken.push(stream);
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(heads)
+    match first {
+        Some(first) => Err(broken_chains(tx.operation(), &broken, first)),
+        None => Ok(heads),
+    }
 }
 
 async fn events(

@@ -96,7 +96,7 @@ impl Engine {
         tx.execute("SET LOCAL ROLE ironclaw_owner", params![]).await?;
         let entered = tx
             .query_row(
-                "SELECT at, set_config('ironclaw.maintenance', 'on', true), set_config('ironclaw.now', at::text, true), \
+                "SELECT at, set_config('ironclaw.maintenance', 'on', true), \
                  set_config('search_path', $1, true), set_config('lock_timeout', $2, true), \
                  set_config('idle_in_transaction_session_timeout', $3, true) FROM clock_timestamp() at",
                 params![self.search_path.as_str(), millis(self.timeouts.lock), millis(self.timeouts.idle)],

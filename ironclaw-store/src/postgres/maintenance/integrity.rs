@@ -48,15 +48,35 @@ const SEQUENCES: [(&str, &str); 4] = [
     ),
 ];
 
-/// Tables that hold a user's rows without forced row-level security: somebody switched it off.
+/// Protection that somebody loosened: row-level security that is switched off, policies that are not the schema's, and
+/// tables of the audit trail that the application may write by itself.
 async fn unprotected(tx: &Tx) -> Result<Vec<String>, StoreError> {
-    tx.query(
+    let mut wrong = Vec::new();
+    for (sql, what) in LOOSENED {
+        wrong.extend(tx.query(sql, params![], |row| Ok(format!("{}: {what}", row.text(0)?))).await?);
+    }
+    Ok(wrong)
+}
+
+const LOOSENED: [(&str, &str); 3] = [
+    (
         "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'ironclaw'::regnamespace AND c.relkind = 'r' \
          AND NOT (c.relrowsecurity AND c.relforcerowsecurity) AND EXISTS (SELECT FROM pg_attribute a \
-         WHERE a.attrelid = c.oid AND a.attname IN ('owner_no', 'tenant') AND NOT a.attisdropped) \
-         AND c.relname <> 'retention_policies' ORDER BY 1",
-        params![],
-        |row| Ok(format!("{}: row-level security is switched off", row.text(0)?)),
-    )
-    .await
-}
+         WHERE a.attrelid = c.oid AND a.attname IN ('owner_no', 'tenant') AND NOT a.attisdropped) ORDER BY 1",
+        "row-level security is switched off",
+    ),
+    (
+        "SELECT DISTINCT p.tablename::text FROM pg_policies p WHERE p.schemaname = 'ironclaw' AND NOT ( \
+         p.policyname IN ('scope_select', 'scope_insert', 'scope_update', 'scope_delete') AND p.roles = '{ironclaw_app}' \
+         AND p.cmd = upper(substr(p.policyname::text, 7)) \
+         OR p.policyname = 'owner_all' AND p.roles = '{ironclaw_owner}' \
+         OR p.policyname = 'auditor_select' AND p.roles = '{ironclaw_auditor}' AND p.cmd = 'SELECT') ORDER BY 1",
+        "a policy is not the schema's",
+    ),
+    (
+        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'ironclaw'::regnamespace AND c.relkind = 'r' \
+         AND c.relname LIKE 'audit\\_%' AND (has_table_privilege('ironclaw_app', c.oid, 'DELETE, TRUNCATE, TRIGGER') \
+         OR has_any_column_privilege('ironclaw_app', c.oid, 'INSERT, UPDATE')) ORDER BY 1",
+        "the application may write the audit trail by itself",
+    ),
+];

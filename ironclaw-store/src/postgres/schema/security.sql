@@ -2,23 +2,25 @@
 
 REVOKE ALL ON ALL TABLES IN SCHEMA ironclaw FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ironclaw FROM PUBLIC;
+-- Nor are functions of later migrations everybody's.
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 GRANT USAGE ON SCHEMA ironclaw TO ironclaw_app, ironclaw_auditor;
 
-GRANT EXECUTE ON FUNCTION ironclaw.scope_no() TO ironclaw_app, ironclaw_auditor;
-GRANT EXECUTE ON FUNCTION ironclaw.enter(text, text, text), ironclaw.enter_to_write(text, text, text, text),
-    ironclaw.append_audit(integer[], smallint[], bytea[], bytea[], bytea[], bytea[]), ironclaw.forget_audit(integer[])
+GRANT EXECUTE ON FUNCTION ironclaw.scope_no(), ironclaw.enter(text, text, text), ironclaw.enter_to_write(text, text, text, text),
+    ironclaw.append_audit(integer[], smallint[], bytea[], bytea[], bytea[]), ironclaw.forget_audit(integer[])
     TO ironclaw_app;
 
 -- Which migrations ran, so that the application can tell whether it fits the schema.
-GRANT SELECT ON ironclaw.migrations TO ironclaw_app, ironclaw_auditor;
+GRANT SELECT ON ironclaw.migrations TO ironclaw_app;
 
 -- What the application reads and writes in the scope of its user.
-GRANT SELECT ON ironclaw.users, ironclaw.roles, ironclaw.user_roles, ironclaw.vault_header, ironclaw.root_key_wraps,
+GRANT SELECT (owner_no, tenant, owner, status, created_at, updated_at) ON ironclaw.users TO ironclaw_app;
+GRANT SELECT ON ironclaw.roles, ironclaw.user_roles, ironclaw.vault_header, ironclaw.root_key_wraps,
     ironclaw.audit_streams, ironclaw.audit_events, ironclaw.audit_private TO ironclaw_app;
 GRANT SELECT, INSERT, DELETE ON ironclaw.receipts TO ironclaw_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (title, messages, version, updated_at) ON ironclaw.conversations TO ironclaw_app;
 GRANT SELECT, INSERT, DELETE ON ironclaw.messages, ironclaw.message_terms TO ironclaw_app;
-GRANT SELECT, INSERT, DELETE, UPDATE ON ironclaw.message_statistics TO ironclaw_app;
+GRANT SELECT, INSERT, DELETE, UPDATE (documents, total_length) ON ironclaw.message_statistics TO ironclaw_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (state, worker, claimed_until, error, version, updated_at) ON ironclaw.jobs
     TO ironclaw_app;
 GRANT SELECT, INSERT, DELETE ON ironclaw.job_events, ironclaw.llm_calls, ironclaw.sandbox_jobs TO ironclaw_app;
@@ -44,8 +46,8 @@ GRANT SELECT, INSERT, DELETE ON ironclaw.entry_parts, ironclaw.memory_chunks, ir
     ironclaw.chunk_terms TO ironclaw_app;
 
 -- What an auditor reads: the log without its private parts, and what proves it.
-GRANT SELECT ON ironclaw.audit_streams, ironclaw.audit_events, ironclaw.audit_checkpoints, ironclaw.erasures,
-    ironclaw.retention_policies TO ironclaw_auditor;
+GRANT SELECT ON ironclaw.audit_streams, ironclaw.audit_events, ironclaw.audit_checkpoints, ironclaw.erasures
+    TO ironclaw_auditor;
 
 -- Rows of a user: seen and written only in the scope of that user. The owner's role, which the functions above run as,
 -- is bound too; an operator's transaction says that it is one.
@@ -61,17 +63,17 @@ BEGIN
         'memory_chunks', 'chunk_vectors', 'chunk_terms', 'holds', 'audit_streams', 'audit_events', 'audit_private',
         'audit_pseudonyms'
     ] LOOP
-        EXECUTE format('ALTER TABLE ironclaw.%I ENABLE ROW LEVEL SECURITY', name);
-        EXECUTE format('ALTER TABLE ironclaw.%I FORCE ROW LEVEL SECURITY', name);
-        EXECUTE format('CREATE POLICY scope_select ON ironclaw.%I FOR SELECT TO ironclaw_app
+        EXECUTE pg_catalog.format('ALTER TABLE ironclaw.%I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE pg_catalog.format('ALTER TABLE ironclaw.%I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE pg_catalog.format('CREATE POLICY scope_select ON ironclaw.%I FOR SELECT TO ironclaw_app
             USING (owner_no = ironclaw.scope_no())', name);
-        EXECUTE format('CREATE POLICY scope_insert ON ironclaw.%I FOR INSERT TO ironclaw_app
+        EXECUTE pg_catalog.format('CREATE POLICY scope_insert ON ironclaw.%I FOR INSERT TO ironclaw_app
             WITH CHECK (owner_no = ironclaw.scope_no())', name);
-        EXECUTE format('CREATE POLICY scope_update ON ironclaw.%I FOR UPDATE TO ironclaw_app
+        EXECUTE pg_catalog.format('CREATE POLICY scope_update ON ironclaw.%I FOR UPDATE TO ironclaw_app
             USING (owner_no = ironclaw.scope_no()) WITH CHECK (owner_no = ironclaw.scope_no())', name);
-        EXECUTE format('CREATE POLICY scope_delete ON ironclaw.%I FOR DELETE TO ironclaw_app
+        EXECUTE pg_catalog.format('CREATE POLICY scope_delete ON ironclaw.%I FOR DELETE TO ironclaw_app
             USING (owner_no = ironclaw.scope_no())', name);
-        EXECUTE format('CREATE POLICY owner_all ON ironclaw.%I TO ironclaw_owner
+        EXECUTE pg_catalog.format('CREATE POLICY owner_all ON ironclaw.%I TO ironclaw_owner
             USING (owner_no = ironclaw.scope_no() OR ironclaw.is_maintenance())
             WITH CHECK (owner_no = ironclaw.scope_no() OR ironclaw.is_maintenance())', name);
     END LOOP;
@@ -89,16 +91,16 @@ BEGIN
 
     -- Rows of a tenant.
     FOREACH name IN ARRAY ARRAY['roles', 'vault_header', 'root_key_wraps', 'retention_policies'] LOOP
-        EXECUTE format('ALTER TABLE ironclaw.%I ENABLE ROW LEVEL SECURITY', name);
-        EXECUTE format('ALTER TABLE ironclaw.%I FORCE ROW LEVEL SECURITY', name);
-        EXECUTE format('CREATE POLICY scope_select ON ironclaw.%I FOR SELECT TO ironclaw_app
+        EXECUTE pg_catalog.format('ALTER TABLE ironclaw.%I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE pg_catalog.format('ALTER TABLE ironclaw.%I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE pg_catalog.format('CREATE POLICY scope_select ON ironclaw.%I FOR SELECT TO ironclaw_app
             USING (tenant = current_setting(''ironclaw.tenant'', true))', name);
-        EXECUTE format('CREATE POLICY owner_all ON ironclaw.%I TO ironclaw_owner
+        EXECUTE pg_catalog.format('CREATE POLICY owner_all ON ironclaw.%I TO ironclaw_owner
             USING (ironclaw.is_maintenance()) WITH CHECK (ironclaw.is_maintenance())', name);
     END LOOP;
 
-    FOREACH name IN ARRAY ARRAY['audit_streams', 'audit_events', 'retention_policies'] LOOP
-        EXECUTE format('CREATE POLICY auditor_select ON ironclaw.%I FOR SELECT TO ironclaw_auditor USING (true)', name);
+    FOREACH name IN ARRAY ARRAY['audit_streams', 'audit_events'] LOOP
+        EXECUTE pg_catalog.format('CREATE POLICY auditor_select ON ironclaw.%I FOR SELECT TO ironclaw_auditor USING (true)', name);
     END LOOP;
 END
 $$;
