@@ -1,6 +1,6 @@
 //! The rows of an append as a program without the store would write them: the same statements with sqlx alone.
 
-use ironclaw_core::audit::{commitment, private_bytes};
+use ironclaw_core::audit::private_bytes;
 use ironclaw_core::change::{ConversationOp, Operation};
 use ironclaw_core::id::ConversationId;
 use ironclaw_core::model::audit::AuditPrivate;
@@ -33,7 +33,7 @@ const APPEND: &str = "\
         SET documents = s.documents + excluded.documents, total_length = s.total_length + excluded.total_length) \
     SELECT sequence FROM m";
 
-const AUDIT: &str = "SELECT ironclaw.append_audit($1, $2, $3, $4, $5, $6)";
+const AUDIT: &str = "SELECT ironclaw.append_audit($1, $2, $3, $4, $5)";
 
 /// Connections, as many as the store has.
 #[derive(Clone)]
@@ -50,7 +50,6 @@ pub(crate) struct Prepared {
     action: i32,
     outcome: i16,
     subjects: Vec<u8>,
-    commitment: [u8; 32],
     salt: [u8; 32],
     private: Vec<u8>,
 }
@@ -77,7 +76,6 @@ impl ByHand {
             action: record.action.code().into(),
             outcome: record.outcome.code().into(),
             subjects: record.subjects.iter().flat_map(|s| std::iter::once(s.kind.code()).chain(s.id)).collect(),
-            commitment: commitment(&salt, &private),
             salt,
             private,
         }
@@ -108,7 +106,6 @@ impl ByHand {
             .bind([prepared.action])
             .bind([prepared.outcome])
             .bind([prepared.subjects.as_slice()])
-            .bind([prepared.commitment.as_slice()])
             .bind([prepared.salt.as_slice()])
             .bind([prepared.private.as_slice()])
             .execute(&mut *tx)

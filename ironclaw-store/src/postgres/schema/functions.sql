@@ -97,7 +97,7 @@ $$;
 -- Whether this is the code of an action: of those on a user's chain, or of those on the system's.
 CREATE FUNCTION ironclaw.is_action(code integer, is_system boolean) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN is_system THEN code BETWEEN 800 AND 816
+RETURN CASE WHEN is_system THEN code BETWEEN 800 AND 817
     ELSE code BETWEEN 100 AND 103 OR code BETWEEN 200 AND 205 OR code BETWEEN 300 AND 306 OR code BETWEEN 400 AND 403
         OR code BETWEEN 500 AND 513 OR code BETWEEN 600 AND 602 OR code = 700 END;
 
