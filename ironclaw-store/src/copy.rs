@@ -80,7 +80,7 @@ pub struct CopyProgress {
 /// Rows stream in batches of about a mebibyte, so that memory stays bounded, and arrive under a name that nobody can
 /// use; a user appears in the target in one step, whole, when the counts and hashes of all tables are the same in both
 /// stores. The audit chain comes along as it is and still verifies. What is derived (indexes of words, statistics) is
-/// made anew; versions of files that were replaced or deleted are left behind.
+/// made anew; versions of files that were replaced or deleted are left behind, unless a legal hold keeps them.
 ///
 /// A copy that was broken off, by a kill too, goes on where it was when it is asked for again. The source stays as it
 /// is: erase the user there when the copy is what you want. Stop writing to the source first, or suspend the user: a
@@ -159,11 +159,13 @@ pub(crate) fn unfinished(staged: i64) -> Option<String> {
     })
 }
 
+/// Says that the source did not stay as it was for long enough.
 pub(crate) fn changed() -> StoreError {
     let context = "the source changed while it was copied: stop writing to it, or suspend the user, and copy again";
     StoreError::new(StoreErrorKind::Conflict, COPY, context)
 }
 
+/// Says that two complete copies of one user differ.
 pub(crate) fn apart() -> StoreError {
     let context = "the user is in both stores, and one of them went on: erase the one that you do not want";
     StoreError::new(StoreErrorKind::Conflict, COPY, context)
