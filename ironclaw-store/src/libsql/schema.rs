@@ -18,15 +18,15 @@ const APPLICATION_ID: i64 = 0x4943_4c57;
 
 /// The text of a migration never changes after it was released.
 const MIGRATIONS: &[&str] = &[concat!(
-    include_str!("schema/users.sql"),
-    include_str!("schema/conversations.sql"),
-    include_str!("schema/workspace.sql"),
-    include_str!("schema/jobs.sql"),
-    include_str!("schema/secrets.sql"),
-    include_str!("schema/access.sql"),
-    include_str!("schema/settings.sql"),
-    include_str!("schema/audit.sql"),
-    include_str!("schema/privacy.sql"),
+    include_str!("schema/0001/users.sql"),
+    include_str!("schema/0001/conversations.sql"),
+    include_str!("schema/0001/workspace.sql"),
+    include_str!("schema/0001/jobs.sql"),
+    include_str!("schema/0001/secrets.sql"),
+    include_str!("schema/0001/access.sql"),
+    include_str!("schema/0001/settings.sql"),
+    include_str!("schema/0001/audit.sql"),
+    include_str!("schema/0001/privacy.sql"),
 )];
 
 /// Makes the file, for its owner's eyes only, or refuses one that is something else. Nothing is written to that.

@@ -29,17 +29,17 @@ impl MigrationName for Initial {
 impl MigrationTrait for Initial {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for sql in [
-            include_str!("schema/users.sql"),
-            include_str!("schema/conversations.sql"),
-            include_str!("schema/jobs.sql"),
-            include_str!("schema/secrets.sql"),
-            include_str!("schema/access.sql"),
-            include_str!("schema/settings.sql"),
-            include_str!("schema/privacy.sql"),
-            include_str!("schema/workspace.sql"),
-            include_str!("schema/audit.sql"),
-            include_str!("schema/functions.sql"),
-            include_str!("schema/security.sql"),
+            include_str!("schema/0001/users.sql"),
+            include_str!("schema/0001/conversations.sql"),
+            include_str!("schema/0001/jobs.sql"),
+            include_str!("schema/0001/secrets.sql"),
+            include_str!("schema/0001/access.sql"),
+            include_str!("schema/0001/settings.sql"),
+            include_str!("schema/0001/privacy.sql"),
+            include_str!("schema/0001/workspace.sql"),
+            include_str!("schema/0001/audit.sql"),
+            include_str!("schema/0001/functions.sql"),
+            include_str!("schema/0001/security.sql"),
         ] {
             manager.get_connection().execute_unprepared(sql).await?;
         }
