@@ -158,6 +158,13 @@ pub enum StoreErrorKind {
     /// The store can't be written to.
     #[error("read-only")]
     ReadOnly,
+    /// The store's file, or its log, was moved, deleted or replaced while it was open. What a call that ends so has
+    /// written is lost with it.
+    #[error("file moved")]
+    FileMoved,
+    /// Others than their owner may write to the store's files.
+    #[error("exposed to others")]
+    Exposed,
     /// There is no space left.
     #[error("storage full")]
     Full,

@@ -24,6 +24,6 @@ mod system;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 pub use crate::copy::{Copied, CopiedTable, CopyProgress, Movable, Selection, copy_store, discard_unfinished_copies};
 #[cfg(feature = "libsql")]
-pub use crate::libsql::{LibsqlMaintenance, LibsqlStore, LibsqlStoreBuilder};
+pub use crate::libsql::{LibsqlHealth, LibsqlMaintenance, LibsqlStore, LibsqlStoreBuilder};
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{PostgresMaintenance, PostgresStore, PostgresStoreBuilder};

@@ -14,7 +14,7 @@ use ironclaw_core::store::{
 use ironclaw_core::{Change, Clock, Limits, Receipt, Scope, SystemClock};
 
 use self::db::Db;
-use self::engine::Engine;
+use self::engine::{Handle, Options};
 use self::tx::{Absent, ReadTx};
 use self::workspace::VectorCache;
 use crate::prepared::{APPLY, Failure, Prepared};
@@ -27,6 +27,7 @@ mod copy;
 mod cursor;
 mod db;
 mod engine;
+mod health;
 mod jobs;
 mod maintenance;
 mod privacy;
@@ -38,6 +39,7 @@ mod tx;
 mod users;
 mod workspace;
 
+pub use health::LibsqlHealth;
 pub use maintenance::LibsqlMaintenance;
 
 /// A store in one libSQL file, or in memory.
@@ -51,7 +53,7 @@ pub use maintenance::LibsqlMaintenance;
 /// was begun and end by themselves; [`close`](Store::close) waits for that and tells of errors.
 #[derive(Clone)]
 pub struct LibsqlStore {
-    engine: Arc<Engine>,
+    engine: Arc<Handle>,
     vectors: Arc<VectorCache>,
 }
 
@@ -81,12 +83,22 @@ impl LibsqlStore {
             busy_timeout: Duration::from_secs(5),
             readers: 3,
             vector_cache_bytes: VectorCache::DEFAULT_BYTES,
+            log_limit: 64 << 20,
         }
     }
 
     /// The admin plane: whoever may open the file may use it. The operator's name is audited with what is done.
     pub fn maintenance(&self, operator: OperatorName) -> LibsqlMaintenance {
         LibsqlMaintenance::new(self.clone(), operator)
+    }
+
+    /// How the store's files are: the log's size, what keeps it large, free space, others' rights.
+    ///
+    /// # Errors
+    /// [`FileMoved`](StoreErrorKind::FileMoved) if the file or its log is not where it was opened;
+    /// [`Closed`](StoreErrorKind::Closed).
+    pub async fn health(&self) -> Result<LibsqlHealth, StoreError> {
+        self.engine.health().await
     }
 
     /// The limits on what the store accepts.
@@ -132,6 +144,7 @@ pub struct LibsqlStoreBuilder {
     busy_timeout: Duration,
     readers: usize,
     vector_cache_bytes: usize,
+    log_limit: u64,
 }
 
 impl LibsqlStoreBuilder {
@@ -172,13 +185,29 @@ impl LibsqlStoreBuilder {
         self
     }
 
+    /// How large the write-ahead log may become, in bytes, from 1 MiB on. Default: 64 MiB. Readings of this process wait
+    /// for a moment when it nears that; what can still make it larger is said by [`LibsqlStore::health`].
+    #[must_use]
+    pub fn log_limit(mut self, bytes: u64) -> Self {
+        self.log_limit = bytes.max(1 << 20);
+        self
+    }
+
     /// Opens the store in this file, and makes it if there is no such file: readable and writable by its owner only.
     /// Its folder must exist.
     ///
+    /// A file that is open in this process already, by whatever name, is shared: its threads, connections and vectors
+    /// are those of whoever opened it first, and so are the numbers of readers, of bytes for vectors and the log, and
+    /// the clock of what is done in the background. Limits, clock and busy timeout are each opening's own. It is closed
+    /// with the last of them.
+    ///
+    /// A file that can't be written to, or whose folder can't, is opened for reading; changes then fail with
+    /// [`ReadOnly`](StoreErrorKind::ReadOnly).
+    ///
     /// # Errors
     /// [`NotAStore`](StoreErrorKind::NotAStore) for anything else than such a file, to which nothing is written;
-    /// [`NewerSchema`](StoreErrorKind::NewerSchema) if a newer version wrote it; otherwise what the disk or another
-    /// process does not allow.
+    /// [`NewerSchema`](StoreErrorKind::NewerSchema) if a newer version wrote it; [`Exposed`](StoreErrorKind::Exposed) if
+    /// others may write to it and that can't be mended; otherwise what the disk or another process does not allow.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<LibsqlStore, StoreError> {
         let failed = |context| StoreError::new(StoreErrorKind::Io, "open", context);
         let path = std::path::absolute(path.as_ref())
@@ -198,8 +227,15 @@ impl LibsqlStoreBuilder {
     }
 
     async fn start(self, path: Option<String>) -> Result<LibsqlStore, StoreError> {
-        let engine = Engine::start(path, self.limits, self.clock, self.busy_timeout, self.readers).await?;
-        Ok(LibsqlStore { engine: Arc::new(engine), vectors: Arc::new(VectorCache::new(self.vector_cache_bytes)) })
+        let options = Options {
+            clock: self.clock,
+            busy_timeout: self.busy_timeout,
+            readers: self.readers,
+            vector_cache_bytes: self.vector_cache_bytes,
+            log_limit: self.log_limit,
+        };
+        let engine = Arc::new(Handle::open(path, self.limits, options).await?);
+        Ok(LibsqlStore { vectors: Arc::clone(engine.vectors()), engine })
     }
 }
 

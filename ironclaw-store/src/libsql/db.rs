@@ -2,14 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use libsql::params::Params;
 use libsql::{Connection, Statement, Value};
 
-use super::row::Row;
+use super::engine::{Found, Place};
+use super::row::{Row, params};
 
 /// One connection, used by one thread at a time.
 pub(super) struct Db {
@@ -17,16 +19,70 @@ pub(super) struct Db {
     statements: RefCell<HashMap<(usize, usize), Statement>>,
     connection: Connection,
     operation: Cell<&'static str>,
+    /// Where the file must still be for a change to count; absent for a store in memory.
+    place: RefCell<Option<Arc<Place>>>,
+    log_bytes: Cell<u64>,
+    found: RefCell<Option<Arc<Found>>>,
+    deadline: Cell<Option<Instant>>,
 }
 
+/// The longest pause between two tries to take a lock.
+const PAUSE: Duration = Duration::from_millis(20);
+
 impl Db {
-    /// Opens a connection; `path` must be absolute or `:memory:`.
+    /// Opens a connection; `path` must be absolute, a `file:` URI of such a path, or `:memory:`.
     pub(super) fn open(path: &str, flags: libsql::OpenFlags, busy_timeout: Duration) -> Result<Self, StoreError> {
         const OPEN: &str = "open";
         let database = now(OPEN, libsql::Builder::new_local(path).flags(flags).build())?;
         let connection = database.connect().map_err(|e| error(OPEN, e))?;
         connection.busy_timeout(busy_timeout).map_err(|e| error(OPEN, e))?;
-        Ok(Self { statements: RefCell::default(), connection, operation: Cell::new(OPEN) })
+        Ok(Self {
+            statements: RefCell::default(),
+            connection,
+            operation: Cell::new(OPEN),
+            place: RefCell::default(),
+            log_bytes: Cell::new(0),
+            found: RefCell::default(),
+            deadline: Cell::new(None),
+        })
+    }
+
+    /// How long SQLite itself waits for a lock.
+    pub(super) fn patience(&self, busy_timeout: Duration) -> Result<(), StoreError> {
+        self.connection.busy_timeout(busy_timeout).map_err(|e| error(self.operation(), e))
+    }
+
+    /// From now on changes count only while the store's files are at this place.
+    pub(super) fn stay_at(&self, place: Arc<Place>) {
+        self.place.replace(Some(place));
+    }
+
+    /// Until when changes wait for another process's lock; without it they wait as long as the connection does.
+    pub(super) fn wait_until(&self, deadline: Option<Instant>) {
+        self.deadline.set(deadline);
+    }
+
+    /// The size of the log after the last change, in bytes.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log_bytes.get()
+    }
+
+    /// From now on this connection answers only while the files are as they were found: nothing tells it of changes.
+    pub(super) fn stay_as(&self, found: Arc<Found>) {
+        self.found.replace(Some(found));
+    }
+
+    /// Fails if files that nothing tells of were changed.
+    pub(super) fn unchanged(&self) -> Result<(), StoreError> {
+        self.found.borrow().as_ref().map_or(Ok(()), |found| found.check(self.operation()))
+    }
+
+    /// Fails if the store's files are not where they were.
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        if let Some(place) = &*self.place.borrow() {
+            self.log_bytes.set(place.check(self.operation())?);
+        }
+        Ok(())
     }
 
     /// Names the operation that errors will carry from now on.
@@ -121,21 +177,56 @@ impl Db {
 
     /// Runs `run` in a transaction that writes.
     pub(super) fn write<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.transaction("BEGIN IMMEDIATE", run)
+        self.patiently(|| self.execute("BEGIN IMMEDIATE", Vec::new()))?;
+        self.end_write(run)
+    }
+
+    /// Runs `run` in the transaction that writes and is open, and ends it.
+    pub(super) fn end_write<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.ending(run, Self::commit)
+    }
+
+    /// Commits the open transaction: an error if the files were moved away under it, before or after.
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        self.check_place()?;
+        self.execute("COMMIT", Vec::new())?;
+        self.check_place()
+    }
+
+    /// Runs what needs another process's lock again and again, until it has it or the time is up.
+    pub(super) fn patiently<T>(&self, run: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match run() {
+                Err(error) if error.is_retryable() && self.deadline.get().is_some_and(|at| at > Instant::now()) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// A change that changes nothing, but stands in the log.
+    pub(super) fn touch(&self) -> Result<(), StoreError> {
+        self.write(|| {
+            let version = self.number("PRAGMA user_version", params![])?;
+            self.batch(&format!("PRAGMA user_version = {version}"))
+        })
     }
 
     /// Runs `run` in a transaction that reads one snapshot.
     pub(super) fn snapshot<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.transaction("BEGIN", run)
+        self.execute("BEGIN", Vec::new())?;
+        self.ending(run, |db| db.execute("COMMIT", Vec::new()).map(drop))
     }
 
-    fn transaction<T>(
+    fn ending<T>(
         &self,
-        begin: &'static str,
         run: impl FnOnce() -> Result<T, StoreError>,
+        commit: impl FnOnce(&Self) -> Result<(), StoreError>,
     ) -> Result<T, StoreError> {
-        self.execute(begin, Vec::new())?;
-        let result = run().and_then(|value| self.execute("COMMIT", Vec::new()).map(|_| value));
+        let result = run().and_then(|value| commit(self).map(|()| value));
         if result.is_err() {
             self.roll_back();
         }

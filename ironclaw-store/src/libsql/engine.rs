@@ -1,34 +1,66 @@
-//! The store's threads: one that writes, a few that read.
+//! The engine of one file: one thread that writes, a few that read, shared by all who open the file.
 
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ironclaw_core::Clock;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Clock, Limits, Receipt, Timestamp};
 use tokio::sync::{oneshot, watch};
 
+use self::connect::Connections;
+use self::gate::Gate;
+pub(super) use self::handle::Handle;
+use self::log::LogStatus;
+pub(super) use self::place::{Found, Place};
+use self::private::Privacy;
 use self::writer::{Work, Writer};
-use super::change;
 use super::db::Db;
-use super::schema;
+use super::workspace::VectorCache;
 use crate::error::{closed, repeat};
-use crate::prepared::{APPLY, Failure, Prepared};
 
+mod connect;
+mod gate;
+mod handle;
+mod log;
+mod place;
+mod private;
+mod registry;
 mod writer;
 
 /// A call on one connection that answers its caller by itself.
 type Call = Box<dyn FnOnce(&Db) + Send>;
 
+/// What holds for a file for as long as it is open: the first who opens it decides.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) busy_timeout: Duration,
+    pub(super) readers: usize,
+    pub(super) vector_cache_bytes: usize,
+    pub(super) log_limit: u64,
+}
+
 /// The threads and the ways to them.
 pub(super) struct Engine {
+    place: Option<Arc<Place>>,
+    /// How many have it open; none is let in any more once it was zero.
+    handles: AtomicUsize,
     queues: RwLock<Option<Queues>>,
+    opened: watch::Receiver<Option<Result<Opened, Arc<StoreError>>>>,
     ended: watch::Receiver<Option<Arc<Result<(), StoreError>>>>,
-    limits: Arc<Limits>,
-    clock: Arc<dyn Clock>,
+    vectors: Arc<VectorCache>,
+    log: Arc<LogStatus>,
+}
+
+/// What was found when the file was opened.
+#[derive(Debug, Clone, Copy, Default)]
+struct Opened {
+    read_only: bool,
+    privacy: Privacy,
 }
 
 /// The threads end when what was sent is done and nobody can send any more.
@@ -39,100 +71,70 @@ struct Queues {
 }
 
 impl Engine {
-    /// Opens the file and starts the threads.
-    pub(super) async fn start(
-        path: Option<String>,
-        limits: Limits,
-        clock: Arc<dyn Clock>,
-        busy_timeout: Duration,
-        readers: usize,
-    ) -> Result<Self, StoreError> {
-        let limits = Arc::new(limits);
+    /// Starts the threads, which open the file once `before` can be locked: it is held for as long as they run.
+    fn start(place: Option<Arc<Place>>, options: Options, before: Arc<Mutex<()>>) -> Result<Self, StoreError> {
         let (writes, work) = mpsc::channel();
         let (reads, calls) = mpsc::channel();
-        let reads = path.is_some().then_some(reads);
-        let (opened, opening) = oneshot::channel();
+        let (open, opened) = watch::channel(None);
         let (end, ended) = watch::channel(None);
-        let (writer_limits, writer_clock) = (Arc::clone(&limits), Arc::clone(&clock));
+        let log = Arc::new(LogStatus::new(options.log_limit));
+        let engine = Self {
+            queues: RwLock::new(Some(Queues { writes, reads: place.is_some().then_some(reads) })),
+            handles: AtomicUsize::new(1),
+            vectors: Arc::new(VectorCache::new(options.vector_cache_bytes)),
+            log: Arc::clone(&log),
+            place: place.clone(),
+            opened,
+            ended,
+        };
         // Opening waits for other processes' locks, so it is done on the thread too.
         spawn("ironclaw-store-writer", move || {
-            let (db, threads) = match open(path, busy_timeout, readers, calls) {
-                Ok(ready) => ready,
+            let _alone = before.lock().unwrap_or_else(PoisonError::into_inner);
+            let (writer, threads) = match open_all(place, &options, log, work, calls) {
+                Ok((writer, threads, found)) => {
+                    open.send_replace(Some(Ok(found)));
+                    (writer, threads)
+                }
                 Err(error) => {
-                    // Whoever asked may have gone.
-                    let _ = opened.send(Err(error));
+                    open.send_replace(Some(Err(Arc::new(error))));
                     return;
                 }
             };
-            let _ = opened.send(Ok(()));
-            let result = Writer::new(db, work, writer_limits, writer_clock).run(threads);
+            let result = writer.run(threads);
             end.send_replace(Some(Arc::new(result)));
         })?;
-        opening.await.map_err(|_| gone("open"))??;
-        Ok(Self { queues: RwLock::new(Some(Queues { writes, reads })), ended, limits, clock })
+        Ok(engine)
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
+    /// One more who has it open; `false` if it is ending.
+    fn join(&self) -> bool {
+        let more = |handles| if handles == 0 { None } else { Some(handles + 1) };
+        self.handles.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// Applies a change, together with others that are waiting.
-    pub(super) async fn apply(&self, change: Prepared) -> Result<Receipt, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(APPLY, Work::Change(Box::new(change), reply))?;
-        answer.await.map_err(|_| gone(APPLY))?
-    }
-
-    /// Records a change that was refused before it was asked for.
-    pub(super) async fn record(&self, failure: Failure) -> Result<(), StoreError> {
-        let clock = Arc::clone(&self.clock);
-        self.write(APPLY, move |db| db.write(|| change::record(&failure, db, clock.now()))).await
-    }
-
-    /// Runs a call on the connection that writes, outside of a transaction, between changes.
-    pub(super) async fn write<T, F>(&self, operation: &'static str, call: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
-    {
-        let (call, answer) = answering(operation, call);
-        self.send(operation, Work::Call(call))?;
-        answer.await.map_err(|_| gone(operation))?
-    }
-
-    /// Runs a call on a connection that reads.
-    pub(super) async fn read<T, F>(&self, operation: &'static str, call: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
-    {
-        let (call, answer) = answering(operation, call);
-        {
-            let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-            let queues = queues.as_ref().ok_or_else(|| closed(operation))?;
-            match &queues.reads {
-                Some(reads) => reads.send(call).map_err(|_| gone(operation))?,
-                None => queues.writes.send(Work::Call(call)).map_err(|_| gone(operation))?,
-            }
-        }
-        answer.await.map_err(|_| gone(operation))?
-    }
-
-    /// Fails if the store was closed.
-    pub(super) fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
-        match *self.queues.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(_) => Ok(()),
-            None => Err(closed(operation)),
+    /// One less who has it open. The last lets the threads end.
+    fn leave(&self) {
+        if self.handles.fetch_sub(1, Ordering::SeqCst) == 1 {
+            drop(self.queues.write().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 
-    /// Takes no more calls and waits until those that were taken are done and the threads have ended.
-    pub(super) async fn close(&self) -> Result<(), StoreError> {
-        drop(self.queues.write().unwrap_or_else(PoisonError::into_inner).take());
+    /// Waits until the file is open.
+    async fn opened(&self) -> Result<Opened, StoreError> {
+        let mut opened = self.opened.clone();
+        let result = opened.wait_for(Option::is_some).await.map_err(|_| gone("open"))?.clone();
+        match result {
+            Some(Ok(found)) => Ok(found),
+            Some(Err(error)) => Err(repeat(&error)),
+            None => Err(gone("open")),
+        }
+    }
+
+    /// Waits until the threads have ended, if nobody has it open any more.
+    async fn ended(&self) -> Result<(), StoreError> {
+        if self.handles.load(Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
         let mut ended = self.ended.clone();
         let result = ended.wait_for(Option::is_some).await.map_err(|_| gone("close"))?.clone();
         match result.as_deref() {
@@ -148,40 +150,34 @@ impl Engine {
     }
 }
 
-/// Opens all connections that the store will ever have.
-fn open(
-    path: Option<String>,
-    busy_timeout: Duration,
-    readers: usize,
+/// Opens all connections that the file will ever have in this process, and starts the threads that read.
+fn open_all(
+    place: Option<Arc<Place>>,
+    options: &Options,
+    status: Arc<LogStatus>,
+    work: Receiver<Work>,
     calls: Receiver<Call>,
-) -> Result<(Db, Vec<JoinHandle<()>>), StoreError> {
-    let Some(path) = path else {
-        let db = Db::open(":memory:", libsql::OpenFlags::default(), busy_timeout)?;
-        schema::configure(&db, false)?;
-        schema::migrate(&db)?;
-        return Ok((db, Vec::new()));
+) -> Result<(Writer, Vec<JoinHandle<()>>, Opened), StoreError> {
+    let gate = Arc::new(Gate::default());
+    let Connections { writer, checkpointer, readers, found } = match place {
+        Some(place) => Connections::open(place, options)?,
+        None => Connections::in_memory(options)?,
     };
-    schema::prepare_file(Path::new(&path))?;
-    let connect = |read_only| {
-        let db = Db::open(&path, libsql::OpenFlags::SQLITE_OPEN_READ_WRITE, busy_timeout)?;
-        schema::configure(&db, read_only)?;
-        Ok::<_, StoreError>(db)
-    };
-    let writer = connect(false)?;
-    schema::migrate(&writer)?;
-    schema::enable_wal(&writer, busy_timeout)?;
-    let readers: Vec<Db> = (0..readers).map(|_| connect(true)).collect::<Result<_, _>>()?;
+    let log = checkpointer
+        .map(|db| log::Log::new(db, &writer, Arc::clone(&gate), status, Arc::clone(&options.clock)))
+        .transpose()?;
     let calls = Arc::new(Mutex::new(calls));
     let threads = readers.into_iter().map(|db| {
-        let calls = Arc::clone(&calls);
+        let (calls, gate) = (Arc::clone(&calls), Arc::clone(&gate));
         spawn("ironclaw-store-reader", move || {
             // Whoever waits for a call holds the lock; whoever runs one does not.
             while let Some(call) = next(&calls) {
-                run(&db, call);
+                gate.pass(|| run(&db, call));
             }
         })
     });
-    Ok((writer, threads.collect::<Result<_, _>>()?))
+    let threads = threads.collect::<Result<_, _>>()?;
+    Ok((Writer::new(writer, log, work, Arc::clone(&options.clock)), threads, found))
 }
 
 fn next(calls: &Mutex<Receiver<Call>>) -> Option<Call> {
@@ -196,25 +192,24 @@ fn run(db: &Db, call: Call) {
     }
 }
 
-/// A call that sends its result, and where to wait for that. A caller that has gone is no error.
-fn answering<T, F>(operation: &'static str, call: F) -> (Call, oneshot::Receiver<Result<T, StoreError>>)
-where
-    T: Send + 'static,
-    F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
-{
-    let (reply, answer) = oneshot::channel();
-    let call = move |db: &Db| {
-        db.begin_operation(operation);
-        let _ = reply.send(call(db));
-    };
-    (Box::new(call), answer)
-}
-
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(run)
         .map_err(|e| StoreError::new(StoreErrorKind::Io, "open", "the operating system gave no thread").with_source(e))
+}
+
+/// Runs what waits for a disk on a thread of its own.
+pub(super) async fn on_thread<T: Send + 'static>(
+    operation: &'static str,
+    run: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    spawn("ironclaw-store-files", move || {
+        // Whoever asked may have gone.
+        let _ = reply.send(run());
+    })?;
+    answer.await.map_err(|_| gone(operation))?
 }
 
 /// A thread dropped a call unanswered, which happens only when the call panicked.

@@ -1,14 +1,12 @@
-//! The file: made private, told from other files, brought to the newest schema.
+//! The file: told from other files, brought to the newest schema.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ironclaw_core::search::ANALYSIS_VERSION;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::db::Db;
+use super::engine::Place;
 use super::row::params;
 
 const OPEN: &str = "open";
@@ -29,53 +27,28 @@ const MIGRATIONS: &[&str] = &[concat!(
     include_str!("schema/0001/privacy.sql"),
 )];
 
-/// Makes the file, for its owner's eyes only, or refuses one that is something else. Nothing is written to that.
-pub(super) fn prepare_file(path: &Path) -> Result<(), StoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => {
-            let context = "the file could not be made; does its folder exist, and may you write to it?";
-            return Err(StoreError::new(StoreErrorKind::Io, OPEN, context).with_source(error));
+/// Refuses a file that is something else. Nothing is written to it, or made beside it: SQLite reads the file alone.
+pub(super) fn check_is_ours(place: &Place) -> Result<(), StoreError> {
+    // SQLite takes what is shorter than a page for an empty database, and would write over it.
+    match place.path().metadata().map_or(0, |found| found.len()) {
+        0 => return Ok(()),
+        1..512 => return Err(not_a_store("the file is not a database")),
+        _ => {}
+    }
+    let db = Db::open(&place.immutable_name()?, libsql::OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO)?;
+    match db.number("PRAGMA application_id", params![]) {
+        Ok(APPLICATION_ID) => return Ok(()),
+        Ok(_) => {}
+        Err(error) if *error.kind() == StoreErrorKind::NotAStore => {
+            return Err(not_a_store("the file is not a database").with_source(error));
         }
+        Err(error) => return Err(error),
     }
-    if !path.is_file() {
-        return Err(not_a_store("the path is not that of a file"));
+    // One that is just being made has its tables in the log until they are whole.
+    match db.number("SELECT count(*) FROM sqlite_schema", params![]) {
+        Ok(0) => Ok(()),
+        _ => Err(not_a_store("the database is another program's")),
     }
-    let mut header = Vec::with_capacity(100);
-    File::open(path)
-        .and_then(|file| file.take(100).read_to_end(&mut header))
-        .map_err(|e| StoreError::new(StoreErrorKind::Io, OPEN, "the file could not be read").with_source(e))?;
-    if header.is_empty() {
-        return Ok(());
-    }
-    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
-        return Err(not_a_store("the file is not a database"));
-    }
-    // A store's application id is in the file before the file is switched to write-ahead logging.
-    let is_ours = i64::from(u32::from_be_bytes([header[68], header[69], header[70], header[71]])) == APPLICATION_ID;
-    match (is_ours, header[18]) {
-        (true, _) => Ok(()),
-        (false, 1) => check_is_empty(path),
-        (false, _) => Err(not_a_store("the database is another program's")),
-    }
-}
-
-/// Accepts a database without tables. Reading it takes its lock, so that a store that is just being made is seen whole.
-fn check_is_empty(path: &Path) -> Result<(), StoreError> {
-    let path = path.to_str().unwrap_or_default();
-    let db = Db::open(path, libsql::OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::from_secs(5))?;
-    db.snapshot(|| {
-        let is_ours = db.number("PRAGMA application_id", params![])? == APPLICATION_ID;
-        if is_ours || db.number("SELECT count(*) FROM sqlite_schema", params![])? == 0 {
-            return Ok(());
-        }
-        Err(not_a_store("the database is another program's"))
-    })
 }
 
 fn not_a_store(context: &str) -> StoreError {
@@ -87,8 +60,7 @@ pub(super) fn configure(db: &Db, read_only: bool) -> Result<(), StoreError> {
     db.batch(
         "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; \
          PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384; \
-         PRAGMA wal_autocheckpoint = 4000; \
-         PRAGMA journal_size_limit = 67108864;",
+         PRAGMA wal_autocheckpoint = 0",
     )?;
     if read_only {
         db.batch("PRAGMA query_only = ON")?;
@@ -96,9 +68,12 @@ pub(super) fn configure(db: &Db, read_only: bool) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Brings the file to the newest schema: once, however many processes begin together.
+/// Brings the file to the newest schema: once, however many processes begin together. Nothing is locked for one that
+/// has it.
 pub(super) fn migrate(db: &Db) -> Result<(), StoreError> {
-    check_version(db)?;
+    if db.snapshot(|| check_version(db))? == MIGRATIONS.len() {
+        return check_newest(db);
+    }
     db.write(|| {
         // Another process may have done it in the meantime.
         let version = check_version(db)?;
@@ -112,17 +87,29 @@ pub(super) fn migrate(db: &Db) -> Result<(), StoreError> {
             )?;
             db.batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len()))?;
         }
-        let analysis = db.number("SELECT value FROM store_meta WHERE name = 'analysis_version'", params![])?;
-        if analysis > i64::from(ANALYSIS_VERSION) {
-            return Err(newer());
-        }
         Ok(())
-    })
+    })?;
+    check_newest(db)
+}
+
+/// Fails if the file's schema or analysis is not the newest that this version knows.
+pub(super) fn check_newest(db: &Db) -> Result<(), StoreError> {
+    if check_version(db)? < MIGRATIONS.len() {
+        let context = "an older version wrote the file; open it once where it can be written to";
+        return Err(StoreError::new(StoreErrorKind::ReadOnly, OPEN, context));
+    }
+    let analysis = db.number("SELECT value FROM store_meta WHERE name = 'analysis_version'", params![])?;
+    if analysis > i64::from(ANALYSIS_VERSION) { Err(newer()) } else { Ok(()) }
 }
 
 /// The version of the file's schema, from 0 for an empty file.
 fn check_version(db: &Db) -> Result<usize, StoreError> {
     let version = db.number("PRAGMA user_version", params![])?;
+    // A database without tables may become a store, whoever made it.
+    let is_empty = || Ok(db.number("SELECT count(*) FROM sqlite_schema", params![])? == 0);
+    if db.number("PRAGMA application_id", params![])? != APPLICATION_ID && (version != 0 || !is_empty()?) {
+        return Err(not_a_store("the database is another program's"));
+    }
     usize::try_from(version).ok().filter(|&version| version <= MIGRATIONS.len()).ok_or_else(newer)
 }
 
@@ -136,6 +123,10 @@ fn newer() -> StoreError {
 
 /// Switches the file to write-ahead logging, which stays with it.
 pub(super) fn enable_wal(db: &Db, busy_timeout: Duration) -> Result<(), StoreError> {
+    let mode = db.query_row("PRAGMA journal_mode", params![], |row| row.text(0))?;
+    if mode.as_deref() == Some("wal") {
+        return Ok(());
+    }
     let begun = Instant::now();
     loop {
         // The switch needs the file for itself for a moment, and SQLite does not wait for it.

@@ -2,19 +2,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Clock, Limits, Receipt};
-use tokio::sync::oneshot;
+use ironclaw_core::{Clock, Receipt};
 
-use super::{Call, run};
+use self::work::Waits;
+pub(super) use self::work::{Asked, AskedCall, AskedChange, AskedLog, Work};
+use super::log::Log;
+use super::run;
 use crate::error::{is_of_the_change, repeat};
 use crate::libsql::change;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::workspace;
-use crate::prepared::{APPLY, Prepared};
+use crate::prepared::APPLY;
+
+mod work;
 
 /// How many changes commit together at most.
 const GROUP: usize = 256;
@@ -22,28 +26,22 @@ const GROUP: usize = 256;
 /// How long to wait for more changes at a time, while more come and the group before was larger.
 const PATIENCE: Duration = Duration::from_micros(50);
 
+/// The longest pause between two tries to take the write lock: so long do others wait for their answer at most.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// How many rows one batch of the sweep deletes: a change waits for one batch at most.
 const SWEPT_AT_ONCE: u32 = 500;
 
 /// How often to look for what became old enough to be swept.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// What the writer is asked for.
-pub(super) enum Work {
-    /// To apply a change.
-    Change(Box<Prepared>, Reply),
-    /// To run a call between changes.
-    Call(Call),
-}
-
-type Reply = oneshot::Sender<Result<Receipt, StoreError>>;
-
 /// Owns the connection that writes.
 pub(super) struct Writer {
     db: Db,
+    /// Absent for a store in memory.
+    log: Option<Log>,
     work: Receiver<Work>,
     waiting: VecDeque<Work>,
-    limits: Arc<Limits>,
     clock: Arc<dyn Clock>,
     sweep_due: bool,
     /// How many changes the last group had.
@@ -51,20 +49,25 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(db: Db, work: Receiver<Work>, limits: Arc<Limits>, clock: Arc<dyn Clock>) -> Self {
-        Self { db, work, waiting: VecDeque::new(), limits, clock, sweep_due: true, last_group: 1 }
+    pub(super) fn new(db: Db, log: Option<Log>, work: Receiver<Work>, clock: Arc<dyn Clock>) -> Self {
+        Self { db, log, work, waiting: VecDeque::new(), clock, sweep_due: true, last_group: 1 }
     }
 
     /// Works until nobody can ask any more and all is done; then ends the other threads and closes the file.
     pub(super) fn run(mut self, readers: Vec<JoinHandle<()>>) -> Result<(), StoreError> {
         while let Some(work) = self.next() {
             match work {
-                Work::Call(call) => run(&self.db, call),
-                Work::Change(change, reply) => {
-                    let group = self.gather((change, reply));
+                Work::Call(call) => self.call(call),
+                Work::Change(change) => {
+                    let group = self.gather(change);
                     self.last_group = group.len();
                     self.commit(group);
                 }
+                Work::EmptyLog(asked) => self.empty_log(asked),
+            }
+            self.db.wait_until(None);
+            if let Some(log) = &mut self.log {
+                log.after_change(&self.db);
             }
         }
         for reader in readers {
@@ -72,12 +75,11 @@ impl Writer {
             let _ = reader.join();
         }
         self.db.begin_operation("close");
-        // With nobody else reading, the log is moved into the file and emptied. Others may still read: not ours to wait for.
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", params![], |_| Ok(()))?;
-        Ok(())
+        // SQLite takes the log away with the file's last connection.
+        self.log.map_or(Ok(()), |log| log.close(&self.db))
     }
 
-    /// The next thing to do. Sweeps while there is nothing else to do and something to sweep.
+    /// The next thing to do. Does what can wait while there is nothing else to do.
     fn next(&mut self) -> Option<Work> {
         if let Some(work) = self.waiting.pop_front() {
             return Some(work);
@@ -89,19 +91,23 @@ impl Writer {
                     Err(TryRecvError::Disconnected) => return None,
                     Err(TryRecvError::Empty) => self.sweep(),
                 }
-            } else {
-                match self.work.recv_timeout(SWEEP_INTERVAL) {
-                    Ok(work) => return Some(work),
-                    Err(RecvTimeoutError::Disconnected) => return None,
-                    Err(RecvTimeoutError::Timeout) => self.sweep_due = true,
-                }
+                continue;
+            }
+            let retry = self.log.as_ref().and_then(Log::due);
+            match self.work.recv_timeout(retry.unwrap_or(SWEEP_INTERVAL)) {
+                Ok(work) => return Some(work),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => match &mut self.log {
+                    Some(log) if retry.is_some() => log.retry(&self.db),
+                    _ => self.sweep_due = true,
+                },
             }
         }
     }
 
     /// A change with those that are waiting, and those that are just about to: when the callers of the group before
     /// were answered together, a moment's patience is cheaper than a sync for the first of them alone.
-    fn gather(&mut self, first: (Box<Prepared>, Reply)) -> Vec<(Box<Prepared>, Reply)> {
+    fn gather(&mut self, first: AskedChange) -> Vec<AskedChange> {
         let mut group = vec![first];
         let mut fruitless = 0;
         loop {
@@ -120,16 +126,67 @@ impl Writer {
     }
 
     /// The next change, if one is waiting and comes next.
-    fn next_waiting_change(&mut self) -> Option<(Box<Prepared>, Reply)> {
-        if !self.waiting.is_empty() {
-            return None;
-        }
-        match self.work.try_recv().ok()? {
-            Work::Change(change, reply) => Some((change, reply)),
+    fn next_waiting_change(&mut self) -> Option<AskedChange> {
+        let next = match self.waiting.pop_front() {
+            Some(next) => next,
+            None => self.work.try_recv().ok()?,
+        };
+        match next {
+            Work::Change(change) => Some(change),
             other => {
-                self.waiting.push_back(other);
+                self.waiting.push_front(other);
                 None
             }
+        }
+    }
+
+    /// Takes the write lock for those who asked: gives those of them that have not waited for too long, with a
+    /// transaction open unless it gives none. While another process holds the lock, everybody who waits is told so when
+    /// his own time is up: it is waited for once.
+    fn begin<T: Waits>(&mut self, mut asked: Vec<T>) -> Vec<T> {
+        let mut pause = Duration::from_millis(1);
+        while let Some(first) = asked.first() {
+            self.db.begin_operation(first.asked().operation);
+            let error = match self.db.execute("BEGIN IMMEDIATE", params![]) {
+                Ok(_) => break,
+                Err(error) => error,
+            };
+            if !error.is_retryable() {
+                asked.drain(..).for_each(|one| one.refuse(&error));
+                break;
+            }
+            self.waiting.extend(self.work.try_iter());
+            let now = Instant::now();
+            asked.extract_if(.., |one| one.asked().until <= now).for_each(|late| late.refuse(&error));
+            let (late, waiting): (Vec<Work>, Vec<Work>) =
+                self.waiting.drain(..).partition(|one| one.asked().until <= now);
+            self.waiting = waiting.into();
+            late.into_iter().for_each(|late| late.refuse(&error));
+            if let Some(first) = asked.iter().map(|one| one.asked().until).min() {
+                std::thread::sleep(pause.min(first.saturating_duration_since(now)));
+                pause = (pause * 2).min(PAUSE);
+            }
+        }
+        asked
+    }
+
+    /// Runs a call, which begins transactions of its own, once nobody else holds the write lock.
+    fn call(&mut self, call: AskedCall) {
+        for call in self.begin(vec![call]) {
+            self.db.roll_back();
+            self.db.wait_until(Some(call.asked.until));
+            let AskedCall { call, asked: _asked } = call;
+            run(&self.db, Box::new(|db| call(Ok(db))));
+        }
+    }
+
+    fn empty_log(&mut self, asked: AskedLog) {
+        for asked in self.begin(vec![asked]) {
+            self.db.roll_back();
+            self.db.wait_until(Some(asked.asked.until));
+            let result = self.log.as_mut().map_or(Ok(true), |log| log.empty(&self.db));
+            // A caller that has gone is no error.
+            let _ = asked.reply.send(result);
         }
     }
 
@@ -144,12 +201,15 @@ impl Writer {
                 self.sweep_due = false;
             }
         }
+        if let Some(log) = &mut self.log {
+            log.after_change(&self.db);
+        }
     }
 
     /// Commits changes together and answers their callers.
-    fn commit(&mut self, group: Vec<(Box<Prepared>, Reply)>) {
-        self.db.begin_operation(APPLY);
-        self.sweep_due |= group.iter().any(|(change, _)| change::touches_workspace(change));
+    fn commit(&mut self, group: Vec<AskedChange>) {
+        self.sweep_due |= group.iter().any(|asked| change::touches_workspace(&asked.change));
+        let mut group = self.begin(group);
         tracing::debug!(changes = group.len(), "commit");
         if group.len() > 1 {
             match self.try_together(&group) {
@@ -161,15 +221,17 @@ impl Writer {
                 }
                 Err(Broken::Before(error)) => tracing::debug!(%error, "the group is tried one by one"),
             }
+            for asked in group {
+                let begun = self.begin(vec![asked]);
+                self.answer_alone(begun);
+            }
+            return;
         }
-        for (change, reply) in group {
-            let result = self.alone(&change);
-            let _ = reply.send(result);
-        }
+        self.answer_alone(std::mem::take(&mut group));
     }
 
-    /// All changes in one transaction, each under a savepoint. `Err` if the transaction as a whole failed.
-    fn try_together(&self, group: &[(Box<Prepared>, Reply)]) -> Result<Vec<Result<Receipt, StoreError>>, Broken> {
+    /// All changes in the open transaction, each under a savepoint. `Err` if the transaction as a whole failed.
+    fn try_together(&self, group: &[AskedChange]) -> Result<Vec<Result<Receipt, StoreError>>, Broken> {
         let result = self.together(group);
         if result.is_err() {
             self.db.roll_back();
@@ -177,39 +239,49 @@ impl Writer {
         result
     }
 
-    fn together(&self, group: &[(Box<Prepared>, Reply)]) -> Result<Vec<Result<Receipt, StoreError>>, Broken> {
+    fn together(&self, group: &[AskedChange]) -> Result<Vec<Result<Receipt, StoreError>>, Broken> {
         let db = &self.db;
         let run = |sql| db.execute(sql, params![]).map_err(Broken::Before);
-        run("BEGIN IMMEDIATE")?;
         let mut results = Vec::with_capacity(group.len());
-        for (change, _) in group {
+        for asked in group {
             run("SAVEPOINT change")?;
-            let now = self.clock.now();
-            let result = caught(|| change::apply(change, db, &self.limits, now));
+            let (change, session) = (&asked.change, &asked.session);
+            let now = session.clock.now();
+            let result = caught(|| change::apply(change, db, &session.limits, now));
             if let Err(error) = &result {
                 if !is_of_the_change(error) {
                     return Err(Broken::Before(repeat(error)));
                 }
                 run("ROLLBACK TO change")?;
-                let failure = change.failure(error, &self.limits).map_err(Broken::Before)?;
+                let failure = change.failure(error, &session.limits).map_err(Broken::Before)?;
                 change::record(&failure, db, now).map_err(Broken::Before)?;
             }
             run("RELEASE change")?;
             results.push(result);
         }
-        db.execute("COMMIT", params![]).map_err(Broken::AtCommit)?;
+        db.commit().map_err(Broken::AtCommit)?;
         Ok(results)
     }
 
-    fn alone(&self, change: &Prepared) -> Result<Receipt, StoreError> {
-        let db = &self.db;
-        let now = self.clock.now();
-        let result = db.write(|| caught(|| change::apply(change, db, &self.limits, now)));
+    /// Answers the caller of the one change, if it is there, whose transaction is open.
+    fn answer_alone(&self, asked: Vec<AskedChange>) {
+        for asked in asked {
+            self.db.wait_until(Some(asked.asked.until));
+            let result = self.alone(&asked);
+            // A caller that has gone is no error: its change is whole.
+            let _ = asked.reply.send(result);
+        }
+    }
+
+    fn alone(&self, asked: &AskedChange) -> Result<Receipt, StoreError> {
+        let (db, change, session) = (&self.db, &asked.change, &asked.session);
+        let now = session.clock.now();
+        let result = db.end_write(|| caught(|| change::apply(change, db, &session.limits, now)));
         if let Err(error) = &result
             && is_of_the_change(error)
         {
             // What failed must be in the trail before its caller hears of it.
-            let failure = change.failure(error, &self.limits)?;
+            let failure = change.failure(error, &session.limits)?;
             db.write(|| change::record(&failure, db, now))?;
         }
         result
@@ -224,10 +296,10 @@ enum Broken {
     AtCommit(StoreError),
 }
 
-fn answer(group: Vec<(Box<Prepared>, Reply)>, results: Vec<Result<Receipt, StoreError>>) {
-    for ((_, reply), result) in group.into_iter().zip(results) {
+fn answer(group: Vec<AskedChange>, results: Vec<Result<Receipt, StoreError>>) {
+    for (asked, result) in group.into_iter().zip(results) {
         // A caller that has gone is no error: its change is whole.
-        let _ = reply.send(result);
+        let _ = asked.reply.send(result);
     }
 }
 

@@ -21,45 +21,39 @@ pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
         let now = store.engine.now();
         let swept =
             store.engine.write(OPERATION, move |db| db.write(|| workspace::sweep(db, now, SWEPT_AT_ONCE))).await;
-        match swept {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => note(error, "what was deleted is not swept", &mut pending)?,
+        if note_busy(swept, "what was deleted is not swept", &mut pending)? == Some(0) {
+            break;
         }
     }
-    store.engine.write(OPERATION, move |db| rewrite(db, &mut pending).map(|()| Scrubbed { pending })).await
+    let rewritten = store.engine.write(OPERATION, rewrite).await;
+    note_busy(rewritten, "the file is not rewritten", &mut pending)?;
+    let emptied = store.engine.empty_log(OPERATION).await;
+    if note_busy(emptied, "the log is not emptied", &mut pending)? == Some(false) {
+        pending.push("the log still holds deleted bytes: another process is reading; scrub again".to_owned());
+    }
+    Ok(Scrubbed { pending })
 }
 
-fn rewrite(db: &Db, pending: &mut Vec<String>) -> Result<(), StoreError> {
+fn rewrite(db: &Db) -> Result<(), StoreError> {
     let size = db.number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", params![])?;
     if size > REWRITTEN_IN_MEMORY {
         db.batch("PRAGMA temp_store = FILE")?;
     }
     // Overwriting what is deleted leaves copies in pages that were rearranged; rewriting the file does not.
-    let vacuumed = db.execute("VACUUM", params![]);
+    let vacuumed = db.patiently(|| db.execute("VACUUM", params![]));
     if size > REWRITTEN_IN_MEMORY {
         db.batch("PRAGMA temp_store = MEMORY")?;
     }
-    if let Err(error) = vacuumed {
-        note(error, "the file is not rewritten", pending)?;
-    }
-    match db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", params![], |row| row.i64(0)) {
-        Ok(Some(0) | None) => {}
-        Ok(Some(_)) => {
-            pending.push("the log still holds deleted bytes: somebody is reading or writing; scrub again".to_owned());
-        }
-        Err(error) => note(error, "the log is not emptied", pending)?,
-    }
-    Ok(())
+    vacuumed.map(drop)
 }
 
-/// That others are using the file is no error of the scrub.
-fn note(error: StoreError, what: &str, pending: &mut Vec<String>) -> Result<(), StoreError> {
-    match error.kind() {
-        StoreErrorKind::Busy => {
+/// What was done; that others are using the file is no error of the scrub.
+fn note_busy<T>(result: Result<T, StoreError>, what: &str, pending: &mut Vec<String>) -> Result<Option<T>, StoreError> {
+    match result {
+        Err(error) if *error.kind() == StoreErrorKind::Busy => {
             pending.push(format!("{what}: another process is using the file; scrub again"));
-            Ok(())
+            Ok(None)
         }
-        _ => Err(error),
+        result => result.map(Some),
     }
 }

@@ -1,0 +1,218 @@
+//! Where a store's files are, and whether they still are there.
+
+use std::ffi::OsString;
+use std::fs::{Metadata, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+const OPEN: &str = "open";
+
+/// Held while a file is made: closing a file drops all locks that the process has on it, so nobody may have opened it
+/// before whoever made it has closed it.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// The files of one store: the database, by the name that its symbolic links lead to, and the log beside it.
+#[derive(Debug)]
+pub(in crate::libsql) struct Place {
+    path: PathBuf,
+    log: PathBuf,
+    id: FileId,
+    /// Known once the log was made; it stays for as long as somebody has the database open.
+    log_id: OnceLock<FileId>,
+}
+
+/// What a file is, whatever its names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::libsql) struct FileId(Identity);
+
+#[cfg(unix)]
+type Identity = (u64, u64);
+
+/// Where an open file can be neither moved nor replaced, its name says enough.
+#[cfg(not(unix))]
+type Identity = PathBuf;
+
+impl Place {
+    /// Finds the file, and makes it, for its owner's eyes only, if there is none.
+    pub(in crate::libsql) fn find_or_make(path: &Path) -> Result<Self, StoreError> {
+        let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        // Asking first keeps a folder that can't be written to from hiding a file that is there.
+        if path.symlink_metadata().is_err()
+            && let Err(error) = options.open(path)
+            && error.kind() != ErrorKind::AlreadyExists
+        {
+            let context = "the file could not be made; does its folder exist, and may you write to it?";
+            return Err(StoreError::new(StoreErrorKind::Io, OPEN, context).with_source(error));
+        }
+        drop(making);
+        Self::find(path)
+    }
+
+    /// The place of a file that is there.
+    pub(in crate::libsql) fn find(path: &Path) -> Result<Self, StoreError> {
+        let failed = |error| {
+            let context = "the file could not be found; is it there, and may you enter its folder?";
+            StoreError::new(StoreErrorKind::Io, OPEN, context).with_source(error)
+        };
+        let path = path.canonicalize().map_err(failed)?;
+        let metadata = path.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            let context = "the path is not that of a file; nothing was written to it";
+            return Err(StoreError::new(StoreErrorKind::NotAStore, OPEN, context));
+        }
+        let id = FileId::of(&path, &metadata);
+        Ok(Self { log: beside(&path, "-wal"), path, id, log_id: OnceLock::new() })
+    }
+
+    /// What the file is.
+    pub(in crate::libsql) fn id(&self) -> &FileId {
+        &self.id
+    }
+
+    /// The file.
+    pub(in crate::libsql) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Another of the store's files, by what its name ends with.
+    pub(in crate::libsql) fn beside(&self, ending: &str) -> PathBuf {
+        beside(&self.path, ending)
+    }
+
+    /// Fails if the file or its log is not at its path any more: what is committed then is lost with it. Gives the
+    /// size of the log in bytes.
+    pub(in crate::libsql) fn check(&self, operation: &'static str) -> Result<u64, StoreError> {
+        let moved = |what: &str| {
+            let context = format!(
+                "{what} was moved, deleted or replaced while it was open; close the store, put back the files that \
+                 belong together, and open it again"
+            );
+            StoreError::new(StoreErrorKind::FileMoved, operation, context)
+        };
+        let is = |path: &Path, id: &FileId| path.metadata().ok().filter(|found| FileId::of(path, found) == *id);
+        is(&self.path, &self.id).ok_or_else(|| moved("the store's file"))?;
+        let Some(log_id) = self.log_id.get() else {
+            return Ok(0);
+        };
+        let log = is(&self.log, log_id).ok_or_else(|| moved("the store's write-ahead log"))?;
+        Ok(log.len())
+    }
+
+    /// From now on the log that is there must stay there, too.
+    pub(in crate::libsql) fn remember_log(&self) -> Result<(), StoreError> {
+        let metadata = self.log.metadata().map_err(|error| {
+            let context = "the write-ahead log is not beside the file; close the store and open it again";
+            StoreError::new(StoreErrorKind::FileMoved, OPEN, context).with_source(error)
+        })?;
+        let _ = self.log_id.set(FileId::of(&self.log, &metadata));
+        self.check(OPEN).map(drop)
+    }
+
+    /// The path as SQLite takes it.
+    pub(in crate::libsql) fn name(&self) -> Result<String, StoreError> {
+        let name = self.path.to_str().map(str::to_owned);
+        name.ok_or_else(|| StoreError::new(StoreErrorKind::Io, OPEN, "the path is not UTF-8"))
+    }
+
+    /// The path as SQLite takes it for a file that nobody changes: it reads the file alone, and makes none beside it.
+    pub(in crate::libsql) fn immutable_name(&self) -> Result<String, StoreError> {
+        let mut name = "file:".to_owned();
+        for letter in self.name()?.chars() {
+            match letter {
+                '%' | '?' | '#' => name.push_str(&format!("%{:02x}", u32::from(letter))),
+                _ => name.push(letter),
+            }
+        }
+        Ok(name + "?immutable=1")
+    }
+
+    /// Whether the file can be written to, and its folder, where the log is made.
+    #[cfg(unix)]
+    pub(in crate::libsql) fn is_writable(&self) -> bool {
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        writable(&self.path) && writable(folder)
+    }
+
+    /// Whether the file can be written to.
+    #[cfg(not(unix))]
+    pub(in crate::libsql) fn is_writable(&self) -> bool {
+        self.path.metadata().is_ok_and(|found| !found.permissions().readonly())
+    }
+
+    /// Free space on the disk, in bytes, where the system tells.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        #[cfg(unix)]
+        return rustix::fs::statvfs(&self.path).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        #[cfg(not(unix))]
+        return None;
+    }
+
+    /// The rights on the file in the bits of Unix, where there are any.
+    pub(super) fn mode(&self) -> Option<u32> {
+        #[cfg(unix)]
+        return {
+            use std::os::unix::fs::PermissionsExt;
+            self.path.metadata().ok().map(|found| found.permissions().mode() & 0o7777)
+        };
+        #[cfg(not(unix))]
+        return None;
+    }
+}
+
+/// What a file was like that is read without a lock.
+#[derive(Debug)]
+pub(in crate::libsql) struct Found {
+    place: Arc<Place>,
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Found {
+    /// What it is like now.
+    pub(super) fn at(place: &Arc<Place>) -> Result<Self, StoreError> {
+        let metadata = place.path.metadata().map_err(|error| {
+            StoreError::new(StoreErrorKind::Io, OPEN, "the file could not be found").with_source(error)
+        })?;
+        Ok(Self { place: Arc::clone(place), len: metadata.len(), modified: metadata.modified().ok() })
+    }
+
+    /// Fails if it is another file, or another process has written to it.
+    pub(in crate::libsql) fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.place.check(operation)?;
+        let same = |found: Metadata| found.len() == self.len && found.modified().ok() == self.modified;
+        let no_log = |log: std::io::Result<Metadata>| log.map_or(true, |log| log.len() == 0);
+        if self.place.path.metadata().is_ok_and(same) && no_log(self.place.log.metadata()) {
+            return Ok(());
+        }
+        let context = "another process writes to the file, which was opened for reading only; open the store again";
+        Err(StoreError::new(StoreErrorKind::FileMoved, operation, context))
+    }
+}
+
+impl FileId {
+    #[cfg(unix)]
+    fn of(_: &Path, metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self((metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(not(unix))]
+    fn of(path: &Path, _: &Metadata) -> Self {
+        Self(path.to_owned())
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}

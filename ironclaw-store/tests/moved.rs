@@ -1,0 +1,75 @@
+//! The files are moved, deleted or replaced while the store is open.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use ironclaw_core::id::{ConversationId, MessageId, OperatorName, TenantId, UserId};
+use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::conversations::{NewMessage, Role};
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Maintenance, Scope, Store, StoreExt, SystemClock};
+use ironclaw_store::LibsqlStore;
+
+fn ada() -> Scope {
+    Scope::user(UserId::parse("ada").unwrap())
+}
+
+async fn say(store: &LibsqlStore, conversation: ConversationId) -> Result<u64, StoreError> {
+    store.append_message(&ada(), conversation, NewMessage::text(MessageId::make(&SystemClock), Role::User, "x")).await
+}
+
+async fn is_refused(store: &LibsqlStore, conversation: ConversationId, how: &str) {
+    let error = say(store, conversation).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::FileMoved, "{how}: {error}");
+    assert!(!error.is_retryable());
+    let (first, second) = tokio::join!(say(store, conversation), say(store, conversation));
+    assert!(first.is_err() && second.is_err(), "{how}");
+    let quota = SystemChange::PutQuota {
+        tenant: TenantId::default_tenant(),
+        owner: UserId::parse("ada").unwrap(),
+        name: "q".parse().unwrap(),
+        limit: 1,
+    };
+    let error = store.maintenance(OperatorName::parse("root").unwrap()).apply_system(quota).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::FileMoved, "{how}: {error}");
+    assert_eq!(*store.health().await.unwrap_err().kind(), StoreErrorKind::FileMoved, "{how}");
+}
+
+#[tokio::test]
+async fn a_change_is_not_acknowledged_once_the_file_is_not_where_it_was() {
+    let rename = |from: &Path, to: &Path| std::fs::rename(from, to).unwrap();
+    for how in ["file deleted", "file renamed", "file replaced", "log deleted", "log replaced", "folder renamed"] {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("data");
+        std::fs::create_dir(&folder).unwrap();
+        let (path, log, aside) = (folder.join("agent.db"), folder.join("agent.db-wal"), folder.join("aside"));
+        let store = LibsqlStore::open(&path).await.unwrap();
+        let id = ConversationId::make(&SystemClock);
+        store.create_conversation(&ada(), id, "Launch").await.unwrap();
+        say(&store, id).await.unwrap();
+        let (moved, to) = match how {
+            "log deleted" | "log replaced" => (&log, &aside),
+            "folder renamed" => (&folder, &root.path().join("elsewhere")),
+            _ => (&path, &aside),
+        };
+        rename(moved, to);
+        if how.ends_with("replaced") {
+            // Copied by this process, the file would lose the locks that the store has on it.
+            assert!(std::process::Command::new("cp").args([to, moved]).status().unwrap().success());
+        }
+        is_refused(&store, id, how).await;
+        if how.ends_with("deleted") {
+            store.close().await.ok();
+            continue;
+        }
+        // Put back, it goes on: nothing that was refused is there.
+        rename(to, moved);
+        assert_eq!(say(&store, id).await.unwrap(), 2, "{how}");
+        store.close().await.unwrap();
+        let store = LibsqlStore::open(&path).await.unwrap();
+        assert_eq!(store.conversations().conversation(&ada(), id).await.unwrap().unwrap().messages, 2, "{how}");
+        store.maintenance(OperatorName::parse("root").unwrap()).verify_audit().await.unwrap();
+        store.close().await.unwrap();
+    }
+}
