@@ -223,6 +223,7 @@ fn answer_json(reply: &Reply) -> Value {
         "citations": citations,
         "tool_calls": tool_calls,
         "model": reply.model,
+        "finish": reply.finish,
         "conversation": reply.conversation,
         "timings_ms": reply.timings,
     })

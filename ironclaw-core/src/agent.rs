@@ -14,7 +14,7 @@ use crate::change::{Change, JobOp, Precondition, Row};
 use crate::clock::Clock;
 use crate::id::{AgentName, ConversationId, JobId, WorkerName};
 use crate::input::{InputError, Problem, check_text};
-use crate::llm::LlmProvider;
+use crate::llm::{LlmOptions, LlmProvider};
 use crate::memory::Memory;
 use crate::model::jobs::{JobFilter, JobState};
 use crate::page::PageRequest;
@@ -97,6 +97,7 @@ struct Config {
     tool_result_bytes: usize,
     tool_deadline: Duration,
     llm_deadline: Duration,
+    llm_options: LlmOptions,
     retrieval_deadline: Duration,
     deadline: Duration,
 }

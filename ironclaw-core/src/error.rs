@@ -5,9 +5,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Defines one trait's error type over its kind: what failed, in which operation, with which context, because of what.
 ///
-/// The message never repeats the source's: a reporter that walks the chain prints each part once.
+/// The message never repeats the source's: a reporter that walks the chain prints each part once. A trait that has more
+/// to say adds fields, which are empty at first.
 macro_rules! error_type {
-    ($(#[$meta:meta])* $name:ident, $kind:ident) => {
+    ($(#[$meta:meta])* $name:ident, $kind:ident $(, { $($field:ident: $type:ty),* })?) => {
         $(#[$meta])*
         #[derive(Debug)]
         #[non_exhaustive]
@@ -16,6 +17,7 @@ macro_rules! error_type {
             operation: &'static str,
             context: String,
             source: Option<$crate::BoxError>,
+            $($($field: $type,)*)?
         }
 
         impl $name {
@@ -23,7 +25,13 @@ macro_rules! error_type {
             ///
             /// The context must hold no secret value and no content of a user.
             pub fn new(kind: $kind, operation: &'static str, context: impl Into<String>) -> Self {
-                Self { kind, operation, context: context.into(), source: None }
+                Self {
+                    kind,
+                    operation,
+                    context: context.into(),
+                    source: None,
+                    $($($field: Default::default(),)*)?
+                }
             }
 
             /// Adds the error that caused this one.

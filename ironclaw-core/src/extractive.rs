@@ -30,12 +30,8 @@ use command::Command;
 /// # use ironclaw_core::model::workspace::WorkspacePath;
 /// # futures::executor::block_on(async {
 /// let text = "We met on Monday. The launch is on 3 May.".to_owned();
-/// let request = LlmRequest {
-///     messages: vec![LlmMessage::User { text: "When is the launch?".into() }],
-///     passages: vec![Passage { path: WorkspacePath::parse("launch.md")?, start: 0, end: 41, text, score: 1.0 }],
-///     tools: vec![],
-///     max_output_tokens: None,
-/// };
+/// let passage = Passage { path: WorkspacePath::parse("launch.md")?, start: 0, end: 41, text, score: 1.0 };
+/// let request = LlmRequest::new(vec![LlmMessage::User { text: "When is the launch?".into() }]).passages(vec![passage]);
 /// let answer = ExtractiveLlm::new().complete(request).await?.text;
 /// assert!(answer.contains("The launch is on 3 May. [1]"));
 /// assert!(answer.contains("launch.md"));

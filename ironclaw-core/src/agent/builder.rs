@@ -6,7 +6,7 @@ use super::toolbox::Toolbox;
 use super::{Agent, AgentError, AgentErrorKind, Config, Inner, context};
 use crate::clock::{Clock, SystemClock};
 use crate::id::{AgentName, JobId, WorkerName};
-use crate::llm::LlmProvider;
+use crate::llm::{LlmOptions, LlmProvider};
 use crate::memory::Memory;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
@@ -30,6 +30,7 @@ use crate::tool::Tool;
 /// | [`tool_result_bytes`](Self::tool_result_bytes) | 8 KiB |
 /// | [`tool_deadline`](Self::tool_deadline) | 60 s |
 /// | [`llm_deadline`](Self::llm_deadline) | 120 s |
+/// | [`llm_options`](Self::llm_options) | the service's own |
 /// | [`retrieval_deadline`](Self::retrieval_deadline) | 10 s |
 /// | [`deadline`](Self::deadline) | 10 minutes |
 /// | [`worker`](Self::worker) | the agent's name and a new id |
@@ -75,6 +76,7 @@ impl AgentBuilder {
                 tool_result_bytes: 8 << 10,
                 tool_deadline: Duration::from_secs(60),
                 llm_deadline: Duration::from_secs(120),
+                llm_options: LlmOptions::default(),
                 retrieval_deadline: Duration::from_secs(10),
                 deadline: Duration::from_secs(600),
             },
@@ -184,6 +186,12 @@ impl AgentBuilder {
     /// How long the agent waits for the model in one call of it.
     pub fn llm_deadline(mut self, deadline: Duration) -> Self {
         self.config.llm_deadline = deadline;
+        self
+    }
+
+    /// How the model is to answer: its reasoning effort, the most tokens.
+    pub fn llm_options(mut self, options: LlmOptions) -> Self {
+        self.config.llm_options = options;
         self
     }
 

@@ -5,7 +5,7 @@ use super::tokens::{estimate_tokens, of_message, of_passage, of_tool};
 use super::{AgentError, AgentErrorKind, Config};
 use crate::id::ToolName;
 use crate::input::{InputError, Problem};
-use crate::llm::{LlmMessage, LlmRequest, ToolCall};
+use crate::llm::{LlmMessage, LlmOptions, LlmRequest, ToolCall};
 use crate::model::conversations::{Message, Role};
 use crate::tool::ToolSpec;
 
@@ -21,6 +21,7 @@ const LEFT_OUT: &str = "[left out: there is no room for this result any more]";
 #[derive(Debug)]
 pub(super) struct Prompt {
     budget: usize,
+    options: LlmOptions,
     fixed: Vec<LlmMessage>,
     history: Vec<Group>,
     user: LlmMessage,
@@ -65,6 +66,7 @@ impl Prompt {
         taken += sources.iter().map(|source| of_passage(&source.passage)).sum::<usize>();
         Self {
             budget: config.context_tokens,
+            options: config.llm_options.clone(),
             fixed: instructions(config),
             history: groups(&retrieved.recent),
             user,
@@ -114,12 +116,8 @@ impl Prompt {
         }
         messages.push(self.user.clone());
         messages.extend_from_slice(&self.turn);
-        Ok(LlmRequest {
-            messages,
-            passages: self.sources.iter().map(|source| source.passage.clone()).collect(),
-            tools: tools.to_vec(),
-            max_output_tokens: None,
-        })
+        let passages = self.sources.iter().map(|source| source.passage.clone()).collect();
+        Ok(LlmRequest::new(messages).passages(passages).tools(tools.to_vec()).options(self.options.clone()))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::{AgentError, AgentErrorKind};
 use crate::id::{ConversationId, JobId, MessageId};
-use crate::llm::TokenUsage;
+use crate::llm::{FinishReason, TokenUsage};
 use crate::memory::Passage;
 use crate::model::jobs::ToolOutcome;
 
@@ -32,6 +32,9 @@ pub struct Reply {
     pub tool_calls: Vec<CalledTool>,
     /// The model that answered, as the service named it.
     pub model: String,
+    /// Why the answer ended: with [`FinishReason::Length`] it is cut. The stored message has it in its metadata, as
+    /// `finish`.
+    pub finish: FinishReason,
     /// The job that records how the answer came about.
     pub job: JobId,
     /// Tokens and cost of all the model's calls together; a count that no call knew is absent.

@@ -220,12 +220,12 @@ impl Turn {
     /// Records the calls, makes them one after another, and records their results.
     async fn run_tools(&mut self, response: LlmResponse) -> Result<Vec<LlmMessage>, AgentError> {
         let inner = Arc::clone(&self.inner);
-        let LlmResponse { text, tool_calls, .. } = response;
+        let LlmResponse { text, tool_calls, finish, .. } = response;
         let names = tool_calls.iter().map(|call| ToolName::parse(call.name.clone()).map_err(|_| failed(unnamed())));
         let names: Vec<ToolName> = names.collect::<Result<_, _>>()?;
         let message = NewMessage {
             tool_calls: tool_calls.clone(),
-            metadata: json!({ "job": self.job }),
+            metadata: json!({ "job": self.job, "finish": finish }),
             ..NewMessage::text(MessageId::make(&*inner.clock), Role::Assistant, text.clone())
         };
         self.append(message);
@@ -323,7 +323,7 @@ impl Turn {
             .collect();
         let message = MessageId::make(&*self.inner.clock);
         self.append(NewMessage {
-            metadata: json!({ "job": self.job, "model": response.model }),
+            metadata: json!({ "job": self.job, "model": response.model, "finish": response.finish }),
             ..NewMessage::text(message, Role::Assistant, response.text.clone())
         });
         self.pending.push(state_event(self.job, JobState::Succeeded));
@@ -338,6 +338,7 @@ impl Turn {
             degraded: std::mem::take(&mut self.degraded),
             tool_calls: std::mem::take(&mut self.called),
             model: response.model,
+            finish: response.finish,
             job: self.job,
             usage: self.usage,
             timings: self.timings,

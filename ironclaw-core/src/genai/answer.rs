@@ -44,7 +44,7 @@ impl Answer {
                     let _ = name.set(model.to_owned());
                 }
             });
-        if let Some(tokens) = request.max_output_tokens {
+        if let Some(tokens) = request.options.max_output_tokens {
             options = options.with_max_tokens(tokens);
         }
         let chat = request::chat_request(llm.provider, request);

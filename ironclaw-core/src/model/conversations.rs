@@ -37,7 +37,8 @@ pub struct NewMessage {
     pub tool_calls: Vec<ToolCall>,
     /// Which call a tool's message answers.
     pub tool_result: Option<ToolResult>,
-    /// Anything the host keeps with it: an object, or null.
+    /// Anything the host keeps with it: an object, or null. The agent's own messages have the `job` here that they
+    /// belong to, and an assistant's `finish`: the [word](crate::llm::FinishReason) for why the model's answer ended.
     pub metadata: Value,
 }
 

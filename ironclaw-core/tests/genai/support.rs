@@ -4,7 +4,7 @@ use futures::StreamExt;
 use ironclaw_core::SecretValue;
 use ironclaw_core::genai::{GenaiLlm, GenaiLlmBuilder, Provider};
 use ironclaw_core::id::ToolName;
-use ironclaw_core::llm::{LlmError, LlmEvent, LlmMessage, LlmProvider, LlmRequest, LlmResponse, ToolCall};
+use ironclaw_core::llm::{LlmError, LlmEvent, LlmMessage, LlmOptions, LlmProvider, LlmRequest, LlmResponse, ToolCall};
 use ironclaw_core::memory::Passage;
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::tool::ToolSpec;
@@ -23,30 +23,29 @@ pub(crate) fn builder(provider: Provider, model: &str, endpoint: &str) -> GenaiL
 
 /// A request with everything in it: instructions, a passage, a tool round, a question.
 pub(crate) fn request() -> LlmRequest {
-    LlmRequest {
-        messages: vec![
-            LlmMessage::System { text: "Be brief.".into() },
-            LlmMessage::User { text: "What is the weather in Paris and Rome?".into() },
-            LlmMessage::Assistant { text: "I look.".into(), tool_calls: vec![call("c1", "Paris"), call("c2", "Rome")] },
-            result("c1", "sunny", false),
-            result("c2", "no such city", true),
-            LlmMessage::User { text: "And the launch?".into() },
-        ],
-        passages: vec![Passage {
-            path: WorkspacePath::parse("notes/launch.md").unwrap(),
-            start: 0,
-            end: 23,
-            text: "The launch is on 3 May.".into(),
-            score: 0.9,
-        }],
-        tools: vec![ToolSpec {
-            name: ToolName::parse("weather").unwrap(),
-            description: "The weather of a city".into(),
-            parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
-            result: None,
-        }],
-        max_output_tokens: Some(200),
-    }
+    let messages = vec![
+        LlmMessage::System { text: "Be brief.".into() },
+        LlmMessage::User { text: "What is the weather in Paris and Rome?".into() },
+        LlmMessage::Assistant { text: "I look.".into(), tool_calls: vec![call("c1", "Paris"), call("c2", "Rome")] },
+        result("c1", "sunny", false),
+        result("c2", "no such city", true),
+        LlmMessage::User { text: "And the launch?".into() },
+    ];
+    let passage = Passage {
+        path: WorkspacePath::parse("notes/launch.md").unwrap(),
+        start: 0,
+        end: 23,
+        text: "The launch is on 3 May.".into(),
+        score: 0.9,
+    };
+    let tool = ToolSpec {
+        name: ToolName::parse("weather").unwrap(),
+        description: "The weather of a city".into(),
+        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
+        result: None,
+    };
+    let options = LlmOptions::default().max_output_tokens(200);
+    LlmRequest::new(messages).passages(vec![passage]).tools(vec![tool]).options(options)
 }
 
 fn call(id: &str, city: &str) -> ToolCall {

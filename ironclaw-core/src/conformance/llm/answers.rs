@@ -8,12 +8,7 @@ use crate::memory::Passage;
 use crate::model::workspace::WorkspacePath;
 
 fn asking(text: &str) -> LlmRequest {
-    LlmRequest {
-        messages: vec![LlmMessage::User { text: text.to_owned() }],
-        passages: Vec::new(),
-        tools: Vec::new(),
-        max_output_tokens: None,
-    }
+    LlmRequest::new(vec![LlmMessage::User { text: text.to_owned() }])
 }
 
 /// Reads an answer to its end and checks that its pieces make the whole.
