@@ -39,6 +39,8 @@ pub struct Change {
     operations: Vec<Operation>,
     preconditions: Vec<Precondition>,
     events: Vec<AuditRecord>,
+    /// The places among the events of those that no operation brought.
+    reported: Vec<usize>,
     idempotency_key: Option<IdempotencyKey>,
 }
 
@@ -64,9 +66,12 @@ impl Change {
         self
     }
 
-    /// Adds a further audit event: a refusal, or what the operations alone don't say.
+    /// Adds a further audit event: a refusal, or what the operations alone don't say. What an application may not
+    /// report ([`Action::is_reportable`](crate::model::audit::Action::is_reportable)) is refused when the change is
+    /// applied.
     #[must_use]
     pub fn event(mut self, event: AuditRecord) -> Self {
+        self.reported.push(self.events.len());
         self.events.push(event);
         self
     }
@@ -89,9 +94,14 @@ impl Change {
         &self.preconditions
     }
 
-    /// What is audited.
+    /// What is audited: the operations' events and the further ones, in the order in which they were added.
     pub fn events(&self) -> &[AuditRecord] {
         &self.events
+    }
+
+    /// The events that no operation brought.
+    pub fn reported(&self) -> impl Iterator<Item = &AuditRecord> {
+        self.reported.iter().filter_map(|&place| self.events.get(place))
     }
 
     /// The caller's name for the change.

@@ -41,7 +41,7 @@ pub enum Problem {
         limit: u64,
         /// The size that was given.
         actual: u64,
-        /// What is counted: `bytes`, `items`, `dimensions`.
+        /// What is counted: `bytes`, `items`, `dimensions`, `levels`.
         unit: &'static str,
     },
     /// U+0000, which text and JSON columns can't hold.
@@ -114,23 +114,52 @@ pub fn check_size(field: &'static str, actual: usize, limit: usize, unit: &'stat
     Ok(())
 }
 
-/// Refuses JSON that has U+0000 in a string or a key, or whose serialised form is longer than `limit` bytes.
+/// The default of [`Limits::json_depth`](crate::Limits::json_depth): levels of arrays and objects within one another.
+pub const JSON_DEPTH: usize = 64;
+
+/// Refuses JSON that is nested more than `depth` levels deep, has U+0000 in a string or a key, or whose serialised form
+/// is longer than `bytes`. However deep the value is, the call stack stays within what `depth` levels need.
 ///
 /// # Errors
-/// [`Problem::Nul`] (with offset 0: the place inside a JSON value has no byte offset) or [`Problem::TooLarge`].
-pub fn check_json(field: &'static str, value: &serde_json::Value, limit: usize) -> Result<(), InputError> {
-    fn has_nul(value: &serde_json::Value) -> bool {
-        match value {
-            serde_json::Value::String(s) => s.contains('\0'),
-            serde_json::Value::Array(items) => items.iter().any(has_nul),
-            serde_json::Value::Object(map) => map.iter().any(|(k, v)| k.contains('\0') || has_nul(v)),
-            _ => false,
-        }
-    }
+/// [`Problem::TooLarge`], or [`Problem::Nul`] (with offset 0: the place inside a JSON value has no byte offset).
+pub fn check_json(
+    field: &'static str,
+    value: &serde_json::Value,
+    bytes: usize,
+    depth: usize,
+) -> Result<(), InputError> {
+    // The depth first: serialising is recursive.
+    check_size(field, json_depth(value), depth, "levels")?;
     if has_nul(value) {
         return Err(InputError::new(field, Problem::Nul { at: 0 }));
     }
-    check_size(field, value.to_string().len(), limit, "bytes")
+    check_size(field, value.to_string().len(), bytes, "bytes")
+}
+
+/// How many levels of arrays and objects there are within one another: 0 for a text, 1 for `[]`, 2 for `{"a": []}`.
+/// However deep the value is, the call stack is not.
+pub fn json_depth(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    let (mut deepest, mut left) = (0, vec![(value, 1)]);
+    while let Some((value, level)) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items.iter().map(|item| (item, level + 1))),
+            Value::Object(map) => left.extend(map.values().map(|item| (item, level + 1))),
+            _ => continue,
+        }
+        deepest = deepest.max(level);
+    }
+    deepest
+}
+
+/// Whether a string or a key has U+0000 in it. Its depth was checked.
+fn has_nul(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(text) => text.contains('\0'),
+        serde_json::Value::Array(items) => items.iter().any(has_nul),
+        serde_json::Value::Object(map) => map.iter().any(|(key, item)| key.contains('\0') || has_nul(item)),
+        _ => false,
+    }
 }
 
 /// Bytes as text.
@@ -158,8 +187,26 @@ mod tests {
     #[test]
     fn json_is_searched_for_nul_to_its_leaves() {
         let value = serde_json::json!({"a": [{"b\0": 1}]});
-        assert_eq!(check_json("value", &value, 100).unwrap_err().problem(), &Problem::Nul { at: 0 });
-        assert!(check_json("value", &serde_json::json!({"a": "b"}), 5).is_err());
-        assert!(check_json("value", &serde_json::json!({"a": "b"}), 9).is_ok());
+        assert_eq!(check_json("value", &value, 100, 3).unwrap_err().problem(), &Problem::Nul { at: 0 });
+        assert!(check_json("value", &serde_json::json!({"a": "b"}), 5, 1).is_err());
+        assert!(check_json("value", &serde_json::json!({"a": "b"}), 9, 1).is_ok());
+    }
+
+    #[test]
+    fn json_is_bounded_in_depth() {
+        assert_eq!(json_depth(&serde_json::json!("text")), 0);
+        assert_eq!(json_depth(&serde_json::json!([])), 1);
+        assert_eq!(json_depth(&serde_json::json!([1, {"a": [[], 2]}, [3]])), 4);
+        let nested = |levels| (0..levels).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
+        assert!(check_json("value", &nested(64), 1_000, 64).is_ok());
+        let error = check_json("value", &nested(65), 1_000, 64).unwrap_err();
+        assert_eq!(error.to_string(), "value: 65 levels exceed the limit of 64 levels");
+        // A value as deep as this can't even be dropped in the usual way.
+        let mut deep = nested(1_000_000);
+        let error = check_json("value", &deep, usize::MAX, 64).unwrap_err();
+        assert_eq!(error.to_string(), "value: 1000000 levels exceed the limit of 64 levels");
+        while let Some(inner) = deep.as_array_mut().and_then(Vec::pop) {
+            deep = inner;
+        }
     }
 }

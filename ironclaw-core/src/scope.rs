@@ -1,7 +1,7 @@
 //! Who acts, for whom, on whose data.
 
 use crate::id::{AgentName, TenantId, ToolName, UserId};
-use crate::input::{InputError, check_text};
+use crate::input::{InputError, check_size, check_text};
 
 /// The first argument of every operation on a user's data: whose data it is and who acts.
 ///
@@ -27,6 +27,9 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The most principals who act for one another in what is written.
+    pub const PRINCIPALS: usize = 64;
+
     /// The scope of a user acting in person, in the default tenant.
     pub fn user(owner: UserId) -> Self {
         Self::tenant_user(TenantId::default_tenant(), owner)
@@ -69,6 +72,15 @@ impl Scope {
     /// Whether the user acts in person, with no agent and no tool in between.
     pub fn is_in_person(&self) -> bool {
         self.chain.len() == 1
+    }
+
+    /// Refuses a chain of more than [`Self::PRINCIPALS`], of which no store keeps an event. Every store calls this
+    /// before it writes.
+    ///
+    /// # Errors
+    /// [`Problem::TooLarge`](crate::input::Problem::TooLarge) on `principals`.
+    pub fn validate(&self) -> Result<(), InputError> {
+        check_size("principals", self.chain.len(), Self::PRINCIPALS, "items")
     }
 
     /// The agent nearest to the end of the chain, if one acts.

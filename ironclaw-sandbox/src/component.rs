@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use ironclaw_core::input::{check_size, check_text};
+use ironclaw_core::input::{JSON_DEPTH, check_json, check_size, check_text};
 use ironclaw_core::sandbox::{SandboxError, SandboxErrorKind};
 use ironclaw_core::tool::ToolSpec;
 use serde_json::Value;
@@ -149,7 +149,7 @@ fn schema(field: &'static str, text: &str) -> Result<Value, String> {
     check_size(field, text.len(), DESCRIPTION_BYTES, "bytes").map_err(|e| e.to_string())?;
     match serde_json::from_str(text) {
         Ok(value @ Value::Object(_)) => {
-            ironclaw_core::input::check_json(field, &value, DESCRIPTION_BYTES).map_err(|e| e.to_string())?;
+            check_json(field, &value, DESCRIPTION_BYTES, JSON_DEPTH).map_err(|e| e.to_string())?;
             Ok(value)
         }
         Ok(_) => Err(format!("{field}: expected a JSON object")),

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use ironclaw_core::Scope;
-use ironclaw_core::input::{InputError, Problem, check_json, check_size};
+use ironclaw_core::input::{InputError, JSON_DEPTH, Problem, check_json, check_size, json_depth};
 use ironclaw_core::tool::{Tool, ToolError, ToolErrorKind, ToolOutput, ToolSpec};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -81,10 +81,11 @@ fn arguments_text(arguments: &Value, limits: &SandboxLimits) -> Result<String, T
     if !arguments.is_object() {
         return Err(refused(InputError::new("arguments", Problem::Malformed { expected: "a JSON object" })));
     }
+    check_size("arguments", json_depth(arguments), JSON_DEPTH, "levels").map_err(refused)?;
     let text = arguments.to_string();
     check_size("arguments", text.len(), limits.arguments_bytes, "bytes").map_err(refused)?;
     if may_hold_nul(&text) {
-        check_json("arguments", arguments, limits.arguments_bytes).map_err(refused)?;
+        check_json("arguments", arguments, limits.arguments_bytes, JSON_DEPTH).map_err(refused)?;
     }
     Ok(text)
 }
@@ -108,7 +109,10 @@ fn parsed(text: &str, limit: usize) -> Result<Value, ToolError> {
     }
     let malformed = |what: &str| ToolError::new(ToolErrorKind::MalformedOutput, "call", what);
     let value = serde_json::from_str(text).map_err(|e| malformed("the answer is no JSON").with_source(e))?;
-    if may_hold_nul(text) && check_json("answer", &value, usize::MAX).is_err() {
+    if json_depth(&value) > JSON_DEPTH {
+        return Err(malformed("the answer is nested too deeply to be kept"));
+    }
+    if may_hold_nul(text) && check_json("answer", &value, usize::MAX, JSON_DEPTH).is_err() {
         return Err(malformed("the answer holds U+0000"));
     }
     Ok(value)

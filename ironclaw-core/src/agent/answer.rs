@@ -2,6 +2,7 @@
 
 use super::text::{clean, clean_json};
 use crate::id::NAME_BYTES;
+use crate::input::{JSON_DEPTH, json_depth};
 use crate::limits::Limits;
 use crate::llm::{LlmError, LlmErrorKind, LlmResponse, TokenUsage, ToolCall};
 
@@ -24,6 +25,9 @@ pub(super) fn fit(response: LlmResponse) -> Result<LlmResponse, LlmError> {
         let name = name[..name.floor_char_boundary(NAME_BYTES)].to_owned();
         if name.is_empty() {
             return Err(unnamed());
+        }
+        if json_depth(&arguments) > JSON_DEPTH {
+            return Err(malformed("a call's arguments are nested too deeply to be kept"));
         }
         tool_calls.push(ToolCall { id, name, arguments: clean_json(arguments) });
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::text::{clean, clean_json, cut};
 use super::{AgentError, AgentErrorKind};
+use crate::input::{JSON_DEPTH, json_depth};
 use crate::llm::ToolCall;
 use crate::model::jobs::ToolOutcome;
 use crate::scope::{Principal, Scope};
@@ -86,6 +87,10 @@ impl Toolbox {
 impl Called {
     fn new(result: Result<ToolOutput, ToolError>, duration: Duration, shown_bytes: usize) -> Self {
         match result {
+            Ok(output) if json_depth(&output.value) > JSON_DEPTH => {
+                let context = "the result is nested too deeply to be kept";
+                Self::new(Err(error(ToolErrorKind::MalformedOutput, context)), duration, shown_bytes)
+            }
             Ok(ToolOutput { value, logs, usage }) => {
                 let value = clean_json(value);
                 let text = match &value {

@@ -1,8 +1,9 @@
 //! What can be refused of a change without looking at the store.
 
 use super::{AccessOp, Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
-use crate::input::{InputError, Problem, check_json, check_size, check_text};
+use crate::input::{InputError, Problem, check_size, check_text};
 use crate::limits::Limits;
+use crate::model::audit::AuditRecord;
 use crate::model::conversations::NewMessage;
 use crate::model::jobs::{JobStep, ToolOutcome};
 use crate::model::workspace::Part;
@@ -28,14 +29,27 @@ impl Change {
             Operation::Settings(op) => settings(op, limits),
             Operation::Privacy(PrivacyOp::Forget) => Ok(()),
         })?;
-        for event in &self.events {
-            for (key, value) in &event.details {
-                check_text("audit detail", key, SHORT_TEXT_BYTES)?;
-                check_text("audit detail", value, 2 * SHORT_TEXT_BYTES)?;
+        check_size("audit events", self.reported().count(), limits.operations, "items")?;
+        self.reported().try_for_each(|event| match event.action.is_reportable(event.outcome) {
+            true => Ok(()),
+            false => {
+                let expected = "what the host alone knows of, or an operation that was denied or failed";
+                Err(InputError::new("audit action", Problem::Malformed { expected }))
             }
-        }
-        Ok(())
+        })?;
+        self.events.iter().try_for_each(check_event)
     }
+}
+
+fn check_event(event: &AuditRecord) -> Result<(), InputError> {
+    check_size("audit subjects", event.subjects.len(), AuditRecord::SUBJECTS, "items")?;
+    check_size("audit details", event.details.len(), AuditRecord::DETAILS, "items")?;
+    for (key, value) in &event.details {
+        check_text("audit detail", key, SHORT_TEXT_BYTES)?;
+        check_text("audit detail", value, 2 * SHORT_TEXT_BYTES)?;
+    }
+    let bytes = event.details.iter().map(|(key, value)| key.len() + value.len()).sum();
+    check_size("audit details", bytes, AuditRecord::DETAIL_BYTES, "bytes")
 }
 
 fn conversations(op: &ConversationOp, limits: &Limits) -> Result<(), InputError> {
@@ -53,7 +67,7 @@ fn check_message(message: &NewMessage, limits: &Limits) -> Result<(), InputError
     for call in &message.tool_calls {
         check_text("tool call id", &call.id, SHORT_TEXT_BYTES)?;
         check_text("tool name", &call.name, SHORT_TEXT_BYTES)?;
-        check_json("tool arguments", &call.arguments, limits.json_bytes)?;
+        limits.check_json("tool arguments", &call.arguments)?;
     }
     if let Some(result) = &message.tool_result {
         check_text("tool call id", &result.call_id, SHORT_TEXT_BYTES)?;
@@ -65,7 +79,7 @@ fn check_metadata(metadata: &serde_json::Value, limits: &Limits) -> Result<(), I
     if !metadata.is_object() && !metadata.is_null() {
         return Err(InputError::new("metadata", Problem::Malformed { expected: "an object or null" }));
     }
-    check_json("metadata", metadata, limits.json_bytes)
+    limits.check_json("metadata", metadata)
 }
 
 fn workspace(op: &WorkspaceOp, limits: &Limits) -> Result<(), InputError> {
@@ -123,7 +137,7 @@ fn jobs(op: &JobOp, limits: &Limits) -> Result<(), InputError> {
                 return Err(InputError::new("job kind", Problem::Empty));
             }
             check_text("job kind", &job.kind, SHORT_TEXT_BYTES)?;
-            check_json("job input", &job.input, limits.json_bytes)
+            limits.check_json("job input", &job.input)
         }
         JobOp::SetState { error, .. } => {
             check_text("job error", error.as_deref().unwrap_or_default(), limits.message_bytes)
@@ -131,12 +145,12 @@ fn jobs(op: &JobOp, limits: &Limits) -> Result<(), InputError> {
         JobOp::AppendEvent { step, .. } => check_step(step, limits),
         JobOp::RecordLlmCall { call } => {
             check_text("model", &call.model, SHORT_TEXT_BYTES)?;
-            check_json("request", &call.request, limits.json_bytes)?;
-            check_json("response", call.response.as_ref().unwrap_or(&serde_json::Value::Null), limits.json_bytes)?;
+            limits.check_record("request", &call.request)?;
+            limits.check_record("response", call.response.as_ref().unwrap_or(&serde_json::Value::Null))?;
             check_text("error", call.error.as_deref().unwrap_or_default(), limits.message_bytes)
         }
         JobOp::RecordSandboxJob { run } => {
-            check_json("parameters", &run.parameters, limits.json_bytes)?;
+            limits.check_json("parameters", &run.parameters)?;
             check_outcome(&run.outcome, limits)?;
             check_text("log", &run.log, limits.json_bytes)
         }
@@ -153,7 +167,7 @@ fn check_step(step: &JobStep, limits: &Limits) -> Result<(), InputError> {
         JobStep::ToolCall { call_id, tool, arguments, outcome, .. } => {
             check_text("tool call id", call_id, SHORT_TEXT_BYTES)?;
             check_text("tool name", tool, SHORT_TEXT_BYTES)?;
-            check_json("tool arguments", arguments, limits.json_bytes)?;
+            limits.check_json("tool arguments", arguments)?;
             check_outcome(outcome, limits)
         }
         JobStep::Note { text } => check_text("note", text, limits.message_bytes),
@@ -162,7 +176,7 @@ fn check_step(step: &JobStep, limits: &Limits) -> Result<(), InputError> {
 
 fn check_outcome(outcome: &ToolOutcome, limits: &Limits) -> Result<(), InputError> {
     match outcome {
-        ToolOutcome::Success(value) => check_json("tool result", value, limits.json_bytes),
+        ToolOutcome::Success(value) => limits.check_json("tool result", value),
         ToolOutcome::Failure { code, message } => {
             check_text("tool error", code, SHORT_TEXT_BYTES)?;
             check_text("tool error", message, limits.message_bytes)
@@ -192,16 +206,16 @@ fn access(op: &AccessOp, limits: &Limits) -> Result<(), InputError> {
         AccessOp::PutPolicy { policy } => {
             check_text("resource", &policy.resource, SHORT_TEXT_BYTES)?;
             policy.actions.iter().try_for_each(|action| check_text("action", action, SHORT_TEXT_BYTES))?;
-            check_json("conditions", &policy.conditions, limits.json_bytes)
+            limits.check_json("conditions", &policy.conditions)
         }
         AccessOp::MakeApiKey { key } => check_text("label", &key.label, SHORT_TEXT_BYTES),
         AccessOp::RequestApproval { approval } => {
             check_text("action", &approval.action, SHORT_TEXT_BYTES)?;
-            check_json("details", &approval.details, limits.json_bytes)
+            limits.check_json("details", &approval.details)
         }
         AccessOp::GrantTool { grant } => {
             check_text("capability", &grant.capability, SHORT_TEXT_BYTES)?;
-            check_json("parameters", &grant.parameters, limits.json_bytes)
+            limits.check_json("parameters", &grant.parameters)
         }
         _ => Ok(()),
     }
@@ -209,7 +223,7 @@ fn access(op: &AccessOp, limits: &Limits) -> Result<(), InputError> {
 
 fn settings(op: &SettingOp, limits: &Limits) -> Result<(), InputError> {
     match op {
-        SettingOp::Put { value, .. } => check_json("value", value, limits.json_bytes),
+        SettingOp::Put { value, .. } => limits.check_json("value", value),
         SettingOp::Delete { .. } | SettingOp::ChargeQuota { .. } => Ok(()),
     }
 }

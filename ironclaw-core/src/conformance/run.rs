@@ -30,6 +30,8 @@ pub enum Capability {
     Faults,
     /// Stored audit rows can be changed behind the instance's back.
     Tampering,
+    /// Everything that is stored can be looked at behind the instance's back.
+    Inspection,
     /// The audit events of the instance's calls can be read.
     Audit,
     /// There is a tool that tries what a sandbox must stop.

@@ -21,9 +21,12 @@ mod changes;
 mod children;
 mod concurrency;
 mod conversations;
+mod depth;
 mod durability;
+mod erasure;
 mod faults;
 mod fixtures;
+mod holds;
 mod input;
 mod isolation;
 mod jobs;
@@ -33,6 +36,8 @@ mod paging;
 mod paging_concurrent;
 mod privacy;
 mod processes;
+mod receipts;
+mod reports;
 mod sample;
 mod search;
 mod secrets;
@@ -74,6 +79,18 @@ pub trait StoreHarness: Send + Sync {
     /// [`Capability::Tampering`].
     async fn tamper(&self, _place: &str, _scope: &Scope, _tampering: Tampering) -> Result<(), Failure> {
         Err(Failure::new("this harness can't tamper"))
+    }
+
+    /// Everything that is stored at a place, under names that say where: the rows of all tables and, if they are the
+    /// store's own, the bytes of all files, with [`Capability::Inspection`].
+    async fn stored(&self, _place: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        Err(Failure::new("this harness can't look at what is stored"))
+    }
+
+    /// Copies a user to another store, once as it should be and once so that it fails, with whatever else the
+    /// implementation can do with a user beyond its traits. By default there is nothing of the kind.
+    async fn copies(&self, _place: &str, _scope: &Scope) -> Result<(), Failure> {
+        Ok(())
     }
 }
 
@@ -156,6 +173,14 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
             erase_removes_everything, erase_leaves_others, unknown_user_is_not_erased, hold_stops_every_deletion, released_hold_stops_nothing,
             retention_deletes_what_is_old [ManualClock], retention_respects_holds [ManualClock], scrub_is_clean,
         }
+        erasure { no_name_is_left [Inspection] }
+        holds { hold_stops_overwriting, hold_lets_what_loses_nothing }
+        depth { deeper_is_refused, the_deepest_is_read_back }
+        reports {
+            only_what_the_host_knows_is_reported, size_of_an_event_is_bounded, the_largest_event_is_kept,
+            refused_change_leaves_few_events,
+        }
+        receipts { expired_key_is_free [ManualClock], expired_are_removed [ManualClock, Inspection] }
         changes {
             whole_or_nothing, empty_change_does_nothing, operations_see_those_before, receipt_numbers,
             row_version_is_required, row_version_zero_means_absent, policy_epoch_is_required, uses_left_is_required,

@@ -21,6 +21,13 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
+    /// The most subjects of an event.
+    pub const SUBJECTS: usize = 256;
+    /// The most details of an event.
+    pub const DETAILS: usize = 64;
+    /// The most bytes of all details together, keys and values.
+    pub const DETAIL_BYTES: usize = 64 << 10;
+
     /// A success without subjects and details.
     pub fn new(action: Action) -> Self {
         Self { action, outcome: Outcome::Success, subjects: Vec::new(), details: BTreeMap::new() }
@@ -82,9 +89,18 @@ macro_rules! actions {
 
 impl Action {
     /// Whether it is about what [`PrivacyOp::Forget`](crate::change::PrivacyOp::Forget) deletes, or is forgetting
-    /// itself: conversations, workspace, jobs. Forgetting deletes the private parts of such events.
+    /// itself: conversations, workspace, jobs. Forgetting deletes the private parts of such events. What the host
+    /// reports of its own is not among them.
     pub fn is_forgotten(self) -> bool {
         matches!(self.code(), 100..=399 | 700)
+    }
+
+    /// Whether an application may report this itself, with [`Change::event`](crate::change::Change::event): what the
+    /// host alone knows of, however it went, and what a user's operation would have done when it was denied or failed
+    /// before a store saw it. That an operation was done is told by the operation alone, and what operators do by the
+    /// store.
+    pub fn is_reportable(self, outcome: Outcome) -> bool {
+        self == Self::HostEvent || self.code() < Self::VaultInit.code() && outcome != Outcome::Success
     }
 }
 
@@ -203,6 +219,8 @@ actions! {
     UserCopyIn = 816, "system.copy_user_in";
     /// An unfinished copy was deleted.
     CopyDiscard = 817, "system.discard_copy";
+    /// What the host reports of its own: a reading, a login. The details say what.
+    HostEvent = 900, "host.event";
 }
 
 /// How an audited call went.

@@ -5,7 +5,7 @@ use futures::future::join;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use ironclaw_core::change::{Change, WorkspaceOp};
 use ironclaw_core::id::EmbeddingModelId;
-use ironclaw_core::input::{Problem, check_json, check_size};
+use ironclaw_core::input::{Problem, check_size};
 use ironclaw_core::memory::{MemoryError, MemoryErrorKind, Written};
 use ironclaw_core::model::workspace::{Entry, Part, WorkspacePath};
 use ironclaw_core::{InputError, Scope};
@@ -106,7 +106,7 @@ impl Inner {
             let problem = Problem::Malformed { expected: "an object or null" };
             return Err(error::invalid("write")(InputError::new("metadata", problem)));
         }
-        check_json("metadata", metadata, limits.json_bytes).map_err(error::invalid("write"))?;
+        limits.check_json("metadata", metadata).map_err(error::invalid("write"))?;
         check_size("dimensions", self.embedder.model().dimensions as usize, limits.dimensions, "dimensions")
             .map_err(error::invalid("write"))
     }

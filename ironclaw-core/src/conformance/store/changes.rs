@@ -238,7 +238,7 @@ pub(super) async fn same_key_another_change_is_refused(subject: &StoreSubject) -
     for other in [setting("a", 2)?, setting("b", 1)?] {
         refused(t.store.apply(&ada, with(other.into())).await, StoreErrorKind::IdempotencyKeyReused);
     }
-    let audited = with(setting("a", 1)?.into()).event(AuditRecord::new(Action::SecretUse));
+    let audited = with(setting("a", 1)?.into()).event(AuditRecord::new(Action::HostEvent));
     refused(t.store.apply(&ada, audited).await, StoreErrorKind::IdempotencyKeyReused);
     let required = with(setting("a", 1)?.into()).require(Precondition::NoLegalHold);
     refused(t.store.apply(&ada, required).await, StoreErrorKind::IdempotencyKeyReused);

@@ -21,8 +21,8 @@ use crate::model::workspace::{NewChunk, NewVersion, Part};
 use crate::store::{SearchFilter, VectorQuery};
 
 /// Where a text or JSON value goes, in an otherwise good operation.
-struct Fields {
-    world: World,
+pub(super) struct Fields {
+    pub(super) world: World,
 }
 
 impl Fields {
@@ -42,7 +42,7 @@ impl Fields {
     }
 
     /// Every operation with this text in one of its text fields, with the field's name.
-    fn texts(&self, bad: &str) -> Vec<(&'static str, Operation)> {
+    pub(super) fn texts(&self, bad: &str) -> Vec<(&'static str, Operation)> {
         let (world, text) = (&self.world, || bad.to_owned());
         let failed = |code: &str, message: &str| ToolOutcome::Failure { code: code.into(), message: message.into() };
         let good = || ToolOutcome::Success(Value::Null);
@@ -102,7 +102,7 @@ impl Fields {
     }
 
     /// Every operation with this value in one of its JSON fields, with the field's name.
-    fn values(&self, bad: &Value) -> Vec<(&'static str, Operation)> {
+    pub(super) fn values(&self, bad: &Value) -> Vec<(&'static str, Operation)> {
         let (world, value) = (&self.world, || bad.clone());
         let call = ToolCall { id: "ok".into(), name: "ok".into(), arguments: value() };
         let mut input = world.new_job();
