@@ -17,7 +17,8 @@
 //!
 //! The cases have names like `libsql::jobs::claim_is_exclusive`, and the usual arguments (filters, `--exact`,
 //! `--list`, `--test-threads`) work. A case that needs a [`Capability`] which the harness does not have is shown as
-//! ignored, with the capability's name. A case that hangs fails.
+//! ignored, with the capability's name, and so is one whose harness answers [`Failure::unavailable`]. A case that hangs
+//! fails.
 
 mod check;
 mod child;

@@ -14,7 +14,7 @@ use ironclaw_core::{Embedder, Memory};
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::{LibsqlStore, PostgresStore};
 
-use crate::database::{Database, app_url};
+use crate::database::{Database, app_url, unavailable};
 
 fn main() -> ExitCode {
     Suites::new()
@@ -40,6 +40,9 @@ struct OnPostgres(Mutex<Vec<Database>>);
 #[async_trait]
 impl MemoryHarness for OnPostgres {
     async fn open(&self) -> Result<Arc<dyn Memory>, Failure> {
+        if let Some(missing) = unavailable(false) {
+            return Err(Failure::unavailable(missing));
+        }
         let database = Database::fresh().await;
         let store = PostgresStore::builder().max_connections(4).connect(&app_url(database.name())).await?;
         self.0.lock().unwrap().push(database);

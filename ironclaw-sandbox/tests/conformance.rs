@@ -13,6 +13,7 @@ use ironclaw_core::Sandbox;
 use ironclaw_core::conformance::sandbox::{Example, Scarce};
 use ironclaw_core::conformance::{Capability, Failure, SandboxHarness, Suites};
 use ironclaw_sandbox::{Grants, SandboxLimits, WasmSandbox};
+use ironclaw_testing::missing;
 use serde_json::json;
 
 fn main() -> ExitCode {
@@ -28,6 +29,11 @@ impl SandboxHarness for Wasm {
     }
 
     async fn open(&self, scarce: Scarce) -> Result<Arc<dyn Sandbox>, Failure> {
+        let guests = build::guests();
+        if let Some(missing) = missing(&guests) {
+            return Err(Failure::unavailable(missing));
+        }
+        let guests = guests?;
         let mut limits = SandboxLimits::default();
         limits.time = Duration::from_secs(60);
         // The hostile tool holds its answer several times over while it makes it; it is to fail for its size.
@@ -42,8 +48,8 @@ impl SandboxHarness for Wasm {
         }
         let sandbox = WasmSandbox::builder()
             .limits(limits)
-            .tool(build::guest("calculator"), Grants::none())
-            .tool(build::guest("hostile"), Grants::none())
+            .tool(guests.join("calculator.wasm"), Grants::none())
+            .tool(guests.join("hostile.wasm"), Grants::none())
             .build()
             .await?;
         Ok(Arc::new(sandbox))

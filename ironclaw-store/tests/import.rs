@@ -8,6 +8,8 @@ mod library;
 #[path = "support/watched.rs"]
 mod watched;
 
+use std::process::ExitCode;
+
 use ironclaw_core::Maintenance;
 use ironclaw_core::id::ChunkId;
 use ironclaw_core::model::workspace::WorkspacePath;
@@ -18,6 +20,12 @@ use ironclaw_store::PostgresStore;
 
 use library::{Chunk, File, Random, apply, model, near, path, register, user};
 use watched::Watched;
+
+ironclaw_testing::tests![fifty_thousand_chunks_take_few_statements_and_little_memory,];
+
+fn main() -> ExitCode {
+    ironclaw_testing::run([tests()])
+}
 
 const DIMENSIONS: usize = 384;
 const MODEL: &str = "test/384";
@@ -50,7 +58,6 @@ fn peak_memory() -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn fifty_thousand_chunks_take_few_statements_and_little_memory() {
     let mut watched = Watched::start().await;
     let store = watched.store(PostgresStore::builder()).await;

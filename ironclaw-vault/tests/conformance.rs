@@ -18,7 +18,7 @@ use ironclaw_core::{Clock, KeySource, SecretValue};
 use ironclaw_store::{LibsqlStore, PostgresMaintenance, PostgresStore};
 use ironclaw_vault::{EnvironmentKey, KeyFile, Passphrase, PassphraseCost, VaultOptions};
 
-use crate::database::{Database, app_url, operator_url};
+use crate::database::{Database, app_url, operator_url, unavailable};
 
 fn main() -> ExitCode {
     let folder = match tempfile::tempdir() {
@@ -68,6 +68,9 @@ impl VaultHarness for OnPostgres {
     }
 
     async fn open(&self, clock: Arc<dyn Clock>) -> Result<OpenedVault, Failure> {
+        if let Some(missing) = unavailable(false) {
+            return Err(Failure::unavailable(missing));
+        }
         let database = Database::fresh().await;
         let builder = PostgresStore::builder().clock(clock.clone()).max_connections(4);
         let store = builder.connect(&app_url(database.name())).await?;

@@ -4,14 +4,15 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::postmaster::free_port;
-use crate::program::{Account, program};
+use crate::program::{Account, program, reachable};
 use crate::run::RunFolder;
-use crate::{Certificates, ClusterError};
+use crate::{Certificates, ClusterError, apt, cache};
 
 const STARTING: Duration = Duration::from_secs(30);
 
@@ -25,6 +26,15 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
+    /// Whether there is a PgBouncer to start, which is fetched if none is installed.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::Missing`] when there is none.
+    pub fn find() -> Result<(), ClusterError> {
+        find_program().map(drop)
+    }
+
     /// Starts a pooler in front of the server of `upstream`, a URL with a password.
     ///
     /// It lets in that URL's user and all of `users` (names and passwords) by SCRAM-SHA-256, and connects with the same.
@@ -34,7 +44,7 @@ impl PgBouncer {
     ///
     /// # Errors
     ///
-    /// [`ClusterError::NotInstalled`] when there is no PgBouncer, [`ClusterError::NotStarted`] with its log when it does
+    /// [`ClusterError::Missing`] when there is no PgBouncer and none can be fetched, [`ClusterError::NotStarted`] with its log when it does
     /// not start.
     pub fn start(
         upstream: &str,
@@ -42,12 +52,14 @@ impl PgBouncer {
         options: &[(&str, &str)],
         tls: Option<&Certificates>,
     ) -> Result<Self, ClusterError> {
-        let executable = find_program()?;
+        let found = find_program()?;
         let upstream = Address::parse(upstream)?;
         let run = RunFolder::create(Account::for_servers()?, 0)?;
         let address = Address::new(free_port()?, &upstream.user, &upstream.password);
         // Only a folder in the run folder is where the supervisor looks for its process id.
         let started = configure(&run, &upstream, address.port, users, options, tls).and_then(|configuration| {
+            let root = apt::libraries(&found).map_or(found.as_path(), |(root, _)| root);
+            let executable = reachable(&found, root, run.account(), run.path())?;
             let mut command = program(&executable, run.account());
             command.arg("-q").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null());
             command.spawn().map_err(|error| ClusterError::program("pgbouncer", error))
@@ -158,13 +170,25 @@ fn configure(
     Ok(configuration)
 }
 
+/// The installed program, or else that of the system's package, unpacked in the cache. What it finds, or why it found
+/// nothing, holds for the rest of the process.
 fn find_program() -> Result<PathBuf, ClusterError> {
+    static FOUND: OnceLock<Result<PathBuf, ClusterError>> = OnceLock::new();
+    FOUND.get_or_init(|| installed_program().map_or_else(fetch_program, Ok)).clone()
+}
+
+fn installed_program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian has it where only root's PATH leads.
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    let found = folders.map(|folder| folder.join("pgbouncer")).find(|path| path.is_file());
-    found.ok_or(ClusterError::NotInstalled {
-        program: "PgBouncer",
+    folders.map(|folder| folder.join("pgbouncer")).find(|path| path.is_file())
+}
+
+fn fetch_program() -> Result<PathBuf, ClusterError> {
+    let fetched = apt::tree(&cache::folder(), "pgbouncer").map(|tree| tree.join("usr/sbin/pgbouncer"));
+    fetched.map_err(|error| ClusterError::Missing {
+        what: "PgBouncer",
         advice: "`apt-get install pgbouncer`, or put the program `pgbouncer` into the PATH",
+        tried: error.to_string(),
     })
 }

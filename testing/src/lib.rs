@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod apt;
 mod bouncer;
+mod cache;
 mod certificates;
 mod cluster;
 mod error;
+mod harness;
 mod install;
 mod postmaster;
 mod program;
@@ -16,4 +19,5 @@ pub use bouncer::PgBouncer;
 pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use error::ClusterError;
+pub use harness::{Async, Body, Plain, Test, missing, need, run};
 pub use server::{Mode, Server};

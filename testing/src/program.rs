@@ -4,10 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::ClusterError;
+use crate::{ClusterError, apt};
 
 /// The unprivileged account that runs servers for root, as PostgreSQL and PgBouncer refuse to run as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +58,31 @@ pub(crate) fn program(path: &Path, account: Option<Account>) -> Command {
         command.env_remove(name);
     }
     command.env("LC_ALL", "C").env_remove("LANGUAGE").current_dir("/").stdin(Stdio::null());
+    if let Some((_, folders)) = apt::libraries(path) {
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(folders).unwrap_or_default());
+    }
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid).env("HOME", "/");
     }
     command
+}
+
+/// A program where `account` can run it: itself, or, if its own folder is closed to it, in a copy of `root` (all that it
+/// loads, itself included) made in `folder`.
+pub(crate) fn reachable(
+    path: &Path,
+    root: &Path,
+    account: Option<Account>,
+    folder: &Path,
+) -> Result<PathBuf, ClusterError> {
+    if output(program(path, account).arg("--version")).is_ok() {
+        return Ok(path.to_owned());
+    }
+    let copy = folder.join("installation");
+    let copied = path.strip_prefix(root).map(|path| copy.join(path)).unwrap_or_else(|_| copy.clone());
+    output(Command::new("cp").arg("-R").arg(root).arg(&copy))?;
+    output(program(&copied, account).arg("--version"))?;
+    Ok(copied)
 }
 
 /// Runs `command` to its end and gives what it wrote to standard output.

@@ -6,12 +6,11 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::cluster::cache_folder;
 use crate::install::Installation;
 use crate::postmaster::Postmaster;
 use crate::program::{Account, output, program};
 use crate::run::RunFolder;
-use crate::{Certificates, ClusterError};
+use crate::{Certificates, ClusterError, cache};
 
 /// Small, as several may run beside each other, and without shared memory that a killed server leaves to the machine.
 const OPTIONS: [(&str, &str); 4] = [
@@ -51,7 +50,7 @@ impl Server {
     /// [`ClusterError::Unavailable`] when there is no installation to start it from, [`ClusterError::NotStarted`] with
     /// its log when it does not start.
     pub fn start(options: &[(&str, &str)]) -> Result<Self, ClusterError> {
-        Self::create(Installation::find(&cache_folder())?, options, &[], &[])
+        Self::create(Installation::find(&cache::folder())?, options, &[], &[])
     }
 
     /// Starts a new server from the programs in `bin_dir`, whatever their version and extensions.
@@ -75,14 +74,19 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ClusterError::NotInstalled`] when no installed PostgreSQL has TLS, [`ClusterError::NotStarted`] with the
+    /// [`ClusterError::Missing`] when no installed PostgreSQL has TLS and none can be fetched, [`ClusterError::NotStarted`] with the
     /// server's log when it does not start.
     pub fn start_with_tls(certificates: &Certificates, options: &[(&str, &str)]) -> Result<Self, ClusterError> {
         let hba = ["all", "replication"].map(|database| format!("hostssl {database} all 127.0.0.1/32 scram-sha-256"));
         let files = [("server.crt", certificates.certificate()), ("server.key", certificates.key())];
         // These are the names that it looks for by itself.
         let options: Vec<_> = [("ssl", "on")].iter().chain(options).copied().collect();
-        Self::create(Installation::find_with_tls()?, &options, &hba.each_ref().map(String::as_str), &files)
+        Self::create(
+            Installation::find_with_tls(&cache::folder())?,
+            &options,
+            &hba.each_ref().map(String::as_str),
+            &files,
+        )
     }
 
     fn create(

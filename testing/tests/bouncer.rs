@@ -2,9 +2,21 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
 
-use ironclaw_testing::{Certificates, Cluster, ClusterError, PgBouncer, Server};
+use ironclaw_testing::{Certificates, Cluster, ClusterError, PgBouncer, Server, need};
+
+ironclaw_testing::tests![
+    it_pools_for_the_users_it_knows,
+    it_pools_by_transaction,
+    it_asks_the_server_for_passwords_it_does_not_know,
+    it_answers_through_tls_alone,
+    a_pooler_that_does_not_start_says_why,
+];
+
+fn main() -> ExitCode {
+    ironclaw_testing::run([tests()])
+}
 
 fn select(bin: &Path, url: &str) -> Output {
     Command::new(bin.join("psql")).args([url, "-Atc", "SELECT current_user"]).output().unwrap()
@@ -14,13 +26,12 @@ fn superuser(cluster: &Cluster) -> String {
     cluster.psql("postgres", "SELECT current_user").unwrap()
 }
 
-#[test]
 fn it_pools_for_the_users_it_knows() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
     let role = format!("pooled_{}", std::process::id());
     cluster.psql("postgres", &format!("CREATE ROLE {role} LOGIN PASSWORD 'a\"b'")).unwrap();
     let users = [(role.as_str(), "a\"b")];
-    let bouncer = PgBouncer::start(&cluster.superuser_url("postgres"), &users, &[], None).unwrap();
+    let bouncer = need(PgBouncer::start(&cluster.superuser_url("postgres"), &users, &[], None));
     for (url, expected) in [
         (bouncer.superuser_url("postgres"), format!("{}\n", superuser(&cluster))),
         (bouncer.url(&role, "a\"b", "postgres"), format!("{role}\n")),
@@ -32,11 +43,10 @@ fn it_pools_for_the_users_it_knows() {
     cluster.psql("postgres", &format!("DROP ROLE {role}")).unwrap();
 }
 
-#[test]
 fn it_pools_by_transaction() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
     let options = [("default_pool_size", "1")];
-    let bouncer = PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None).unwrap();
+    let bouncer = need(PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None));
     let output = Command::new(cluster.bin_dir().join("psql"))
         .args([&bouncer.superuser_url("postgres"), "-Atq", "-c", "SET application_name = 'left behind'"])
         .args(["-c", "SELECT pg_backend_pid()", "-c", "SELECT pg_backend_pid()"])
@@ -50,9 +60,8 @@ fn it_pools_by_transaction() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), first[0], "one server connection serves all");
 }
 
-#[test]
 fn it_asks_the_server_for_passwords_it_does_not_know() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
     let role = format!("unknown_{}", std::process::id());
     let set_password = |verb: &str, password: &str| {
         cluster.psql("postgres", &format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'")).unwrap();
@@ -60,7 +69,7 @@ fn it_asks_the_server_for_passwords_it_does_not_know() {
     set_password("CREATE", "first");
     let superuser = superuser(&cluster);
     let options = [("auth_user", superuser.as_str())];
-    let bouncer = PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None).unwrap();
+    let bouncer = need(PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None));
     let works = |password| select(cluster.bin_dir(), &bouncer.url(&role, password, "postgres")).status.success();
     assert!(works("first") && !works("wrong"));
     set_password("ALTER", "second");
@@ -69,14 +78,13 @@ fn it_asks_the_server_for_passwords_it_does_not_know() {
     cluster.psql("postgres", &format!("DROP ROLE {role}")).unwrap();
 }
 
-#[test]
 fn it_answers_through_tls_alone() {
     let (certificates, other) = (Certificates::localhost().unwrap(), Certificates::localhost().unwrap());
     // PostgreSQL from the package index has no TLS, and neither has its psql.
-    let server = Server::start_with_tls(&other, &[]).unwrap();
+    let server = need(Server::start_with_tls(&other, &[]));
     let upstream = server.superuser_url("postgres");
     let options = [("server_tls_sslmode", "require")];
-    let bouncer = PgBouncer::start(&upstream, &[], &options, Some(&certificates)).unwrap();
+    let bouncer = need(PgBouncer::start(&upstream, &[], &options, Some(&certificates)));
     let connect = |parameters: &str| {
         let output = select(server.bin_dir(), &format!("{}?{parameters}", bouncer.superuser_url("postgres")));
         match output.status.success() {
@@ -94,9 +102,9 @@ fn it_answers_through_tls_alone() {
     assert!(error.contains("SSL required"), "{error}");
 }
 
-#[test]
 fn a_pooler_that_does_not_start_says_why() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
+    need(PgBouncer::find());
     let options = [("pool_mode", "no such mode")];
     let Err(error) = PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None) else {
         panic!("it started")

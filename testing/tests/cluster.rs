@@ -1,14 +1,25 @@
 //! The shared server.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::thread;
 
-use ironclaw_testing::Cluster;
+use ironclaw_testing::{Cluster, need};
 
-#[test]
+ironclaw_testing::tests![
+    a_new_database_takes_vectors,
+    the_server_is_as_strict_as_a_real_one,
+    connections_over_tcp_need_the_password,
+    a_failed_statement_stops_the_rest,
+    threads_and_processes_share_one_server,
+];
+
+fn main() -> ExitCode {
+    ironclaw_testing::run([tests()])
+}
+
 fn a_new_database_takes_vectors() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
     let database = format!("vectors_{}", std::process::id());
     cluster.psql("postgres", &format!("CREATE DATABASE {database}")).unwrap();
     cluster.psql(&database, "CREATE EXTENSION vector; CREATE TABLE t (v vector(3));").unwrap();
@@ -17,9 +28,8 @@ fn a_new_database_takes_vectors() {
     cluster.psql("postgres", &format!("DROP DATABASE {database}")).unwrap();
 }
 
-#[test]
 fn the_server_is_as_strict_as_a_real_one() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
     if !cluster.is_private() {
         // One that the environment names is as it is.
         return;
@@ -30,9 +40,8 @@ fn the_server_is_as_strict_as_a_real_one() {
     assert_eq!(cluster.psql("postgres", settings).unwrap(), "on 0 scram-sha-256 UTF8 replica\nC");
 }
 
-#[test]
 fn connections_over_tcp_need_the_password() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
     let select = |url: String| Command::new(cluster.bin_dir().join("psql")).args([&url, "-Atc", "SELECT 1"]).output();
     let output = select(cluster.superuser_url("postgres")).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n");
@@ -42,15 +51,14 @@ fn connections_over_tcp_need_the_password() {
     assert!(message.contains("password authentication failed"), "{message}");
 }
 
-#[test]
 fn a_failed_statement_stops_the_rest() {
-    let cluster = Cluster::shared().unwrap();
+    let cluster = need(Cluster::shared());
     let error = cluster.psql("postgres", "SELECT 1; SELECT no_such_column; SELECT 2;").unwrap_err().to_string();
     assert!(error.contains("no_such_column") && !error.contains('2'), "{error}");
 }
 
-#[test]
 fn threads_and_processes_share_one_server() {
+    need(Cluster::shared());
     let ports: Vec<u16> = thread::scope(|scope| {
         let threads: Vec<_> = (0..2).map(|_| scope.spawn(|| Cluster::shared().unwrap().port())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()

@@ -4,21 +4,28 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ironclaw_testing::{PgBouncer, Server};
+use ironclaw_testing::{Cluster, PgBouncer, Server, need};
+
+ironclaw_testing::tests![a_killed_test_leaves_no_server,];
+
+fn main() -> ExitCode {
+    ironclaw_testing::run([tests()])
+}
 
 /// Set for the process that is killed.
 const VICTIM: &str = "VICTIM";
 const PREFIX: &str = "started: ";
 
-#[test]
 fn a_killed_test_leaves_no_server() {
     if std::env::var_os(VICTIM).is_some() {
         return start_and_wait();
     }
+    need(PgBouncer::find());
+    need(Cluster::shared());
     let mut victim = Command::new(std::env::current_exe().unwrap());
     victim.args(["--exact", "a_killed_test_leaves_no_server", "--nocapture"]).env(VICTIM, "");
     let mut victim = victim.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -40,8 +47,8 @@ fn a_killed_test_leaves_no_server() {
 }
 
 fn start_and_wait() {
-    let (server, frozen) = (Server::start(&[]).unwrap(), Server::start(&[]).unwrap());
-    let bouncer = PgBouncer::start(&server.superuser_url("postgres"), &[], &[], None).unwrap();
+    let (server, frozen) = (need(Server::start(&[])), need(Server::start(&[])));
+    let bouncer = need(PgBouncer::start(&server.superuser_url("postgres"), &[], &[], None));
     frozen.freeze().unwrap();
     // The harness may have begun a line of its own.
     println!("\n{PREFIX}{} {}", server.port(), server.data_dir().display());

@@ -2,13 +2,25 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, ExitCode, Stdio};
 
-use ironclaw_testing::{Certificates, ClusterError, Mode, Server};
+use ironclaw_testing::{Certificates, ClusterError, Mode, Server, need};
 
-#[test]
+ironclaw_testing::tests![
+    a_standby_takes_over_from_a_killed_primary,
+    a_killed_server_recovers_what_was_committed,
+    the_rules_for_connections_can_change,
+    a_server_that_does_not_start_says_why,
+    a_frozen_server_goes_on_where_it_was,
+    a_server_with_tls_shows_its_certificate,
+];
+
+fn main() -> ExitCode {
+    ironclaw_testing::run([tests()])
+}
+
 fn a_standby_takes_over_from_a_killed_primary() {
-    let primary = Server::start(&[]).unwrap();
+    let primary = need(Server::start(&[]));
     primary.psql("postgres", "CREATE TABLE t (n int); INSERT INTO t VALUES (1);").unwrap();
     let standby = primary.standby().unwrap();
     // A commit waits until the standby shows it.
@@ -27,9 +39,8 @@ fn a_standby_takes_over_from_a_killed_primary() {
     assert_eq!(standby.psql("postgres", "SELECT sum(n), pg_is_in_recovery() FROM t").unwrap(), "7|f");
 }
 
-#[test]
 fn a_killed_server_recovers_what_was_committed() {
-    let server = Server::start(&[("max_connections", "17")]).unwrap();
+    let server = need(Server::start(&[("max_connections", "17")]));
     assert_eq!(server.psql("postgres", "SHOW max_connections").unwrap(), "17");
     let port = server.port();
     for stop in [Server::kill, |server: &Server| server.stop(Mode::Immediate)] {
@@ -45,9 +56,8 @@ fn a_killed_server_recovers_what_was_committed() {
     assert!(!data.exists());
 }
 
-#[test]
 fn the_rules_for_connections_can_change() {
-    let server = Server::start(&[]).unwrap();
+    let server = need(Server::start(&[]));
     let psql = server.bin_dir().join("psql");
     let connect = || Command::new(&psql).args([&server.superuser_url("postgres"), "-c", "SELECT 1"]).output().unwrap();
     assert!(connect().status.success());
@@ -56,16 +66,19 @@ fn the_rules_for_connections_can_change() {
     assert!(message.contains("pg_hba.conf rejects connection"), "{message}");
 }
 
-#[test]
 fn a_server_that_does_not_start_says_why() {
-    let Err(error) = Server::start(&[("no_such_setting", "1")]) else { panic!("it started") };
-    assert!(matches!(error, ClusterError::NotStarted { .. }));
+    let error = match Server::start(&[("no_such_setting", "1")]) {
+        Err(error @ ClusterError::NotStarted { .. }) => error,
+        other => {
+            need(other);
+            panic!("it started");
+        }
+    };
     assert!(error.to_string().contains("no_such_setting"), "{error}");
 }
 
-#[test]
 fn a_frozen_server_goes_on_where_it_was() {
-    let server = Server::start(&[]).unwrap();
+    let server = need(Server::start(&[]));
     let psql = server.bin_dir().join("psql");
     let mut session = Command::new(&psql);
     session.args([&server.superuser_url("postgres"), "-Atq"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -100,10 +113,9 @@ fn a_frozen_server_goes_on_where_it_was() {
     assert!(!data.exists());
 }
 
-#[test]
 fn a_server_with_tls_shows_its_certificate() {
     let certificates = Certificates::localhost().unwrap();
-    let server = Server::start_with_tls(&certificates, &[]).unwrap();
+    let server = need(Server::start_with_tls(&certificates, &[]));
     let connect = |parameters: &str| {
         let url = format!("{}?{parameters}", server.superuser_url("postgres"));
         let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";

@@ -9,7 +9,10 @@ use std::task::{Context, Poll};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Why a case failed: where, and the error with its sources. Any error converts into it.
-pub struct Failure(String);
+pub struct Failure {
+    message: String,
+    is_unavailable: bool,
+}
 
 /// What a case gives; a failed assertion panics.
 pub(crate) type Outcome = Result<(), Failure>;
@@ -18,7 +21,17 @@ impl Failure {
     /// A failure in these words.
     #[track_caller]
     pub fn new(message: impl fmt::Display) -> Self {
-        Self(format!("{}: {message}", Location::caller()))
+        Self { message: format!("{}: {message}", Location::caller()), is_unavailable: false }
+    }
+
+    /// The harness can't make an instance on this machine, for want of what `missing` names and says how to get: the
+    /// case is shown as ignored, with these words.
+    pub fn unavailable(missing: impl fmt::Display) -> Self {
+        Self { message: missing.to_string(), is_unavailable: true }
+    }
+
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.is_unavailable
     }
 }
 
@@ -38,13 +51,13 @@ impl<E: std::error::Error> From<E> for Failure {
 
 impl Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 

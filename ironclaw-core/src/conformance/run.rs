@@ -186,6 +186,7 @@ impl<H: ?Sized + Send + Sync + 'static> Case<H> {
         });
         match result.recv_timeout(TIME_LIMIT) {
             Ok(Ok(Ok(()))) => Ok(Completion::Completed),
+            Ok(Ok(Err(failure))) if failure.is_unavailable() => Ok(Completion::ignored_with(failure)),
             Ok(Ok(Err(failure))) => Err(failure.into()),
             Ok(Err(panic)) => Err(panic_message(&*panic).into()),
             Err(_) => Err(format!("not done after {} s", TIME_LIMIT.as_secs()).into()),

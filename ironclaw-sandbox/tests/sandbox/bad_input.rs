@@ -8,20 +8,39 @@ use serde_json::{Value, json};
 use crate::handwritten::{Handwritten, PLAIN};
 use crate::support::call;
 
+ironclaw_testing::tests![
+    a_hand_written_component_runs,
+    a_file_that_can_not_be_read_is_named,
+    what_is_no_component_is_refused,
+    a_component_with_another_interface_is_refused_by_name,
+    an_import_that_is_not_linked_is_named,
+    a_bad_description_is_refused_with_its_field,
+    a_component_that_never_describes_itself_is_stopped,
+    a_component_that_starts_with_more_memory_than_the_limit_is_refused,
+    an_answer_that_is_no_json_is_malformed,
+    an_answer_that_points_outside_its_memory_is_malformed,
+    an_access_out_of_bounds_is_a_crash,
+    a_name_is_taken_once,
+    a_component_over_the_size_limit_is_not_compiled,
+    limits_that_make_no_sense_are_refused_by_name,
+    the_largest_limits_work,
+    grants_that_make_no_sense_are_refused_by_name,
+    grants_show_no_values,
+    arguments_are_an_object_within_the_limit,
+];
+
 async fn refused(bytes: impl Into<Vec<u8>>, kind: SandboxErrorKind) -> SandboxError {
     let error = WasmSandbox::builder().tool_bytes(bytes.into(), Grants::none()).build().await.unwrap_err();
     assert_eq!(error.kind(), &kind, "{error}: {:?}", std::error::Error::source(&error));
     error
 }
 
-#[tokio::test]
 async fn a_hand_written_component_runs() {
     let tool = Handwritten { answer: br#"{"plain": true}"#, ..PLAIN }.component();
     let sandbox = WasmSandbox::builder().tool_bytes(tool, Grants::none()).build().await.unwrap();
     assert_eq!(call(&sandbox, json!({})).await.unwrap().value, json!({"plain": true}));
 }
 
-#[tokio::test]
 async fn a_file_that_can_not_be_read_is_named() {
     let directory = tempfile::tempdir().unwrap();
     for path in [directory.path().join("absent.wasm"), directory.path().to_owned()] {
@@ -31,7 +50,6 @@ async fn a_file_that_can_not_be_read_is_named() {
     }
 }
 
-#[tokio::test]
 async fn what_is_no_component_is_refused() {
     let empty = refused("", SandboxErrorKind::InvalidComponent).await;
     assert!(empty.context().contains("empty"), "{empty}");
@@ -46,7 +64,6 @@ async fn what_is_no_component_is_refused() {
     }
 }
 
-#[tokio::test]
 async fn a_component_with_another_interface_is_refused_by_name() {
     let none = refused(wat::parse_str("(component)").unwrap(), SandboxErrorKind::UnsupportedInterface).await;
     assert!(none.context().contains("it exports nothing"), "{none}");
@@ -64,7 +81,6 @@ async fn a_component_with_another_interface_is_refused_by_name() {
     refused(wat::parse_str(other_types).unwrap(), SandboxErrorKind::UnsupportedInterface).await;
 }
 
-#[tokio::test]
 async fn an_import_that_is_not_linked_is_named() {
     let mut text =
         String::from(r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance (export "handle" (func))))"#);
@@ -76,7 +92,6 @@ async fn an_import_that_is_not_linked_is_named() {
     assert!(error.context().contains("wasi:http/outgoing-handler"), "{error}");
 }
 
-#[tokio::test]
 async fn a_bad_description_is_refused_with_its_field() {
     let long = "x".repeat(65);
     for name in ["", "two words", "naïve", "dot.ted", "slash/ed", long.as_str()] {
@@ -97,7 +112,6 @@ async fn a_bad_description_is_refused_with_its_field() {
     }
 }
 
-#[tokio::test]
 async fn a_component_that_never_describes_itself_is_stopped() {
     let cases = [("loop br 0 end", ToolErrorKind::OutOfFuel), ("unreachable", ToolErrorKind::Trapped)];
     for (describe_body, kind) in cases {
@@ -111,7 +125,6 @@ async fn a_component_that_never_describes_itself_is_stopped() {
     }
 }
 
-#[tokio::test]
 async fn a_component_that_starts_with_more_memory_than_the_limit_is_refused() {
     let mut limits = SandboxLimits::default();
     limits.memory_bytes = 64 << 10;
@@ -122,7 +135,6 @@ async fn a_component_that_starts_with_more_memory_than_the_limit_is_refused() {
     assert!(source.contains("memory") && source.contains("limit"), "{source}");
 }
 
-#[tokio::test]
 async fn an_answer_that_is_no_json_is_malformed() {
     let cases: [&[u8]; 5] = [b"", b"{", b"null null", b"\xff\xfe", b"NaN"];
     for answer in cases {
@@ -133,7 +145,6 @@ async fn an_answer_that_is_no_json_is_malformed() {
     }
 }
 
-#[tokio::test]
 async fn an_answer_that_points_outside_its_memory_is_malformed() {
     // The length of the answer becomes four gigabytes.
     let body = "i32.const 136 i32.const -1 i32.store";
@@ -143,7 +154,6 @@ async fn an_answer_that_points_outside_its_memory_is_malformed() {
     assert_eq!(error.kind(), &ToolErrorKind::MalformedOutput, "{error}");
 }
 
-#[tokio::test]
 async fn an_access_out_of_bounds_is_a_crash() {
     let tool = Handwritten { body: "i32.const -8 i32.load drop", ..PLAIN }.component();
     let sandbox = WasmSandbox::builder().tool_bytes(tool, Grants::none()).build().await.unwrap();
@@ -151,7 +161,6 @@ async fn an_access_out_of_bounds_is_a_crash() {
     assert_eq!(error.kind(), &ToolErrorKind::Trapped, "{error}");
 }
 
-#[tokio::test]
 async fn a_name_is_taken_once() {
     let builder = WasmSandbox::builder()
         .tool_bytes(components::NOOP, Grants::none())
@@ -161,7 +170,6 @@ async fn a_name_is_taken_once() {
     assert!(error.context().contains("`noop`"), "{error}");
 }
 
-#[tokio::test]
 async fn a_component_over_the_size_limit_is_not_compiled() {
     let mut limits = SandboxLimits::default();
     limits.component_bytes = components::NOOP.len() - 1;
@@ -173,7 +181,6 @@ async fn a_component_over_the_size_limit_is_not_compiled() {
     assert_eq!(builder.build().await.unwrap_err().kind(), &SandboxErrorKind::TooLarge);
 }
 
-#[tokio::test]
 async fn limits_that_make_no_sense_are_refused_by_name() {
     type Change = fn(&mut SandboxLimits);
     let changes: [(&str, Change); 13] = [
@@ -207,7 +214,6 @@ async fn limits_that_make_no_sense_are_refused_by_name() {
     assert!(call(&builder.build().await.unwrap(), json!({})).await.is_ok());
 }
 
-#[tokio::test]
 async fn the_largest_limits_work() {
     let mut limits = SandboxLimits::default();
     limits.memory_bytes = 4 << 30;
@@ -217,7 +223,6 @@ async fn the_largest_limits_work() {
     assert!(call(&builder.build().await.unwrap(), json!({})).await.is_ok());
 }
 
-#[tokio::test]
 async fn grants_that_make_no_sense_are_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
@@ -239,13 +244,11 @@ async fn grants_that_make_no_sense_are_refused_by_name() {
     }
 }
 
-#[tokio::test]
 async fn grants_show_no_values() {
     let shown = format!("{:?}", Grants::none().env("KEY", "the value"));
     assert!(shown.contains("KEY") && !shown.contains("the value"), "{shown}");
 }
 
-#[tokio::test]
 async fn arguments_are_an_object_within_the_limit() {
     let mut limits = SandboxLimits::default();
     limits.arguments_bytes = 100;

@@ -9,7 +9,17 @@ use serde_json::json;
 
 use crate::support::{ada, call, guest, guest_bytes, hostile, only_tool};
 
-#[tokio::test]
+ironclaw_testing::tests![
+    tools_are_listed_in_the_order_of_loading_and_say_what_they_are,
+    a_call_tells_what_it_took,
+    the_same_call_takes_the_same_fuel,
+    every_call_meets_a_fresh_instance,
+    logs_and_prints_come_with_the_answer,
+    a_long_log_line_is_cut_between_characters,
+    a_failure_of_the_tool_is_told_in_its_words,
+    an_error_is_an_error_of_std,
+];
+
 async fn tools_are_listed_in_the_order_of_loading_and_say_what_they_are() {
     let sandbox = WasmSandbox::builder()
         .tool(guest("noop"), Grants::none())
@@ -27,7 +37,6 @@ async fn tools_are_listed_in_the_order_of_loading_and_say_what_they_are() {
     assert!(tools[0].spec().result.is_none());
 }
 
-#[tokio::test]
 async fn a_call_tells_what_it_took() {
     let bytes = guest_bytes("calculator");
     let sandbox = WasmSandbox::builder().tool_bytes(bytes, Grants::none()).build().await.unwrap();
@@ -40,7 +49,6 @@ async fn a_call_tells_what_it_took() {
     assert!(large.duration_us > 0);
 }
 
-#[tokio::test]
 async fn the_same_call_takes_the_same_fuel() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let mut fuels = Vec::new();
@@ -50,7 +58,6 @@ async fn the_same_call_takes_the_same_fuel() {
     assert!(fuels.iter().all(|fuel| *fuel == fuels[0]), "{fuels:?}");
 }
 
-#[tokio::test]
 async fn every_call_meets_a_fresh_instance() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let bob = Scope::user(UserId::parse("bob").unwrap());
@@ -62,7 +69,6 @@ async fn every_call_meets_a_fresh_instance() {
     }
 }
 
-#[tokio::test]
 async fn logs_and_prints_come_with_the_answer() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let output = call(&sandbox, json!({"do": "log", "lines": 2, "characters": 3})).await.unwrap();
@@ -74,7 +80,6 @@ async fn logs_and_prints_come_with_the_answer() {
     assert_eq!(found, expected);
 }
 
-#[tokio::test]
 async fn a_long_log_line_is_cut_between_characters() {
     let mut limits = SandboxLimits::default();
     limits.log_line_bytes = 100;
@@ -83,7 +88,6 @@ async fn a_long_log_line_is_cut_between_characters() {
     assert_eq!(output.logs[0].message, format!("{}…", "€".repeat(32)));
 }
 
-#[tokio::test]
 async fn a_failure_of_the_tool_is_told_in_its_words() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let error = call(&sandbox, json!({"do": "fail", "bytes": 8})).await.unwrap_err();
@@ -97,7 +101,6 @@ async fn a_failure_of_the_tool_is_told_in_its_words() {
     assert!(error.context().contains("unheard of"), "{error}");
 }
 
-#[tokio::test]
 async fn an_error_is_an_error_of_std() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let error = call(&sandbox, json!({"do": "panic"})).await.unwrap_err();

@@ -10,6 +10,19 @@ use serde_json::json;
 
 use crate::support::{call, hostile};
 
+ironclaw_testing::tests![
+    a_hundred_calls_at_once_work,
+    hostile_calls_do_not_stop_the_others,
+    a_guest_never_blocks_the_executor,
+    a_dropped_call_stops,
+    too_many_calls_are_busy,
+    closing_waits_for_what_runs_and_refuses_the_rest,
+    a_call_that_waits_when_the_sandbox_closes_is_refused,
+    a_sandbox_that_slept_wakes,
+    #[cfg(target_os = "linux")]
+    a_dropped_sandbox_leaves_no_thread,
+];
+
 fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
     let mut limits = SandboxLimits::default();
     limits.fuel = u64::MAX;
@@ -18,7 +31,6 @@ fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
     limits
 }
 
-#[tokio::test]
 async fn a_hundred_calls_at_once_work() {
     let sandbox = hostile(limits(|l| l.running_calls = 16), Grants::none()).await;
     let calls = (0..100).map(|n| call(&sandbox, json!({"do": "output", "bytes": n})));
@@ -27,7 +39,6 @@ async fn a_hundred_calls_at_once_work() {
     }
 }
 
-#[tokio::test]
 async fn hostile_calls_do_not_stop_the_others() {
     let limits = limits(|l| {
         l.time = Duration::from_secs(3);
@@ -48,7 +59,6 @@ async fn hostile_calls_do_not_stop_the_others() {
     assert!(stopped.iter().all(|s| s.as_ref().unwrap_err().kind() == &ToolErrorKind::Timeout));
 }
 
-#[tokio::test]
 async fn a_guest_never_blocks_the_executor() {
     // One thread for everything of the host.
     let sandbox = hostile(limits(|l| l.time = Duration::from_secs(1)), Grants::none()).await;
@@ -65,7 +75,6 @@ async fn a_guest_never_blocks_the_executor() {
     assert!(longest < Duration::from_millis(500), "{longest:?}");
 }
 
-#[tokio::test]
 async fn a_dropped_call_stops() {
     let sandbox = hostile(limits(|l| l.running_calls = 1), Grants::none().clock()).await;
     for arguments in [json!({"do": "loop"}), json!({"do": "sleep", "seconds": 60})] {
@@ -78,7 +87,6 @@ async fn a_dropped_call_stops() {
     }
 }
 
-#[tokio::test]
 async fn too_many_calls_are_busy() {
     let limits = limits(|l| {
         l.running_calls = 1;
@@ -107,7 +115,6 @@ async fn too_many_calls_are_busy() {
     assert!(call(&sandbox, json!({"do": "count"})).await.is_ok());
 }
 
-#[tokio::test]
 async fn closing_waits_for_what_runs_and_refuses_the_rest() {
     let sandbox = hostile(limits(|_| {}), Grants::none().clock()).await;
     let running = tokio::spawn({
@@ -128,7 +135,6 @@ async fn closing_waits_for_what_runs_and_refuses_the_rest() {
     assert_eq!(call(&sandbox, json!({"do": "count"})).await.unwrap_err().kind(), &ToolErrorKind::Closed);
 }
 
-#[tokio::test]
 async fn a_call_that_waits_when_the_sandbox_closes_is_refused() {
     let limits = limits(|l| {
         l.running_calls = 1;
@@ -151,7 +157,6 @@ async fn a_call_that_waits_when_the_sandbox_closes_is_refused() {
     closed.unwrap();
 }
 
-#[tokio::test]
 async fn a_sandbox_that_slept_wakes() {
     let limits = limits(|l| l.time = Duration::from_millis(100));
     let sandbox = hostile(limits, Grants::none()).await;
@@ -161,7 +166,6 @@ async fn a_sandbox_that_slept_wakes() {
 }
 
 #[cfg(target_os = "linux")]
-#[tokio::test]
 async fn a_dropped_sandbox_leaves_no_thread() {
     use std::collections::HashSet;
     let threads = || -> HashSet<_> {

@@ -7,6 +7,17 @@ use serde_json::{Value, json};
 
 use crate::support::{call, hostile};
 
+ironclaw_testing::tests![
+    files_are_denied,
+    a_granted_directory_can_be_read_and_no_more,
+    the_network_is_denied,
+    the_environment_is_empty,
+    the_clock_stands_still,
+    randomness_is_always_the_same,
+    standard_input_is_empty,
+    a_grant_of_one_tool_is_not_anothers,
+];
+
 async fn answer(sandbox: &WasmSandbox, arguments: Value) -> Value {
     call(sandbox, arguments).await.unwrap().value
 }
@@ -18,7 +29,6 @@ fn assert_all_denied(answer: &Value) {
     }
 }
 
-#[tokio::test]
 async fn files_are_denied() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("private.txt");
@@ -30,7 +40,6 @@ async fn files_are_denied() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "private");
 }
 
-#[tokio::test]
 async fn a_granted_directory_can_be_read_and_no_more() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("private.txt"), "private").unwrap();
@@ -63,7 +72,6 @@ async fn a_granted_directory_can_be_read_and_no_more() {
     assert_eq!(std::fs::read_to_string(outside.path().join("private.txt")).unwrap(), "private");
 }
 
-#[tokio::test]
 async fn the_network_is_denied() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -76,7 +84,6 @@ async fn the_network_is_denied() {
     assert!(listener.accept().is_err(), "the tool reached the host");
 }
 
-#[tokio::test]
 async fn the_environment_is_empty() {
     assert!(std::env::vars().count() > 0);
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
@@ -90,7 +97,6 @@ async fn the_environment_is_empty() {
     assert_eq!(got["variables"], json!([["LANGUAGE", "de"]]));
 }
 
-#[tokio::test]
 async fn the_clock_stands_still() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let got = answer(&sandbox, json!({"do": "clock"})).await;
@@ -102,7 +108,6 @@ async fn the_clock_stands_still() {
     assert!(got["worked_ns"].as_u64() > Some(0) && got["slept_ns"].as_u64() >= Some(20_000_000), "{got}");
 }
 
-#[tokio::test]
 async fn randomness_is_always_the_same() {
     let closed = hostile(SandboxLimits::default(), Grants::none()).await;
     let open = hostile(SandboxLimits::default(), Grants::none().random()).await;
@@ -111,13 +116,11 @@ async fn randomness_is_always_the_same() {
     assert_ne!(answer(&open, random.clone()).await, answer(&open, random).await);
 }
 
-#[tokio::test]
 async fn standard_input_is_empty() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     assert_eq!(answer(&sandbox, json!({"do": "stdin"})).await, json!({"got": ""}));
 }
 
-#[tokio::test]
 async fn a_grant_of_one_tool_is_not_anothers() {
     use ironclaw_core::Sandbox;
     let directory = tempfile::tempdir().unwrap();

@@ -6,6 +6,14 @@ use serde_json::{Value, json};
 
 use crate::support::{call, guest};
 
+ironclaw_testing::tests![
+    the_calculator_is_exact,
+    the_committed_calculator_behaves_as_its_source,
+    the_committed_noop_behaves_as_its_source,
+    the_committed_components_are_the_ones_their_checksums_name,
+    the_sdk_has_the_interface_of_the_host,
+];
+
 const CASES: &[(&str, &str, bool)] = &[
     ("0.1 + 0.2", "0.3", true),
     ("(19.99 * 3 + 4.50) * 1.19", "76.7193", true),
@@ -77,19 +85,16 @@ const MISTAKES: &[(&str, ToolErrorKind, &str)] = &[
     ("round(1, 20000)", ToolErrorKind::InvalidArguments, "between -10000 and 10000"),
 ];
 
-#[tokio::test]
 async fn the_calculator_is_exact() {
     let built = WasmSandbox::builder().tool(guest("calculator"), Grants::none()).build().await.unwrap();
     check_calculator(&built).await;
 }
 
-#[tokio::test]
 async fn the_committed_calculator_behaves_as_its_source() {
     let committed = WasmSandbox::builder().tool_bytes(components::CALCULATOR, Grants::none()).build().await.unwrap();
     check_calculator(&committed).await;
 }
 
-#[tokio::test]
 async fn the_committed_noop_behaves_as_its_source() {
     for bytes in [components::NOOP.to_vec(), crate::support::guest_bytes("noop")] {
         let sandbox = WasmSandbox::builder().tool_bytes(bytes, Grants::none()).build().await.unwrap();
@@ -97,7 +102,6 @@ async fn the_committed_noop_behaves_as_its_source() {
     }
 }
 
-#[tokio::test]
 async fn the_committed_components_are_the_ones_their_checksums_name() {
     for (name, bytes) in [("calculator", components::CALCULATOR), ("noop", components::NOOP)] {
         let sandbox = WasmSandbox::builder().tool_bytes(bytes, Grants::none()).build().await.unwrap();
@@ -108,7 +112,6 @@ async fn the_committed_components_are_the_ones_their_checksums_name() {
     }
 }
 
-#[tokio::test]
 async fn the_sdk_has_the_interface_of_the_host() {
     let text = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     assert_eq!(text("wit/tool.wit"), text("guests/sdk/wit/tool.wit"));

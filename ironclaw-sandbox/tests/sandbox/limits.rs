@@ -8,6 +8,20 @@ use serde_json::json;
 
 use crate::support::{call, expect_stopped, hostile};
 
+ironclaw_testing::tests![
+    an_endless_loop_runs_into_the_time_limit,
+    an_endless_loop_runs_out_of_fuel,
+    waiting_in_a_call_of_the_host_runs_into_the_time_limit,
+    memory_is_limited,
+    a_tool_that_can_do_with_less_memory_goes_on,
+    recursion_is_limited,
+    the_answer_is_limited,
+    the_lines_of_the_log_are_limited,
+    the_bytes_of_the_log_are_limited,
+    a_crash_is_a_crash,
+    an_answer_that_can_not_be_kept_is_malformed,
+];
+
 fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
     let mut limits = SandboxLimits::default();
     limits.time = Duration::from_secs(60);
@@ -15,7 +29,6 @@ fn limits(change: impl FnOnce(&mut SandboxLimits)) -> SandboxLimits {
     limits
 }
 
-#[tokio::test]
 async fn an_endless_loop_runs_into_the_time_limit() {
     let limits = limits(|l| {
         l.time = Duration::from_millis(200);
@@ -28,13 +41,11 @@ async fn an_endless_loop_runs_into_the_time_limit() {
     assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(5), "{took:?}");
 }
 
-#[tokio::test]
 async fn an_endless_loop_runs_out_of_fuel() {
     let sandbox = hostile(limits(|l| l.fuel = 20_000_000), Grants::none()).await;
     expect_stopped(&sandbox, json!({"do": "loop"}), ToolErrorKind::OutOfFuel).await;
 }
 
-#[tokio::test]
 async fn waiting_in_a_call_of_the_host_runs_into_the_time_limit() {
     let sandbox = hostile(limits(|l| l.time = Duration::from_millis(200)), Grants::none().clock()).await;
     let started = Instant::now();
@@ -42,13 +53,11 @@ async fn waiting_in_a_call_of_the_host_runs_into_the_time_limit() {
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
-#[tokio::test]
 async fn memory_is_limited() {
     let sandbox = hostile(limits(|l| l.memory_bytes = 8 << 20), Grants::none()).await;
     expect_stopped(&sandbox, json!({"do": "memory"}), ToolErrorKind::OutOfMemory).await;
 }
 
-#[tokio::test]
 async fn a_tool_that_can_do_with_less_memory_goes_on() {
     let sandbox = hostile(limits(|l| l.memory_bytes = 8 << 20), Grants::none()).await;
     let output = call(&sandbox, json!({"do": "memory_politely"})).await.unwrap();
@@ -58,13 +67,11 @@ async fn a_tool_that_can_do_with_less_memory_goes_on() {
     assert!(peak > 3 << 20 && peak <= 8 << 20, "{peak}");
 }
 
-#[tokio::test]
 async fn recursion_is_limited() {
     let sandbox = hostile(limits(|_| {}), Grants::none()).await;
     expect_stopped(&sandbox, json!({"do": "recursion"}), ToolErrorKind::StackOverflow).await;
 }
 
-#[tokio::test]
 async fn the_answer_is_limited() {
     let sandbox = hostile(limits(|l| l.output_bytes = 10_000), Grants::none()).await;
     // The quotes of JSON count.
@@ -76,7 +83,6 @@ async fn the_answer_is_limited() {
     expect_stopped(&sandbox, json!({"do": "fail", "bytes": 8 << 20}), ToolErrorKind::OutputTooLarge).await;
 }
 
-#[tokio::test]
 async fn the_lines_of_the_log_are_limited() {
     let sandbox = hostile(limits(|_| {}), Grants::none()).await;
     let output = call(&sandbox, json!({"do": "log", "lines": 1_000, "characters": 1})).await.unwrap();
@@ -90,7 +96,6 @@ async fn the_lines_of_the_log_are_limited() {
     expect_stopped(&sandbox, json!({"do": "print", "lines": 1_000}), ToolErrorKind::LogTooLarge).await;
 }
 
-#[tokio::test]
 async fn the_bytes_of_the_log_are_limited() {
     let sandbox = hostile(limits(|l| l.log_bytes = 1_000), Grants::none()).await;
     assert!(call(&sandbox, json!({"do": "log", "lines": 3, "characters": 100})).await.is_ok());
@@ -101,7 +106,6 @@ async fn the_bytes_of_the_log_are_limited() {
     expect_stopped(&sandbox, arguments, ToolErrorKind::LogTooLarge).await;
 }
 
-#[tokio::test]
 async fn a_crash_is_a_crash() {
     let sandbox = hostile(limits(|_| {}), Grants::none()).await;
     expect_stopped(&sandbox, json!({"do": "panic"}), ToolErrorKind::Trapped).await;
@@ -109,7 +113,6 @@ async fn a_crash_is_a_crash() {
     assert!(error.context().contains("exited with code 1"), "{error}");
 }
 
-#[tokio::test]
 async fn an_answer_that_can_not_be_kept_is_malformed() {
     let sandbox = hostile(limits(|_| {}), Grants::none()).await;
     expect_stopped(&sandbox, json!({"do": "nul_output"}), ToolErrorKind::MalformedOutput).await;

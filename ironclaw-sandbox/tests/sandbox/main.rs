@@ -11,3 +11,16 @@ mod guests;
 mod handwritten;
 mod limits;
 mod support;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ironclaw_testing::run([
+        bad_input::tests(),
+        calls::tests(),
+        concurrency::tests(),
+        denied::tests(),
+        guests::tests(),
+        limits::tests(),
+    ])
+}

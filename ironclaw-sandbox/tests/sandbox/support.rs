@@ -1,14 +1,21 @@
 //! Loads the guests and calls them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ironclaw_core::id::UserId;
 use ironclaw_core::tool::{Tool, ToolError, ToolErrorKind, ToolOutput};
 use ironclaw_core::{Sandbox, Scope};
 use ironclaw_sandbox::{Grants, SandboxLimits, WasmSandbox};
+use ironclaw_testing::need;
 use serde_json::{Value, json};
 
-pub(crate) use crate::build::guest;
+use crate::build;
+
+/// The component of a guest.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    need(build::guests()).join(format!("{name}.wasm"))
+}
 
 /// The bytes of a guest.
 pub(crate) fn guest_bytes(name: &str) -> Vec<u8> {

@@ -21,6 +21,23 @@ use sqlx::types::time::OffsetDateTime;
 use crate::database::{Database, app_url, operator_url};
 use crate::raw::{DENIED, application, enter, in_person, must, run};
 
+ironclaw_testing::tests![
+    what_raw_sql_appends_is_part_of_the_chain,
+    without_a_scope_nothing_is_appended,
+    nobody_poses_as_somebody_else,
+    an_event_cannot_be_given_another_time,
+    time_does_not_run_backwards_in_a_chain,
+    a_list_with_one_wrong_event_appends_none,
+    the_server_knows_the_stores_actions_and_kinds_of_subjects,
+    the_server_takes_every_private_part_that_the_store_makes,
+    verification_names_every_chain_that_was_changed,
+    the_server_commits_as_the_store_does,
+    only_the_user_in_person_forgets_and_only_what_may_be_forgotten,
+    what_makes_a_transaction_an_operators_is_nobody_elses_to_set,
+    nothing_is_appended_while_a_user_is_erased,
+    what_a_hold_protects_is_not_forgotten,
+];
+
 /// A user acting through an agent.
 const BY_AGENT: &str = r#"[[1,"ada"],[2,"writer"]]"#;
 
@@ -81,7 +98,6 @@ fn append(actions: &[Action], said: &str) -> String {
     )
 }
 
-#[tokio::test]
 async fn what_raw_sql_appends_is_part_of_the_chain() {
     let (_database, store, mut application) = opened().await;
     assert_eq!(verified(&store).await, 1);
@@ -106,7 +122,6 @@ async fn what_raw_sql_appends_is_part_of_the_chain() {
     assert_eq!(trail[1].private.as_ref().unwrap().details["said"], "by raw SQL");
 }
 
-#[tokio::test]
 async fn without_a_scope_nothing_is_appended() {
     let (_database, store, mut application) = opened().await;
     let append = append(&[Action::SecretUse], "");
@@ -133,7 +148,6 @@ async fn without_a_scope_nothing_is_appended() {
     assert_eq!(verified(&store).await, 1);
 }
 
-#[tokio::test]
 async fn nobody_poses_as_somebody_else() {
     let (_database, store, mut application) = opened().await;
     for chain in [
@@ -158,7 +172,6 @@ async fn nobody_poses_as_somebody_else() {
     assert_eq!(verified(&store).await, 1);
 }
 
-#[tokio::test]
 async fn an_event_cannot_be_given_another_time() {
     let (database, store, mut application) = opened().await;
     let mut before: Vec<OffsetDateTime> = Vec::new();
@@ -180,7 +193,6 @@ async fn an_event_cannot_be_given_another_time() {
     assert_eq!(verified(&store).await, 1 + before.len() as u64);
 }
 
-#[tokio::test]
 async fn time_does_not_run_backwards_in_a_chain() {
     let (database, _store, mut application) = opened().await;
     let mut superuser = database.superuser().await;
@@ -193,7 +205,6 @@ async fn time_does_not_run_backwards_in_a_chain() {
     assert_eq!(must(&mut superuser, at_once).await, 3);
 }
 
-#[tokio::test]
 async fn a_list_with_one_wrong_event_appends_none() {
     let (_database, store, mut application) = opened().await;
     let salt = literal(&[7; 32]);
@@ -263,7 +274,6 @@ async fn a_list_with_one_wrong_event_appends_none() {
     assert_eq!(trail(&store).await.len(), 1);
 }
 
-#[tokio::test]
 async fn the_server_knows_the_stores_actions_and_kinds_of_subjects() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -280,7 +290,6 @@ async fn the_server_knows_the_stores_actions_and_kinds_of_subjects() {
     assert_eq!(known, kinds.map(i32::from).collect::<Vec<_>>());
 }
 
-#[tokio::test]
 async fn the_server_takes_every_private_part_that_the_store_makes() {
     let (_database, store, _) = opened().await;
     let details = [
@@ -305,7 +314,6 @@ async fn the_server_takes_every_private_part_that_the_store_makes() {
     assert_eq!(verified(&store).await, 6);
 }
 
-#[tokio::test]
 async fn verification_names_every_chain_that_was_changed() {
     let (database, store, _) = opened().await;
     for owner in ["bob", "cid"] {
@@ -323,7 +331,6 @@ async fn verification_names_every_chain_that_was_changed() {
     assert_eq!(named, [false, true, false, true], "{error}");
 }
 
-#[tokio::test]
 async fn the_server_commits_as_the_store_does() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -336,7 +343,6 @@ async fn the_server_commits_as_the_store_does() {
     }
 }
 
-#[tokio::test]
 async fn only_the_user_in_person_forgets_and_only_what_may_be_forgotten() {
     let (database, store, mut application) = opened().await;
     let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "plans".into() };
@@ -376,7 +382,6 @@ async fn operator(database: &Database) -> PostgresMaintenance {
     PostgresMaintenance::connect(&operator_url(database.name()), OperatorName::parse("root").unwrap()).await.unwrap()
 }
 
-#[tokio::test]
 async fn what_makes_a_transaction_an_operators_is_nobody_elses_to_set() {
     let (_database, store, mut application) = opened().await;
     bob_is_known(&store).await;
@@ -389,7 +394,6 @@ async fn what_makes_a_transaction_an_operators_is_nobody_elses_to_set() {
     }
 }
 
-#[tokio::test]
 async fn nothing_is_appended_while_a_user_is_erased() {
     let (database, _store, mut application) = opened().await;
     // Whoever only reads takes no lock by entering.
@@ -414,7 +418,6 @@ async fn nothing_is_appended_while_a_user_is_erased() {
     assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.audit_private WHERE owner_no = 1").await, 0);
 }
 
-#[tokio::test]
 async fn what_a_hold_protects_is_not_forgotten() {
     let (database, store, mut application) = opened().await;
     let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "plans".into() };

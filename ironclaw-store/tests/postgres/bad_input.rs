@@ -5,17 +5,26 @@ use ironclaw_core::id::{OperatorName, UserId};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
-use ironclaw_testing::PgBouncer;
+use ironclaw_testing::{PgBouncer, need};
 use tokio::task::JoinSet;
 
 use crate::database::{Database, app_url, cluster, pooled_app_url, pooler};
 use crate::network::{Listener, assert_invalid, assert_refused, assert_silent, closed_port, refusal, refusal_by};
 use crate::raw::{Role, must};
 
+ironclaw_testing::tests![
+    a_wrong_url_is_refused_and_not_repeated,
+    what_a_url_says_is_heeded,
+    a_server_that_is_none_is_said_to_be,
+    who_may_not_connect_is_told_why,
+    a_server_that_takes_no_writes_is_said_to_be_read_only,
+    an_old_extension_stops_a_migration,
+    a_server_without_the_extension_stops_a_migration,
+];
+
 /// What stands in the place of a password.
 const SECRET: &str = "hunter2";
 
-#[tokio::test]
 async fn a_wrong_url_is_refused_and_not_repeated() {
     let database = Database::fresh().await;
     let url = app_url(database.name());
@@ -73,7 +82,6 @@ async fn a_wrong_url_is_refused_and_not_repeated() {
     }
 }
 
-#[tokio::test]
 async fn what_a_url_says_is_heeded() {
     let database = Database::fresh().await;
     let url = app_url(database.name()) + "?application_name=the%20host&options[statement_timeout]=12345";
@@ -84,7 +92,6 @@ async fn what_a_url_says_is_heeded() {
     store.close().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_server_that_is_none_is_said_to_be() {
     let (none, tls) = (StoreErrorKind::Unavailable, StoreErrorKind::UntrustedServer);
     let cases: [(&str, &'static [u8], bool, &StoreErrorKind, &str); 8] = [
@@ -120,7 +127,6 @@ async fn a_server_that_is_none_is_said_to_be() {
     }
 }
 
-#[tokio::test]
 async fn who_may_not_connect_is_told_why() {
     let database = Database::fresh().await;
     let nologin = Role::new("nologin", "NOLOGIN IN ROLE ironclaw_app").await;
@@ -130,7 +136,7 @@ async fn who_may_not_connect_is_told_why() {
     // all others wait before it tries again.
     let superuser = cluster().psql("postgres", "SELECT current_user").unwrap();
     let options = [("auth_user", superuser.as_str()), ("server_login_retry", "1")];
-    let asking = PgBouncer::start(&cluster().superuser_url("postgres"), &[], &options, None).unwrap();
+    let asking = need(PgBouncer::start(&cluster().superuser_url("postgres"), &[], &options, None));
     let behind = |role: &Role| {
         let (direct, pooled) = (cluster().url("", "", ""), asking.url("", "", ""));
         let place = |url: &str| url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
@@ -174,7 +180,6 @@ fn put(value: &str) -> Change {
     Change::new().with(SettingOp::Put { key: "theme".parse().unwrap(), value: value.into() })
 }
 
-#[tokio::test]
 async fn a_server_that_takes_no_writes_is_said_to_be_read_only() {
     let database = Database::fresh().await;
     let url = app_url(database.name());
@@ -209,7 +214,6 @@ async fn a_server_that_takes_no_writes_is_said_to_be_read_only() {
 /// What a migration makes in a database.
 const MADE: &str = "SELECT FROM pg_namespace WHERE nspname = 'ironclaw'";
 
-#[tokio::test]
 async fn an_old_extension_stops_a_migration() {
     let database = Database::empty().await;
     let mut superuser = database.superuser().await;
@@ -230,7 +234,6 @@ async fn an_old_extension_stops_a_migration() {
     PostgresStore::migrate(&url).await.unwrap();
 }
 
-#[tokio::test]
 async fn a_server_without_the_extension_stops_a_migration() {
     let database = Database::empty().await;
     let mut superuser = database.superuser().await;

@@ -17,6 +17,12 @@ use crate::database::{Database, app_url, operator_url};
 use crate::raw::{application, must, run};
 use crate::workload::{Outcome, Person, Random, assert_kept, assert_sound, until};
 
+ironclaw_testing::tests![
+    callers_that_go_away_leave_nothing_half_done,
+    callers_that_go_away_from_an_exhausted_pool_take_no_connection_with_them,
+    a_runtime_that_ends_at_any_moment_leaves_nothing_half_done,
+];
+
 const TASKS: usize = 40;
 const CALLS: usize = 100;
 const CONNECTIONS: u32 = 3;
@@ -149,7 +155,6 @@ async fn call_and_go_away(store: PostgresStore, people: Vec<Person>, mut random:
     calls
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_that_go_away_leave_nothing_half_done() {
     let mut random = Random::new();
     let database = guarded().await;
@@ -181,7 +186,6 @@ async fn callers_that_go_away_leave_nothing_half_done() {
     assert_sound(&operator_url(database.name())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_that_go_away_from_an_exhausted_pool_take_no_connection_with_them() {
     let mut random = Random::new();
     let database = guarded().await;
@@ -213,7 +217,6 @@ async fn callers_that_go_away_from_an_exhausted_pool_take_no_connection_with_the
 }
 
 /// The store's own tasks end where they are when their runtime is shut down, as in a process that exits.
-#[test]
 fn a_runtime_that_ends_at_any_moment_leaves_nothing_half_done() {
     let mut random = Random::new();
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -26,6 +26,23 @@ use tempfile::TempDir;
 
 use crate::database::{Database, app_url, operator_url};
 
+ironclaw_testing::tests![
+    one_user_moves_there_and_back,
+    a_whole_store_moves_there_and_back,
+    what_is_unfinished_is_nobodys,
+    an_unfinished_copy_can_be_discarded,
+    child_that_copies ignored "a child process of killed_it_goes_on_where_it_was",
+    killed_it_goes_on_where_it_was,
+    a_source_that_changed_since_is_copied_as_it_is_now,
+    writing_while_it_is_copied_is_noticed,
+    what_operators_do_while_it_is_copied_is_noticed,
+    two_copies_and_a_discard_at_once_leave_a_whole_user_or_none,
+    what_a_hold_keeps_comes_along,
+    whoever_was_erased_does_not_come_back,
+    a_store_is_not_copied_to_itself,
+    what_does_not_fit_is_refused_before_anything_is_written,
+];
+
 const CHILD: &str = "IRONCLAW_TEST_COPY";
 
 /// A store with its admin plane.
@@ -144,7 +161,6 @@ async fn furnish(store: &dyn Store, maintenance: &dyn Maintenance) -> Vec<(Scope
     samples
 }
 
-#[tokio::test]
 async fn one_user_moves_there_and_back() {
     let (old, new, third) = (file().await, server().await, file().await);
     let samples = furnish(&old.store, &old.maintenance).await;
@@ -171,7 +187,6 @@ async fn one_user_moves_there_and_back() {
     assert_eq!(copy(&new.maintenance, &third.maintenance, &selection(ada)).await, there);
 }
 
-#[tokio::test]
 async fn a_whole_store_moves_there_and_back() {
     let (old, new, third) = (file().await, server().await, file().await);
     let samples = furnish(&old.store, &old.maintenance).await;
@@ -227,7 +242,6 @@ fn setting(value: &str) -> SettingOp {
     SettingOp::Put { key: "place".parse().unwrap(), value: value.into() }
 }
 
-#[tokio::test]
 async fn what_is_unfinished_is_nobodys() {
     let (old, new) = (file().await, server().await);
     let samples = furnish(&old.store, &old.maintenance).await;
@@ -253,7 +267,6 @@ async fn what_is_unfinished_is_nobodys() {
     whole(&new.maintenance).await;
 }
 
-#[tokio::test]
 async fn an_unfinished_copy_can_be_discarded() {
     for to_server in [true, false] {
         let (old, new, file) = (file().await, server().await, file().await);
@@ -297,8 +310,6 @@ async fn settle(store: &dyn Store, scope: &Scope, conversations: usize) {
 }
 
 /// Not a test: what the next one starts, to kill it.
-#[tokio::test]
-#[ignore = "a child process of killed_it_goes_on_where_it_was"]
 async fn child_that_copies() {
     let Ok(arguments) = std::env::var(CHILD) else { return };
     let (path, database) = arguments.split_once('|').unwrap();
@@ -308,7 +319,6 @@ async fn child_that_copies() {
     copy_store(&old, &new, &selection(&user("acme", "ada")), said).await.unwrap();
 }
 
-#[tokio::test]
 async fn killed_it_goes_on_where_it_was() {
     let (old, new) = (file().await, server().await);
     let ada = user("acme", "ada");
@@ -344,7 +354,6 @@ async fn killed_it_goes_on_where_it_was() {
     whole(&new.maintenance).await;
 }
 
-#[tokio::test]
 async fn a_source_that_changed_since_is_copied_as_it_is_now() {
     let (old, new) = (file().await, server().await);
     let ada = user("acme", "ada");
@@ -382,7 +391,6 @@ async fn a_source_that_changed_since_is_copied_as_it_is_now() {
     assert_eq!(value, "new");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writing_while_it_is_copied_is_noticed() {
     let (old, new) = (file().await, server().await);
     let ada = user("acme", "ada");
@@ -401,7 +409,6 @@ async fn writing_while_it_is_copied_is_noticed() {
     whole(&new.maintenance).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_operators_do_while_it_is_copied_is_noticed() {
     let (old, new) = (file().await, server().await);
     let samples = furnish(&old.store, &old.maintenance).await;
@@ -441,7 +448,6 @@ async fn what_operators_do_while_it_is_copied_is_noticed() {
     assert_eq!(seen(&new.store, bob, sample).await, seen(&old.store, bob, sample).await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_copies_and_a_discard_at_once_leave_a_whole_user_or_none() {
     let (old, new) = (file().await, server().await);
     let ada = user("acme", "ada");
@@ -476,7 +482,6 @@ async fn two_copies_and_a_discard_at_once_leave_a_whole_user_or_none() {
     copy(&old.maintenance, &new.maintenance, &what).await;
 }
 
-#[tokio::test]
 async fn what_a_hold_keeps_comes_along() {
     let (old, new) = (file().await, server().await);
     let samples = furnish(&old.store, &old.maintenance).await;
@@ -504,7 +509,6 @@ async fn what_a_hold_keeps_comes_along() {
     whole(&new.maintenance).await;
 }
 
-#[tokio::test]
 async fn whoever_was_erased_does_not_come_back() {
     let (old, new) = (file().await, server().await);
     let samples = furnish(&old.store, &old.maintenance).await;
@@ -524,7 +528,6 @@ async fn whoever_was_erased_does_not_come_back() {
     assert_eq!(told.last().unwrap().event.action, Action::UserCopyOut);
 }
 
-#[tokio::test]
 async fn a_store_is_not_copied_to_itself() {
     let (old, new) = (file().await, server().await);
     let samples = furnish(&old.store, &old.maintenance).await;
@@ -539,7 +542,6 @@ async fn a_store_is_not_copied_to_itself() {
     assert!(matches!(refused, StoreErrorKind::InvalidInput(_)), "{refused:?}");
 }
 
-#[tokio::test]
 async fn what_does_not_fit_is_refused_before_anything_is_written() {
     let (old, new) = (file().await, server().await);
     let samples = furnish(&old.store, &old.maintenance).await;

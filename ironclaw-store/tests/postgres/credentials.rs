@@ -10,12 +10,19 @@ use ironclaw_core::model::conversations::{NewMessage, Role as Speaker};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{BoxError, Change, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresStore, PostgresStoreBuilder};
-use ironclaw_testing::PgBouncer;
+use ironclaw_testing::{PgBouncer, need};
 use tokio::task::JoinSet;
 
 use crate::database::{Database, cluster, superuser};
 use crate::network::{assert_refused, assert_silent, chain, refusal, refusal_by};
 use crate::raw::{Role, must};
+
+ironclaw_testing::tests![
+    a_changed_password_is_picked_up_while_all_go_on,
+    a_changed_password_is_picked_up_through_a_pooler,
+    a_refused_password_is_said_to_be,
+    a_password_that_is_changed_later_is_refused_without_a_source,
+];
 
 const WRITERS: usize = 3;
 
@@ -147,7 +154,6 @@ impl Work {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_password_is_picked_up_while_all_go_on() {
     let database = Database::fresh().await;
     let role = Role::new("rotated", "LOGIN IN ROLE ironclaw_app").await;
@@ -183,14 +189,13 @@ fn assert_silent_debug(shown: &str) {
     }
 }
 
-#[tokio::test]
 async fn a_changed_password_is_picked_up_through_a_pooler() {
     let database = Database::fresh().await;
     let role = Role::new("pooled", "LOGIN IN ROLE ironclaw_app").await;
     let superuser = cluster().psql("postgres", "SELECT current_user").unwrap();
     // It asks the server for the passwords of roles that it does not know.
     let options = [("auth_user", superuser.as_str()), ("server_login_retry", "1")];
-    let pooler = PgBouncer::start(&cluster().superuser_url("postgres"), &[], &options, None).unwrap();
+    let pooler = need(PgBouncer::start(&cluster().superuser_url("postgres"), &[], &options, None));
     let safe = Safe::with("hunter1");
     rotate(&role, "hunter1").await;
     let url = pooler.url(&role.0, "hunter0", database.name());
@@ -206,7 +211,6 @@ async fn a_changed_password_is_picked_up_through_a_pooler() {
     store.close().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_refused_password_is_said_to_be() {
     let database = Database::fresh().await;
     let role = Role::new("refused", "LOGIN IN ROLE ironclaw_app").await;
@@ -229,7 +233,6 @@ async fn a_refused_password_is_said_to_be() {
     assert_silent(&error, "hunter");
 }
 
-#[tokio::test]
 async fn a_password_that_is_changed_later_is_refused_without_a_source() {
     let database = Database::fresh().await;
     let role = Role::new("changed", "LOGIN IN ROLE ironclaw_app").await;

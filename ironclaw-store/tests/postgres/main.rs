@@ -29,3 +29,25 @@ mod vectors;
 #[path = "../support/watched.rs"]
 mod watched;
 mod workload;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ironclaw_testing::run([
+        audit::tests(),
+        bad_input::tests(),
+        cancellation::tests(),
+        copy::tests(),
+        credentials::tests(),
+        migrations::tests(),
+        pool::tests(),
+        pooler::tests(),
+        replica::tests(),
+        roles::tests(),
+        row_security::tests(),
+        server_faults::tests(),
+        text::tests(),
+        tls::tests(),
+        vectors::tests(),
+    ])
+}

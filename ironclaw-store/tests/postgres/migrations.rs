@@ -7,12 +7,32 @@ use ironclaw_core::Scope;
 use ironclaw_core::id::{OperatorName, UserId};
 use ironclaw_core::store::{Settings, StoreError, StoreErrorKind};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
-use ironclaw_testing::Server;
+use ironclaw_testing::{Server, need};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::database::{Database, app_url, cluster, operator_url};
 use crate::raw::{Role, must};
+
+ironclaw_testing::tests![
+    many_at_once_migrate_once,
+    many_processes_migrate_once,
+    child_migrates,
+    who_waits_too_long_for_another_is_told_so,
+    a_migration_whose_connection_is_cut_leaves_nothing,
+    a_process_that_is_killed_lets_the_next_one_in,
+    a_caller_that_goes_away_leaves_a_whole_schema_or_none,
+    a_statement_that_fails_leaves_nothing,
+    a_database_that_was_not_migrated_is_refused,
+    a_newer_schema_is_refused_and_left_alone,
+    a_database_without_a_fitting_extension_is_refused,
+    the_extension_may_stand_in_a_schema_of_its_own,
+    schemas_in_which_others_make_functions_are_refused,
+    functions_that_others_left_are_not_called,
+    a_schema_of_somebody_elses_is_refused,
+    who_migrates_need_not_be_a_superuser,
+    the_first_migrations_of_a_server_may_come_at_once,
+];
 
 /// The migrations. What has landed is never changed: a new one is added at the end.
 const MIGRATIONS: [&str; 1] = ["m0001_initial"];
@@ -114,7 +134,6 @@ async fn eventually<T>(otherwise: &str, mut ask: impl AsyncFnMut() -> Option<T>)
     panic!("{otherwise}");
 }
 
-#[tokio::test]
 async fn many_at_once_migrate_once() {
     let database = empty().await;
     let mut tasks = JoinSet::new();
@@ -137,7 +156,6 @@ async fn many_at_once_migrate_once() {
     assert_eq!(schema(&mut superuser).await, made);
 }
 
-#[tokio::test]
 async fn many_processes_migrate_once() {
     let database = empty().await;
     let children: Vec<_> = (0..4).map(|_| start_child(&database)).collect();
@@ -158,14 +176,12 @@ fn start_child(database: &Database) -> Child {
 }
 
 /// Not a test of its own: what the other processes do.
-#[tokio::test]
 async fn child_migrates() {
     if let Ok(url) = std::env::var(CHILD) {
         PostgresStore::migrate(&url).await.unwrap();
     }
 }
 
-#[tokio::test]
 async fn who_waits_too_long_for_another_is_told_so() {
     let database = empty().await;
     let mut other = database.superuser().await;
@@ -183,7 +199,6 @@ async fn who_waits_too_long_for_another_is_told_so() {
     assert_whole(&database).await;
 }
 
-#[tokio::test]
 async fn a_migration_whose_connection_is_cut_leaves_nothing() {
     for table in ["migrations", "users", "jobs", "audit_checkpoints"] {
         let database = empty().await;
@@ -202,7 +217,6 @@ async fn a_migration_whose_connection_is_cut_leaves_nothing() {
     }
 }
 
-#[tokio::test]
 async fn a_process_that_is_killed_lets_the_next_one_in() {
     let database = empty().await;
     let mut blocker = block(&database, "audit_checkpoints").await;
@@ -226,7 +240,6 @@ async fn a_process_that_is_killed_lets_the_next_one_in() {
     assert_whole(&database).await;
 }
 
-#[tokio::test]
 async fn a_caller_that_goes_away_leaves_a_whole_schema_or_none() {
     let database = empty().await;
     let mut blocker = block(&database, "jobs").await;
@@ -241,7 +254,6 @@ async fn a_caller_that_goes_away_leaves_a_whole_schema_or_none() {
     assert_whole(&database).await;
 }
 
-#[tokio::test]
 async fn a_statement_that_fails_leaves_nothing() {
     let database = empty().await;
     let mut superuser = database.superuser().await;
@@ -256,7 +268,6 @@ async fn a_statement_that_fails_leaves_nothing() {
     assert_whole(&database).await;
 }
 
-#[tokio::test]
 async fn a_database_that_was_not_migrated_is_refused() {
     let database = empty().await;
     let refused = async || {
@@ -280,7 +291,6 @@ async fn a_database_that_was_not_migrated_is_refused() {
     refused().await;
 }
 
-#[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -299,7 +309,6 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     assert_eq!(migrations(&mut superuser).await, [MIGRATIONS.as_slice(), &["m9999_later"]].concat());
 }
 
-#[tokio::test]
 async fn a_database_without_a_fitting_extension_is_refused() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -312,7 +321,6 @@ async fn a_database_without_a_fitting_extension_is_refused() {
     assert_eq!(*error.kind(), StoreErrorKind::MissingExtension, "{error}");
 }
 
-#[tokio::test]
 async fn the_extension_may_stand_in_a_schema_of_its_own() {
     let database = empty().await;
     let mut superuser = database.superuser().await;
@@ -323,7 +331,6 @@ async fn the_extension_may_stand_in_a_schema_of_its_own() {
     assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
 }
 
-#[tokio::test]
 async fn schemas_in_which_others_make_functions_are_refused() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -354,7 +361,6 @@ async fn schemas_in_which_others_make_functions_are_refused() {
     assert_eq!(must(&mut superuser, "SELECT FROM pg_extension WHERE extname = 'vector'").await, 0);
 }
 
-#[tokio::test]
 async fn functions_that_others_left_are_not_called() {
     let database = empty().await;
     let mut superuser = database.superuser().await;
@@ -374,7 +380,6 @@ async fn functions_that_others_left_are_not_called() {
     PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
 }
 
-#[tokio::test]
 async fn a_schema_of_somebody_elses_is_refused() {
     let somebody = Role::new("somebody", "NOLOGIN").await;
     let database = empty().await;
@@ -389,7 +394,6 @@ async fn a_schema_of_somebody_elses_is_refused() {
     assert_whole(&database).await;
 }
 
-#[tokio::test]
 async fn who_migrates_need_not_be_a_superuser() {
     let member = Role::new("migrator", "LOGIN IN ROLE ironclaw_owner").await;
     let stranger = Role::new("outsider", "LOGIN").await;
@@ -417,9 +421,8 @@ async fn who_migrates_need_not_be_a_superuser() {
     assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
 }
 
-#[tokio::test]
 async fn the_first_migrations_of_a_server_may_come_at_once() {
-    let server = Server::start(&[]).unwrap();
+    let server = need(Server::start(&[]));
     // Roles belong to all databases of a server: whoever is first makes them, and need not be a superuser to do so.
     server.psql("postgres", "CREATE ROLE maker LOGIN CREATEROLE PASSWORD 'maker'").unwrap();
     server.psql("postgres", "CREATE DATABASE first OWNER maker").unwrap();

@@ -1,7 +1,7 @@
 //! A server of a test's own, which it may kill, with the store's schema.
 
 use ironclaw_store::PostgresStore;
-use ironclaw_testing::Server;
+use ironclaw_testing::{Server, need};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// The password of the roles, which nobody else's server has.
@@ -14,7 +14,7 @@ const DATABASE: &str = "agents";
 
 /// A new server with the schema, and roles for an application and an operator.
 pub(crate) async fn start(options: &[(&str, &str)]) -> Server {
-    let server = Server::start(options).unwrap();
+    let server = need(Server::start(options));
     server.psql("postgres", &format!("CREATE DATABASE {DATABASE}")).unwrap();
     PostgresStore::migrate(&server.superuser_url(DATABASE)).await.unwrap();
     for (role, member_of) in [("app", "ironclaw_app"), ("operator", "ironclaw_owner")] {

@@ -14,6 +14,19 @@ use crate::database::{Database, app_url, operator_url};
 use crate::raw::must;
 use crate::workload::{Outcome, Person, Random, assert_kept, assert_sound, bounded, until};
 
+ironclaw_testing::tests![
+    there_are_never_more_connections_than_allowed,
+    waiting_for_a_connection_has_an_end,
+    a_statement_that_takes_too_long_leaves_nothing,
+    waiting_for_another_change_of_the_user_has_an_end,
+    a_process_that_stops_in_a_transaction_does_not_hold_up_the_others,
+    what_others_got_in_the_way_of_is_tried_again,
+    a_commit_that_the_server_refuses_is_tried_again,
+    what_is_always_in_the_way_is_given_up,
+    connections_that_were_lost_while_idle_cost_no_call,
+    connections_that_are_ended_all_the_time_double_and_lose_nothing,
+];
+
 /// Runs for each message that is written.
 async fn on_message(superuser: &mut PgConnection, body: &str) {
     let sql = format!(
@@ -58,7 +71,6 @@ fn kind<T: std::fmt::Debug>(result: Result<T, StoreError>) -> StoreErrorKind {
     error.kind().clone()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn there_are_never_more_connections_than_allowed() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -87,7 +99,6 @@ async fn there_are_never_more_connections_than_allowed() {
     assert_eq!(most, 3);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_a_connection_has_an_end() {
     let builder = PostgresStore::builder().max_connections(1).acquire_timeout(Duration::from_millis(200));
     let (_database, store, ada, mut superuser) = opened(builder).await;
@@ -106,7 +117,6 @@ async fn waiting_for_a_connection_has_an_end() {
     assert_kept(&mut superuser, &[(id, Outcome::Acknowledged), (refused, Outcome::Refused)]).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_takes_too_long_leaves_nothing() {
     let builder = PostgresStore::builder().statement_timeout(Duration::from_millis(300));
     let (database, store, ada, mut superuser) = opened(builder).await;
@@ -120,7 +130,6 @@ async fn a_statement_that_takes_too_long_leaves_nothing() {
     assert_sound(&operator_url(database.name())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_another_change_of_the_user_has_an_end() {
     let builder = PostgresStore::builder().lock_timeout(Duration::from_millis(300));
     let (_database, store, ada, mut superuser) = opened(builder).await;
@@ -136,7 +145,6 @@ async fn waiting_for_another_change_of_the_user_has_an_end() {
 }
 
 /// The process is stopped in the middle of a transaction: its runtime has one thread, which is made to block.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_stops_in_a_transaction_does_not_hold_up_the_others() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -187,7 +195,6 @@ async fn attempts(superuser: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT last_value FROM public.attempts").fetch_one(superuser).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_got_in_the_way_of_is_tried_again() {
     for code in ["serialization_failure", "deadlock_detected"] {
         let (database, store, ada, mut superuser) = opened(PostgresStore::builder()).await;
@@ -203,7 +210,6 @@ async fn what_others_got_in_the_way_of_is_tried_again() {
 }
 
 /// The server says that it did not commit: that is not a commit whose answer was lost.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_the_server_refuses_is_tried_again() {
     let (database, store, ada, mut superuser) = opened(PostgresStore::builder()).await;
     let sql = format!(
@@ -220,7 +226,6 @@ async fn a_commit_that_the_server_refuses_is_tried_again() {
     assert_sound(&operator_url(database.name())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_always_in_the_way_is_given_up() {
     let (_database, store, ada, mut superuser) = opened(PostgresStore::builder()).await;
     must(&mut superuser, COUNT).await;
@@ -243,7 +248,6 @@ async fn terminate(superuser: &mut PgConnection, which: &str) -> i64 {
 }
 
 /// As after a restart of the server: more connections are lost than a call is tried.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_were_lost_while_idle_cost_no_call() {
     let (_database, store, ada, mut superuser) = opened(PostgresStore::builder().max_connections(12)).await;
     on_message(&mut superuser, "PERFORM pg_sleep(0.2);").await;
@@ -261,7 +265,6 @@ async fn connections_that_were_lost_while_idle_cost_no_call() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_ended_all_the_time_double_and_lose_nothing() {
     let mut random = Random::new();
     let (database, store, ada, mut superuser) = opened(PostgresStore::builder().max_connections(4)).await;

@@ -15,6 +15,15 @@ use crate::database::{Database, app_url, pooled_app_url, pooled_operator_url, po
 use crate::network::{assert_invalid, refusal, refusal_by};
 use crate::raw::must;
 
+ironclaw_testing::tests![
+    many_users_share_few_connections_and_nothing_else,
+    no_transaction_stays_open,
+    a_pooler_that_was_not_reckoned_with_is_refused,
+    a_pooler_in_session_mode_is_as_good_as_none,
+    a_role_with_one_connection_can_do_with_it,
+    a_migration_goes_to_the_server_itself,
+];
+
 /// The server's connections.
 const SIZE: u32 = 3;
 
@@ -82,7 +91,6 @@ async fn backends(superuser: &mut PgConnection, database: &Database) -> Vec<(i32
     .unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_users_share_few_connections_and_nothing_else() {
     let database = Database::fresh().await;
     let pooler = pooler(SIZE, &[("server_idle_timeout", "600")], None);
@@ -143,7 +151,6 @@ async fn raw(client: &mut PgConnection, sql: &'static str) -> Vec<(String,)> {
     rows.persistent(false).fetch_all(client).await.unwrap()
 }
 
-#[tokio::test]
 async fn no_transaction_stays_open() {
     let database = Database::fresh().await;
     let pooler = pooler(SIZE, &[("server_idle_timeout", "600")], None);
@@ -161,7 +168,6 @@ async fn no_transaction_stays_open() {
     store.close().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_pooler_that_was_not_reckoned_with_is_refused() {
     let database = Database::fresh().await;
     let operator = || OperatorName::parse("root").unwrap();
@@ -184,7 +190,6 @@ async fn a_pooler_that_was_not_reckoned_with_is_refused() {
     }
 }
 
-#[tokio::test]
 async fn a_pooler_in_session_mode_is_as_good_as_none() {
     let database = Database::fresh().await;
     let pooler = pooler(16, &[("pool_mode", "session")], None);
@@ -197,7 +202,6 @@ async fn a_pooler_in_session_mode_is_as_good_as_none() {
     maintenance.index_vectors().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_role_with_one_connection_can_do_with_it() {
     let database = Database::fresh().await;
     let role = crate::raw::Role::new("lonely", "LOGIN CONNECTION LIMIT 1 IN ROLE ironclaw_app").await;
@@ -206,7 +210,6 @@ async fn a_role_with_one_connection_can_do_with_it() {
     store.close().await.unwrap();
 }
 
-#[tokio::test]
 async fn a_migration_goes_to_the_server_itself() {
     let database = Database::empty().await;
     let pooler = pooler(SIZE, &[], None);

@@ -14,6 +14,17 @@ use sqlx::PgConnection;
 use crate::own::{app_url, operator_url, start, superuser};
 use crate::workload::{Outcome, Person, Random, assert_kept, assert_sound, bounded, until};
 
+ironclaw_testing::tests![
+    the_standby_answers_what_only_reads,
+    a_store_reads_what_it_wrote_though_the_standby_is_behind,
+    whether_a_lost_commit_was_made_is_not_asked_of_a_standby_that_is_behind,
+    a_standby_that_fails_is_left_alone_until_it_is_well,
+    a_promoted_standby_has_all_that_was_acknowledged_and_takes_over,
+    a_primary_that_was_replaced_while_it_hung_is_not_written_to,
+    two_servers_that_are_no_copies_of_each_other_are_refused,
+    a_role_that_is_not_bound_is_refused_on_the_standby_too,
+];
+
 /// A primary, its standby, a store that knows both and a user.
 async fn replicated() -> (Server, Server, PostgresStore, Person) {
     let primary = start(&[]).await;
@@ -47,7 +58,6 @@ async fn assert_standby_answers(primary: &Server, store: &PostgresStore, ada: &P
     assert_eq!(read.unwrap(), expected);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_standby_answers_what_only_reads() {
     let (primary, standby, store, ada) = replicated().await;
     make_synchronous(&primary);
@@ -70,7 +80,6 @@ async fn the_standby_answers_what_only_reads() {
     assert_eq!(ada.count(&store).await.unwrap(), 3);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_reads_what_it_wrote_though_the_standby_is_behind() {
     let (primary, standby, store, ada) = replicated().await;
     let mut behind = superuser(&standby).await;
@@ -88,7 +97,6 @@ async fn a_store_reads_what_it_wrote_though_the_standby_is_behind() {
 
 /// The answer to a commit is lost, so the store does not know how far the log reached: a standby that lags must not
 /// make its caller believe that the change was not made.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whether_a_lost_commit_was_made_is_not_asked_of_a_standby_that_is_behind() {
     let (primary, standby, store, ada) = replicated().await;
     make_synchronous(&primary);
@@ -112,7 +120,6 @@ async fn whether_a_lost_commit_was_made_is_not_asked_of_a_standby_that_is_behind
     assert_standby_answers(&primary, &store, &ada, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_that_fails_is_left_alone_until_it_is_well() {
     let (primary, standby, store, ada) = replicated().await;
     ada.speak(&store).await.1.unwrap();
@@ -205,7 +212,6 @@ fn outcome(result: &Result<(), StoreError>) -> Outcome {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_standby_has_all_that_was_acknowledged_and_takes_over() {
     let mut random = Random::new();
     let (primary, standby, store, _) = replicated().await;
@@ -241,7 +247,6 @@ async fn a_promoted_standby_has_all_that_was_acknowledged_and_takes_over() {
 }
 
 /// The primary hangs and its standby is promoted; then it goes on, with its old connections, as if nothing had happened.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_was_replaced_while_it_hung_is_not_written_to() {
     let mut random = Random::new();
     let (primary, standby, store, _) = replicated().await;
@@ -273,7 +278,6 @@ async fn a_primary_that_was_replaced_while_it_hung_is_not_written_to() {
     assert_sound(&operator_url(&standby)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_that_are_no_copies_of_each_other_are_refused() {
     let (one, other) = (start(&[]).await, start(&[]).await);
     let refused = PostgresStore::connect_with_replica(&app_url(&one), &app_url(&other)).await.unwrap_err();
@@ -294,7 +298,6 @@ async fn two_servers_that_are_no_copies_of_each_other_are_refused() {
     assert_eq!(bounded(ada.count(&store)).await.unwrap(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_is_not_bound_is_refused_on_the_standby_too() {
     let primary = start(&[]).await;
     let standby = primary.standby().unwrap();

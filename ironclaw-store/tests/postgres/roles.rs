@@ -10,6 +10,18 @@ use sqlx::{Connection, PgConnection};
 use crate::database::{Database, app_url, auditor_url, cluster, operator_url};
 use crate::raw::{DENIED, Role, application, enter, must, run};
 
+ironclaw_testing::tests![
+    the_application_has_the_rights_it_needs_and_no_other,
+    the_application_cannot_rise_above_its_rights,
+    the_auditor_reads_the_public_log_and_nothing_else,
+    a_role_with_the_wrong_rights_is_refused,
+    a_role_that_was_put_on_hides_nothing,
+    functions_of_later_migrations_are_not_everybodys,
+    only_a_member_of_the_owner_is_an_operator,
+    functions_with_the_owners_rights_look_names_up_where_nobody_else_writes,
+    temporary_objects_do_not_hijack_the_functions,
+];
+
 /// What nobody but the audit's functions writes.
 const AUDIT: [&str; 5] = ["audit_checkpoints", "audit_events", "audit_private", "audit_pseudonyms", "audit_streams"];
 
@@ -54,7 +66,6 @@ async fn functions(connection: &mut PgConnection, role: &str) -> Vec<String> {
     .unwrap()
 }
 
-#[tokio::test]
 async fn the_application_has_the_rights_it_needs_and_no_other() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -129,7 +140,6 @@ async fn the_application_has_the_rights_it_needs_and_no_other() {
     assert_eq!(must(&mut superuser, members).await, 0);
 }
 
-#[tokio::test]
 async fn the_application_cannot_rise_above_its_rights() {
     let database = Database::fresh().await;
     PostgresStore::connect(&app_url(database.name())).await.unwrap().apply(&ada(), theme()).await.unwrap();
@@ -179,7 +189,6 @@ async fn the_application_cannot_rise_above_its_rights() {
     assert_eq!(run(&mut application, "CREATE TABLE public.mine (id integer)").await, Err(DENIED.to_owned()));
 }
 
-#[tokio::test]
 async fn the_auditor_reads_the_public_log_and_nothing_else() {
     let database = Database::fresh().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
@@ -210,7 +219,6 @@ async fn the_auditor_reads_the_public_log_and_nothing_else() {
     }
 }
 
-#[tokio::test]
 async fn a_role_with_the_wrong_rights_is_refused() {
     let database = Database::fresh().await;
     let superuser = Role::new("superuser", "SUPERUSER").await;
@@ -250,7 +258,6 @@ async fn a_role_with_the_wrong_rights_is_refused() {
     PostgresStore::connect(&member.url(&database)).await.unwrap().apply(&ada(), theme()).await.unwrap();
 }
 
-#[tokio::test]
 async fn a_role_that_was_put_on_hides_nothing() {
     let database = Database::fresh().await;
     let both = Role::new("disguised", "LOGIN IN ROLE ironclaw_app, ironclaw_owner").await;
@@ -276,7 +283,6 @@ async fn a_role_that_was_put_on_hides_nothing() {
     PostgresStore::connect(&put_on(app_url(database.name()), "ironclaw_app")).await.unwrap();
 }
 
-#[tokio::test]
 async fn functions_of_later_migrations_are_not_everybodys() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -285,7 +291,6 @@ async fn functions_of_later_migrations_are_not_everybodys() {
     assert_eq!(functions(&mut superuser, "public").await, Vec::<String>::new());
 }
 
-#[tokio::test]
 async fn only_a_member_of_the_owner_is_an_operator() {
     let database = Database::fresh().await;
     let operator = || OperatorName::parse("root").unwrap();
@@ -300,7 +305,6 @@ async fn only_a_member_of_the_owner_is_an_operator() {
     }
 }
 
-#[tokio::test]
 async fn functions_with_the_owners_rights_look_names_up_where_nobody_else_writes() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -322,7 +326,6 @@ async fn functions_with_the_owners_rights_look_names_up_where_nobody_else_writes
     assert_eq!(must(&mut superuser, elsewhere).await, 0);
 }
 
-#[tokio::test]
 async fn temporary_objects_do_not_hijack_the_functions() {
     let database = Database::fresh().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();

@@ -11,6 +11,16 @@ use sqlx::PgConnection;
 use crate::database::{Database, app_url, operator_url};
 use crate::raw::{DENIED, application, enter, must, run};
 
+ironclaw_testing::tests![
+    without_a_scope_nothing_is_in_reach,
+    within_another_users_scope_only_their_rows_are_in_reach,
+    a_scope_ends_with_its_transaction,
+    the_systems_own_chain_is_in_no_scope,
+    every_table_has_its_policies,
+    names_that_nobody_can_have_do_not_become_known,
+    protection_that_was_loosened_is_found,
+];
+
 /// Tables without rows of a user or a tenant. The application has no right to change any of them.
 const OF_NOBODY: [&str; 3] = ["audit_checkpoints", "erasures", "migrations"];
 
@@ -189,7 +199,6 @@ async fn attempt(application: &mut PgConnection, scope: Option<&User>, sql: &str
     outcome
 }
 
-#[tokio::test]
 async fn without_a_scope_nothing_is_in_reach() {
     let Seeded { database, tables, ada, .. } = Seeded::new().await;
     let mut application = application(database.name()).await;
@@ -210,7 +219,6 @@ async fn without_a_scope_nothing_is_in_reach() {
     }
 }
 
-#[tokio::test]
 async fn within_another_users_scope_only_their_rows_are_in_reach() {
     let Seeded { database, tables, ada, bob, namesake } = Seeded::new().await;
     let mut superuser = database.superuser().await;
@@ -256,7 +264,6 @@ fn expected(is_granted: bool, rows: u64) -> Result<u64, String> {
     if is_granted { Ok(rows) } else { Err(DENIED.to_owned()) }
 }
 
-#[tokio::test]
 async fn a_scope_ends_with_its_transaction() {
     let Seeded { database, ada, bob, .. } = Seeded::new().await;
     let mut application = application(database.name()).await;
@@ -278,7 +285,6 @@ async fn a_scope_ends_with_its_transaction() {
     assert_eq!(must(&mut application, "SELECT FROM ironclaw.settings").await, 0);
 }
 
-#[tokio::test]
 async fn the_systems_own_chain_is_in_no_scope() {
     let Seeded { database, .. } = Seeded::new().await;
     let mut superuser = database.superuser().await;
@@ -292,7 +298,6 @@ async fn the_systems_own_chain_is_in_no_scope() {
     }
 }
 
-#[tokio::test]
 async fn every_table_has_its_policies() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
@@ -353,7 +358,6 @@ async fn every_table_has_its_policies() {
     assert_eq!(others, Vec::<String>::new());
 }
 
-#[tokio::test]
 async fn names_that_nobody_can_have_do_not_become_known() {
     let database = Database::fresh().await;
     let mut application = application(database.name()).await;
@@ -377,7 +381,6 @@ async fn names_that_nobody_can_have_do_not_become_known() {
     assert_eq!(maintenance.users(&PageRequest::first(100).unwrap()).await.unwrap().items.len(), 4);
 }
 
-#[tokio::test]
 async fn protection_that_was_loosened_is_found() {
     let database = Database::fresh().await;
     let operator = OperatorName::parse("root").unwrap();

@@ -13,10 +13,17 @@ use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{Apply, StoreError, StoreErrorKind};
 use ironclaw_core::{Change, SystemClock};
 use ironclaw_store::PostgresStore;
-use ironclaw_testing::Server;
+use ironclaw_testing::{ClusterError, Server, need};
 
 use crate::own::{app_url, operator_url, run, start, superuser};
 use crate::workload::{Outcome, Person, Random, assert_kept, assert_sound, bounded, until};
+
+ironclaw_testing::tests![
+    a_killed_server_is_reported_and_found_again,
+    writers_go_on_when_the_server_that_was_killed_is_back,
+    a_server_that_hangs_holds_no_call_for_ever,
+    a_full_disk_is_told_from_other_failures_and_halves_nothing,
+];
 
 /// Makes writing a message take for ever.
 const SLOW: &str = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS \
@@ -57,7 +64,6 @@ fn outcome(result: &Result<(), StoreError>) -> Outcome {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_is_reported_and_found_again() {
     let server = start(&[]).await;
     let store = PostgresStore::connect(&app_url(&server)).await.unwrap();
@@ -86,7 +92,6 @@ async fn a_killed_server_is_reported_and_found_again() {
     assert_sound(&operator_url(&server)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_go_on_when_the_server_that_was_killed_is_back() {
     let mut random = Random::new();
     let server = start(&[]).await;
@@ -130,7 +135,6 @@ async fn writers_go_on_when_the_server_that_was_killed_is_back() {
     assert_sound(&operator_url(&server)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_holds_no_call_for_ever() {
     let server = start(&[]).await;
     let builder = PostgresStore::builder().statement_timeout(Duration::from_secs(3)).max_connections(2);
@@ -164,23 +168,23 @@ impl<'a> SmallDisk<'a> {
         let owner = std::fs::metadata(server.data_dir()).unwrap();
         std::fs::create_dir(path).unwrap();
         let disk = Self(path);
-        disk.run("mount", &format!("size=6m,mode=700,uid={},gid={}", owner.uid(), owner.gid()));
+        need(disk.run(&format!("size=6m,mode=700,uid={},gid={}", owner.uid(), owner.gid())));
         disk
     }
 
     fn grow(&self) {
-        self.run("mount", "remount,size=60m");
+        self.run("remount,size=60m").unwrap();
     }
 
-    fn run(&self, program: &str, options: &str) {
-        let arguments = ["-t", "tmpfs", "-o", options, "tmpfs"];
-        let done = Command::new(program).args(arguments).arg(self.0).output();
-        let done = done.unwrap_or_else(|error| panic!("{program}: {error}"));
-        assert!(
-            done.status.success(),
-            "a small disk can't be mounted ({}): run this test as root, or leave it out with --skip a_full_disk",
-            String::from_utf8_lossy(&done.stderr).trim()
-        );
+    fn run(&self, options: &str) -> Result<(), ClusterError> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.0).output();
+        let tried = match mounted {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let advice = "run the tests as root, where a file system may be mounted";
+        Err(ClusterError::Missing { what: "a small disk", advice, tried })
     }
 }
 
@@ -191,7 +195,6 @@ impl Drop for SmallDisk<'_> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_told_from_other_failures_and_halves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     // The server's account must be able to enter.

@@ -14,6 +14,8 @@ use ironclaw_store::{LibsqlStore, PostgresStore};
 use crate::database::{Database, app_url};
 use crate::library::{Chunk, File, Random, apply, model, near, path, register, user, write};
 
+ironclaw_testing::tests![nobody_else_changes_a_score, both_stores_give_the_same_scores,];
+
 const WORDS_OF_A_LANGUAGE: u64 = 300;
 const DIMENSIONS: usize = 384;
 
@@ -109,7 +111,6 @@ fn scored(hits: &[ChunkHit]) -> Vec<(ChunkId, f64)> {
     hits.iter().map(|hit| (hit.chunk, hit.score)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_changes_a_score() {
     let database = Database::fresh().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
@@ -130,7 +131,6 @@ async fn nobody_else_changes_a_score() {
     assert_eq!(found(&store, &ada, &queries).await, before, "to the last bit");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn both_stores_give_the_same_scores() {
     let database = Database::fresh().await;
     let postgres = PostgresStore::connect(&app_url(database.name())).await.unwrap();

@@ -8,12 +8,22 @@ use ironclaw_core::id::{OperatorName, UserId};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
-use ironclaw_testing::{Certificates, Server};
+use ironclaw_testing::{Certificates, Server, need};
 
 use crate::database::{Database, app_url, cluster, pooled_app_url, pooler};
 use crate::network::{
     Listener, assert_invalid, assert_refused, assert_silent, chain, closed_port, refusal, refusal_by,
 };
+
+ironclaw_testing::tests![
+    a_server_that_proves_itself_is_used,
+    a_server_with_tls_and_scram_is_reached_and_found_too_old,
+    a_server_that_cannot_prove_itself_is_told_nothing,
+    a_server_without_tls_is_told_nothing,
+    another_host_must_prove_itself,
+    this_host_need_not_prove_itself,
+    an_authority_that_is_not_there_is_said_to_be,
+];
 
 /// What a client sends to ask for TLS: a length of 8 and the code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -31,7 +41,6 @@ async fn assert_works(store: PostgresStore) {
     assert_eq!(setting.value, "dark");
 }
 
-#[tokio::test]
 async fn a_server_that_proves_itself_is_used() {
     let database = Database::fresh().await;
     let certificates = Certificates::localhost().unwrap();
@@ -59,10 +68,9 @@ fn log(server: &Server) -> String {
 /// A server with TLS that logs who connects.
 fn with_log(certificates: &Certificates) -> Server {
     let options = [("logging_collector", "on"), ("log_filename", "server.log"), ("log_connections", "on")];
-    Server::start_with_tls(certificates, &options).unwrap()
+    need(Server::start_with_tls(certificates, &options))
 }
 
-#[tokio::test]
 async fn a_server_with_tls_and_scram_is_reached_and_found_too_old() {
     let certificates = Certificates::localhost().unwrap();
     let server = with_log(&certificates);
@@ -96,7 +104,6 @@ async fn a_server_with_tls_and_scram_is_reached_and_found_too_old() {
     assert!(chain(&error).contains("no encryption"), "{}", chain(&error));
 }
 
-#[tokio::test]
 async fn a_server_that_cannot_prove_itself_is_told_nothing() {
     let (own, other) = (Certificates::localhost().unwrap(), Certificates::localhost().unwrap());
     let server = with_log(&own);
@@ -131,7 +138,6 @@ async fn a_server_that_cannot_prove_itself_is_told_nothing() {
     }
 }
 
-#[tokio::test]
 async fn a_server_without_tls_is_told_nothing() {
     let certificates = Certificates::localhost().unwrap();
     // One that has no TLS, one that does not know it, and ones that only say that they have.
@@ -162,7 +168,6 @@ async fn a_server_without_tls_is_told_nothing() {
     }
 }
 
-#[tokio::test]
 async fn another_host_must_prove_itself() {
     const WEAKER: [&str; 6] =
         ["", "sslmode=disable", "sslmode=allow", "sslmode=prefer", "sslmode=require", "sslmode=verify-ca"];
@@ -200,7 +205,6 @@ async fn another_host_must_prove_itself() {
     }
 }
 
-#[tokio::test]
 async fn this_host_need_not_prove_itself() {
     let port = closed_port();
     let folder = tempfile::tempdir().unwrap();
@@ -233,7 +237,6 @@ async fn this_host_need_not_prove_itself() {
     }
 }
 
-#[tokio::test]
 async fn an_authority_that_is_not_there_is_said_to_be() {
     let certificates = Certificates::localhost().unwrap();
     let pooler = pooler(1, &[], Some(&certificates));

@@ -20,6 +20,14 @@ use crate::library::{Chunk, File, Random, apply, near, nearest, path, register, 
 use crate::raw::must;
 use crate::watched::{Statement, Watched};
 
+ironclaw_testing::tests![
+    few_vectors_are_compared_and_many_are_looked_up,
+    a_search_gives_as_many_as_asked_whoever_else_is_in_the_index,
+    models_of_any_dimensions_live_side_by_side,
+    an_index_is_made_while_writers_go_on,
+    an_index_that_was_broken_off_is_made_anew,
+];
+
 /// Up to so many chunks of a user are compared one by one (docs/benchmarks.md).
 const COMPARED_ONE_BY_ONE: usize = 4_000;
 
@@ -98,7 +106,6 @@ fn comparison(statements: &[Statement]) -> &Statement {
     statement
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn few_vectors_are_compared_and_many_are_looked_up() {
     let mut watched = Watched::start().await;
     let store = watched.store(PostgresStore::builder()).await;
@@ -167,7 +174,6 @@ async fn few_vectors_are_compared_and_many_are_looked_up() {
     assert_eq!(found(&hits, adas[..COMPARED_ONE_BY_ONE].iter(), &query, 10), 10);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_search_gives_as_many_as_asked_whoever_else_is_in_the_index() {
     let (database, store, maintenance) = opened().await;
     let mut random = Random(11);
@@ -233,7 +239,6 @@ async fn a_search_gives_as_many_as_asked_whoever_else_is_in_the_index() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn models_of_any_dimensions_live_side_by_side() {
     let (database, store, maintenance) = opened().await;
     let ada = user("ada");
@@ -271,7 +276,6 @@ async fn models_of_any_dimensions_live_side_by_side() {
     check(&mut random).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_index_is_made_while_writers_go_on() {
     let (database, store, maintenance) = opened().await;
     let ada = user("ada");
@@ -324,7 +328,6 @@ async fn an_index_is_made_while_writers_go_on() {
     assert!(found(&hits, chunks.iter(), &query, 10) >= 9);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_was_broken_off_is_made_anew() {
     let (database, store, _) = opened().await;
     let ada = user("ada");

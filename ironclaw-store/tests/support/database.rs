@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ironclaw_store::PostgresStore;
-use ironclaw_testing::{Certificates, Cluster, PgBouncer};
+use ironclaw_testing::{Certificates, Cluster, PgBouncer, missing, need};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// The password of the roles that tests log in with.
@@ -60,7 +60,12 @@ impl Drop for Database {
 
 /// The server that all tests share.
 pub(crate) fn cluster() -> Cluster {
-    Cluster::shared().unwrap_or_else(|error| panic!("{error}"))
+    need(Cluster::shared())
+}
+
+/// What to install on this machine, if a suite is to be ignored for want of the server, or of a pooler if it needs one.
+pub(crate) fn unavailable(with_pooler: bool) -> Option<String> {
+    missing(&Cluster::shared()).or_else(|| missing(&PgBouncer::find()).filter(|_| with_pooler))
 }
 
 /// The URL of a database for the application.
@@ -85,8 +90,7 @@ pub(crate) fn pooler(size: u32, options: &[(&str, &str)], tls: Option<&Certifica
     let own = [("default_pool_size", size.as_str()), ("max_client_conn", "1000"), ("server_idle_timeout", "3")];
     let users = [("ironclaw_test_app", PASSWORD), ("ironclaw_test_operator", PASSWORD)];
     let options = [own.as_slice(), options].concat();
-    PgBouncer::start(&cluster().superuser_url("postgres"), &users, &options, tls)
-        .unwrap_or_else(|error| panic!("{error}"))
+    need(PgBouncer::start(&cluster().superuser_url("postgres"), &users, &options, tls))
 }
 
 /// The URL of a database for the application through a pooler.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ironclaw_core::id::OperatorName;
 use ironclaw_store::{PostgresMaintenance, PostgresStore, PostgresStoreBuilder};
-use ironclaw_testing::Server;
+use ironclaw_testing::{Server, need};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -50,7 +50,7 @@ pub(crate) struct Statement {
 impl Watched {
     /// Starts one, and makes its schema and roles.
     pub(crate) async fn start() -> Self {
-        let server = Server::start(&OPTIONS).unwrap_or_else(|error| panic!("{error}"));
+        let server = need(Server::start(&OPTIONS));
         let watched = Self { server, read: 0 };
         PostgresStore::migrate(&watched.server.superuser_url(DATABASE)).await.unwrap();
         watched

@@ -11,7 +11,7 @@ use ironclaw_store::PostgresStore;
 use ironclaw_testing::PgBouncer;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::database::{Database, app_url, operator_url, pooled_app_url, pooler, superuser};
+use crate::database::{Database, app_url, operator_url, pooled_app_url, pooler, superuser, unavailable};
 
 /// Stores in databases that are made from a template and dropped at the end.
 pub(crate) struct Postgres {
@@ -46,6 +46,9 @@ impl StoreHarness for Postgres {
     }
 
     async fn place(&self) -> Result<String, Failure> {
+        if let Some(missing) = unavailable(self.is_pooled) {
+            return Err(Failure::unavailable(missing));
+        }
         let database = Database::fresh().await;
         let name = database.name().to_owned();
         self.databases.lock().unwrap().push(database);
