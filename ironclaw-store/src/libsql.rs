@@ -31,6 +31,7 @@ mod health;
 mod jobs;
 mod maintenance;
 mod privacy;
+mod removal;
 mod row;
 mod schema;
 mod secrets;
@@ -113,8 +114,8 @@ impl LibsqlStore {
         F: FnOnce(&ReadTx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let scope = scope.clone();
-        self.read_any(operation, move |db| match users::find_no(db, &scope)? {
-            Some(owner_no) => read(&ReadTx { db, owner_no }),
+        self.read_any(operation, move |db| match users::find_numbers(db, &scope)? {
+            Some(users::Numbers { owner_no, content_no }) => read(&ReadTx { db, owner_no, content_no }),
             None => Ok(T::absent()),
         })
         .await
@@ -252,14 +253,18 @@ impl Apply for LibsqlStore {
             self.engine.check_open(APPLY)?;
             return Ok(Receipt { at: self.engine.now(), numbers: Vec::new(), replayed: false });
         }
-        let scope = scope.clone();
         let forgets = change.operations().iter().any(|op| matches!(op, Operation::Privacy(PrivacyOp::Forget)));
-        let prepared = Prepared::make(scope, change).await?;
+        let removes = change.operations().iter().any(change::removes);
+        let prepared = Prepared::make(scope.clone(), change).await?;
+        let promised = if forgets { prepared.promise() } else { None };
         let receipt = self.engine.apply(prepared).await?;
         if forgets {
             self.vectors.clear();
         }
-        Ok(receipt)
+        match removes {
+            true => removal::forgotten(&self.engine, scope, receipt, promised).await,
+            false => Ok(receipt),
+        }
     }
 }
 

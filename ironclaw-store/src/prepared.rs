@@ -62,6 +62,17 @@ impl Prepared {
         change.operations().is_empty() && change.events().is_empty() && change.preconditions().is_empty()
     }
 
+    /// The key of the receipt that says how many rows went, of a change that forgets more than one transaction removes:
+    /// the change's own, or one that nobody else has. No key of a change begins with that character.
+    #[cfg(feature = "libsql")]
+    pub(crate) fn promise(&self) -> Option<String> {
+        let forgetting = self.events.iter().find(|event| event.is_forgetting())?;
+        match self.change.idempotency_key() {
+            Some(key) => Some(key.as_str().to_owned()),
+            None => Some(format!("\u{1}{}", crate::cursor::hex(&forgetting.salt))),
+        }
+    }
+
     /// What is to be audited of this change when it failed for a reason of its own.
     pub(crate) fn failure(&self, error: &StoreError, limits: &Limits) -> Result<Failure, StoreError> {
         Failure::new(self.scope.clone(), &self.change, error, limits)
@@ -122,6 +133,12 @@ impl PreparedEvent {
         let salt = random(operation)?;
         let subjects = record.subjects.clone();
         Ok(Self { action: record.action, outcome: record.outcome, subjects, salt, private })
+    }
+
+    /// Whether it says that something was forgotten.
+    #[cfg(feature = "libsql")]
+    pub(crate) fn is_forgetting(&self) -> bool {
+        self.action == Action::Forget && self.outcome == Outcome::Success
     }
 }
 

@@ -118,6 +118,9 @@ pub(crate) struct Table {
     pub(crate) filter: &'static str,
     /// How many rows are read at the same time: few where they may be large.
     pub(crate) at_once: usize,
+    /// Whether forgetting takes it, so that the embedded store keeps it under another number than the user's.
+    #[cfg_attr(not(feature = "libsql"), allow(dead_code, reason = "PostgreSQL forgets in one transaction"))]
+    pub(crate) is_content: bool,
     /// What else a new row gets: the column, and its value in libSQL and in PostgreSQL, if that has the column.
     pub(crate) also: &'static [(&'static str, &'static str, Option<&'static str>)],
 }
@@ -135,12 +138,26 @@ const fn instead(name: &'static str, kind: Kind, read: &'static str, write: &'st
 }
 
 const fn table(name: &'static str, columns: &'static [Column], order: &'static str) -> Table {
-    Table { name, source: name, role: Role::Plain, columns, order, filter: "", at_once: 500, also: &[] }
+    Table {
+        name,
+        source: name,
+        role: Role::Plain,
+        columns,
+        order,
+        filter: "",
+        at_once: 500,
+        is_content: false,
+        also: &[],
+    }
 }
 
 impl Table {
     const fn large(self) -> Self {
         Self { at_once: 16, ..self }
+    }
+
+    const fn content(self) -> Self {
+        Self { is_content: true, ..self }
     }
 
     const fn with(self, also: &'static [(&'static str, &'static str, Option<&'static str>)]) -> Self {
@@ -164,14 +181,14 @@ macro_rules! columns {
 
 /// Superseded versions are nobody's any more, unless a legal hold keeps them.
 pub(crate) const MOVED_VERSIONS: &str = "(t.state <> 2 OR EXISTS (SELECT 1 FROM {schema}holds h \
-     WHERE h.owner_no = t.owner_no AND h.released_at IS NULL))";
+     WHERE h.owner_no = {owner} AND h.released_at IS NULL))";
 
 /// What a user has, in the order in which it can be written.
 pub(crate) const OF_USER: &[Table] = &[
     // First: what else is moved depends on them.
     table("holds", columns![id Uuid, reason Text, created_at Time, released_at Time], "hold_no"),
     table("user_roles", columns![role Text], "role"),
-    table("receipts", columns![key Text, digest Bytea, at Time, numbers Numbers], "key"),
+    table("receipts", columns![key Text, digest Bytea, at Time, numbers Numbers], "key").content(),
     table(
         "conversations",
         columns![
@@ -179,7 +196,8 @@ pub(crate) const OF_USER: &[Table] = &[
             created_at Time, updated_at Time
         ],
         "id",
-    ),
+    )
+    .content(),
     table(
         "messages",
         columns![
@@ -188,6 +206,7 @@ pub(crate) const OF_USER: &[Table] = &[
         ],
         "id",
     )
+    .content()
     .with_role(Role::Message)
     .large(),
     table(
@@ -199,12 +218,14 @@ pub(crate) const OF_USER: &[Table] = &[
         ],
         "id",
     )
+    .content()
     .large(),
     table(
         "job_events",
         columns![job Uuid, sequence Bigint, created_at Time, content_format Smallint, content_key Uuid, step Json],
         "job, sequence",
     )
+    .content()
     .large(),
     table(
         "llm_calls",
@@ -215,6 +236,7 @@ pub(crate) const OF_USER: &[Table] = &[
         ],
         "job, id",
     )
+    .content()
     .large(),
     table(
         "sandbox_jobs",
@@ -224,6 +246,7 @@ pub(crate) const OF_USER: &[Table] = &[
         ],
         "job, id",
     )
+    .content()
     .large(),
     table(
         "data_keys",
@@ -310,7 +333,7 @@ pub(crate) const OF_USER: &[Table] = &[
     )
     .large(),
     table("quotas", columns![name Text, allowed Bigint, used Bigint], "name"),
-    table("embedding_models", columns![id Text, dimensions Integer, lexical Bool], "id").with(&[(
+    table("embedding_models", columns![id Text, dimensions Integer, lexical Bool], "id").content().with(&[(
         "chunks",
         "0",
         Some("0"),
@@ -329,6 +352,7 @@ pub(crate) const OF_USER: &[Table] = &[
         ],
         "id",
     )
+    .content()
     .from("entry_versions", MOVED_VERSIONS)
     .with(&[
         ("state", "0", Some("0")),
@@ -339,12 +363,15 @@ pub(crate) const OF_USER: &[Table] = &[
         ("updated_at", "0", Some("to_timestamp(0)")),
     ]),
     // The columns of a part are followed by four for each of its chunks: id, start, end, embedding.
-    table("entry_parts", columns![version Uuid, start_byte Bigint, bytes Bytea], "").with_role(Role::Part),
+    table("entry_parts", columns![version Uuid, start_byte Bigint, bytes Bytea], "")
+        .content()
+        .with_role(Role::Part),
     table(
         "published_versions",
         columns![id Uuid, state Smallint, size Bigint, chunks Bigint, content_hash Bytea, updated_at Time],
         "id",
     )
+    .content()
     .from("entry_versions", MOVED_VERSIONS)
     .with_role(Role::Publication),
     table(
@@ -360,7 +387,8 @@ pub(crate) const OF_USER: &[Table] = &[
             column("created_at", Kind::Time),
         ],
         "path",
-    ),
+    )
+    .content(),
     table(
         "audit_events",
         columns![

@@ -7,6 +7,7 @@ use ironclaw_core::model::access::{Approval, ApprovalState, Lease, Policy, Token
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::db::Db;
+use super::removal::{sized, some};
 use super::row::params;
 use super::tx::Tx;
 use crate::codes;
@@ -98,20 +99,38 @@ pub(super) fn check_uses_left(tx: &Tx<'_>, lease: LeaseId) -> Result<(), StoreEr
     }
 }
 
-/// Deletes everything of a user but the rows of `users` and `user_roles` (the caller has checked holds). How many rows.
+/// Deletes some of what a user has, but for the rows of `users` and `user_roles`. How many rows.
 pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     let mut rows = 0;
-    for sql in [
-        "DELETE FROM agents WHERE owner_no = ?1",
-        "DELETE FROM policies WHERE owner_no = ?1",
-        "DELETE FROM tokens WHERE owner_no = ?1",
-        "DELETE FROM api_keys WHERE owner_no = ?1",
-        "DELETE FROM leases WHERE owner_no = ?1",
-        "DELETE FROM approvals WHERE owner_no = ?1",
-        "DELETE FROM tool_grants WHERE owner_no = ?1",
+    for (sql, weight) in [
+        (
+            "DELETE FROM agents WHERE owner_no = ?1 AND name IN (SELECT name FROM agents WHERE owner_no = ?1 LIMIT ?2)",
+            1,
+        ),
+        (
+            "DELETE FROM policies WHERE owner_no = ?1 AND id IN (SELECT id FROM policies WHERE owner_no = ?1 LIMIT ?2)",
+            8,
+        ),
+        ("DELETE FROM tokens WHERE owner_no = ?1 AND id IN (SELECT id FROM tokens WHERE owner_no = ?1 LIMIT ?2)", 1),
+        (
+            "DELETE FROM api_keys WHERE owner_no = ?1 AND id IN (SELECT id FROM api_keys WHERE owner_no = ?1 LIMIT ?2)",
+            1,
+        ),
+        ("DELETE FROM leases WHERE owner_no = ?1 AND id IN (SELECT id FROM leases WHERE owner_no = ?1 LIMIT ?2)", 1),
+        (
+            "DELETE FROM tool_grants WHERE owner_no = ?1 AND id IN (SELECT id FROM tool_grants WHERE owner_no = ?1 LIMIT ?2)",
+            8,
+        ),
     ] {
-        rows += db.execute(sql, params![owner_no])?;
+        rows += some(db, sql, owner_no, weight)?;
     }
+    rows += sized(
+        db,
+        "SELECT id, octet_length(details) FROM approvals WHERE owner_no = ?1 LIMIT ?2",
+        params![owner_no],
+        "DELETE FROM approvals WHERE id = ?1 AND owner_no = ?2",
+        owner_no,
+    )?;
     Ok(rows)
 }
 

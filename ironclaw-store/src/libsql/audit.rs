@@ -1,7 +1,9 @@
 //! The audit trail: appended by the writer in the transaction of what it tells of.
 
 use ironclaw_core::audit::{commitment, event_hash};
-use ironclaw_core::model::audit::{AuditEvent, AuditPrincipal, AuditRecord, PrincipalKind, Pseudonym, StreamId};
+use ironclaw_core::model::audit::{
+    Action, AuditEvent, AuditPrincipal, AuditRecord, Outcome, PrincipalKind, Pseudonym, StreamId,
+};
 use ironclaw_core::scope::{Principal, RequestContext};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Scope, Timestamp};
@@ -15,6 +17,8 @@ use crate::random::random;
 
 mod read;
 
+#[cfg(test)]
+pub(super) use read::events;
 pub(super) use read::{system_events, verify_all};
 
 /// The chain of what operators do, in place of a user's number.
@@ -25,7 +29,7 @@ pub(super) fn append(
     db: &Db,
     user: &UserRow,
     scope: &Scope,
-    events: &[PreparedEvent],
+    events: &[&PreparedEvent],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if events.is_empty() {
@@ -49,6 +53,20 @@ pub(super) fn append(
     chain.append(db, events, now)
 }
 
+/// Appends the event that a forgetting is complete, which the user in person asked for. Its private part was made then.
+pub(super) fn append_forgotten(
+    db: &Db,
+    user: &UserRow,
+    salt: [u8; 32],
+    private: Vec<u8>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (action, outcome) = (Action::Forget, Outcome::Success);
+    let event = PreparedEvent { action, outcome, subjects: Vec::new(), salt, private };
+    let principals = vec![AuditPrincipal { kind: PrincipalKind::User, pseudonym: Pseudonym(user.pseudonym) }];
+    Chain { owner_no: user.owner_no, user: user.pseudonym, principals, about: None }.append(db, &[&event], now)
+}
+
 /// Appends an event to the system's chain. `about` is the user whom its private part names, if it names one.
 pub(super) fn append_system(
     db: &Db,
@@ -61,7 +79,7 @@ pub(super) fn append_system(
     let pseudonym = Pseudonym(pseudonym(db, SYSTEM_NO, kind, operator)?);
     let event = PreparedEvent::new(db.operation(), record, &RequestContext::default())?;
     let principals = vec![AuditPrincipal { kind, pseudonym }];
-    Chain { owner_no: SYSTEM_NO, user: [0; 16], principals, about }.append(db, &[event], now)
+    Chain { owner_no: SYSTEM_NO, user: [0; 16], principals, about }.append(db, &[&event], now)
 }
 
 /// The pseudonym of a principal, made when it acts for the first time.
@@ -92,7 +110,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn append(self, db: &Db, events: &[PreparedEvent], now: Timestamp) -> Result<(), StoreError> {
+    fn append(self, db: &Db, events: &[&PreparedEvent], now: Timestamp) -> Result<(), StoreError> {
         let head = db.query_row(
             "SELECT owner_no, stream, sequence, hash FROM audit_streams WHERE owner_no = ?1",
             params![self.owner_no],

@@ -1,6 +1,6 @@
 //! A change, applied by the writer.
 
-use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row};
+use ironclaw_core::change::{ConversationOp, JobOp, Operation, Precondition, PrivacyOp, Row};
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -10,8 +10,8 @@ use super::db::Db;
 use super::row::params;
 use super::tx::Tx;
 use super::users;
-use super::{access, audit, conversations, jobs, privacy, secrets, settings, workspace};
-use crate::prepared::{Failure, Prepared};
+use super::{access, audit, conversations, jobs, privacy, removal, secrets, settings, workspace};
+use crate::prepared::{Failure, Prepared, PreparedEvent};
 
 /// Applies the change in the open transaction.
 pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestamp) -> Result<Receipt, StoreError> {
@@ -19,7 +19,7 @@ pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestam
     if user.status == UserStatus::Suspended {
         return Err(db.error(StoreErrorKind::Suspended, "ask the operator to make the user active again"));
     }
-    let tx = Tx::new(db, user.owner_no, now, limits);
+    let tx = Tx::new(db, user.numbers(), now, limits);
     if let Some(receipt) = replay(&tx, prepared)? {
         return Ok(receipt);
     }
@@ -28,9 +28,22 @@ pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestam
     for (operation, terms) in prepared.change.operations().iter().zip(&prepared.terms) {
         numbers.push(perform(&tx, &prepared.scope, operation, terms)?);
     }
-    audit::append(db, &user, &prepared.scope, &prepared.events, now)?;
     let receipt = Receipt { at: now, numbers, replayed: false };
-    keep(&tx, prepared, &receipt)?;
+    let mut events: Vec<&PreparedEvent> = prepared.events.iter().collect();
+    let mut key = prepared.change.idempotency_key().map(|key| key.as_str().to_owned());
+    if let Some(removal_no) = tx.forgetting() {
+        // What is told of it is told when it is complete.
+        let place = events.iter().position(|event| event.is_forgetting());
+        let event = place.map(|place| events.remove(place));
+        key = prepared.promise();
+        let is_forget = |op: &Operation| matches!(op, Operation::Privacy(PrivacyOp::Forget));
+        let place = prepared.change.operations().iter().position(is_forget).unwrap_or_default();
+        removal::promise(db, removal_no, event, key.as_deref(), place)?;
+    }
+    audit::append(db, &user, &prepared.scope, &events, now)?;
+    if let Some(key) = key {
+        keep(&tx, &key, prepared.digest.unwrap_or_default(), &receipt)?;
+    }
     Ok(receipt)
 }
 
@@ -40,12 +53,23 @@ pub(super) fn record(failure: &Failure, db: &Db, now: Timestamp) -> Result<(), S
         return Ok(());
     }
     let user = users::find_or_make(db, failure.scope.tenant().as_str(), failure.scope.owner().as_str(), now)?;
-    audit::append(db, &user, &failure.scope, &failure.events, now)
+    audit::append(db, &user, &failure.scope, &failure.events.iter().collect::<Vec<_>>(), now)
 }
 
-/// Whether a change leaves something for the sweep.
-pub(super) fn touches_workspace(prepared: &Prepared) -> bool {
-    prepared.change.operations().iter().any(|op| matches!(op, Operation::Workspace(_) | Operation::Privacy(_)))
+/// Whether a change may leave something to be removed.
+pub(super) fn leaves_something(prepared: &Prepared) -> bool {
+    let leaves = |op: &Operation| matches!(op, Operation::Workspace(_)) || removes(op);
+    prepared.change.operations().iter().any(leaves)
+}
+
+/// Whether an operation deletes what may be too much for one transaction.
+pub(super) fn removes(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Privacy(PrivacyOp::Forget)
+            | Operation::Conversations(ConversationOp::Delete { .. })
+            | Operation::Jobs(JobOp::Delete { .. })
+    )
 }
 
 fn replay(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Receipt>, StoreError> {
@@ -54,7 +78,7 @@ fn replay(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Receipt>, StoreErro
     };
     let kept = tx.db.query_row(
         "SELECT key, digest, at, numbers FROM receipts WHERE owner_no = ?1 AND key = ?2",
-        params![tx.owner_no, key.as_str()],
+        params![tx.content_no(), key.as_str()],
         |row| Ok((row.bytes::<32>(1)?, Receipt { at: row.time(2)?, numbers: row.json(3)?, replayed: true })),
     )?;
     match kept {
@@ -67,14 +91,11 @@ fn replay(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Receipt>, StoreErro
     }
 }
 
-fn keep(tx: &Tx<'_>, prepared: &Prepared, receipt: &Receipt) -> Result<(), StoreError> {
-    let (Some(key), Some(digest)) = (prepared.change.idempotency_key(), &prepared.digest) else {
-        return Ok(());
-    };
+fn keep(tx: &Tx<'_>, key: &str, digest: [u8; 32], receipt: &Receipt) -> Result<(), StoreError> {
     let numbers = serde_json::json!(receipt.numbers).to_string();
     tx.db.execute(
         "INSERT INTO receipts (owner_no, key, digest, at, numbers) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![tx.owner_no, key.as_str(), digest, receipt.at, numbers],
+        params![tx.content_no(), key, &digest, receipt.at, numbers],
     )?;
     Ok(())
 }

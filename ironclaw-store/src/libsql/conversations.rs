@@ -13,6 +13,7 @@ use super::LibsqlStore;
 use super::cursor;
 use super::db::Db;
 use super::jobs;
+use super::removal::{self, sized, some};
 use super::row::{Row, params};
 use super::tx::Tx;
 use crate::codes::{role, role_code};
@@ -28,15 +29,16 @@ pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result
             tx.db.execute(
                 "INSERT INTO conversations (owner_no, id, title, messages, version, created_at, updated_at) \
                  VALUES (?1, ?2, ?3, 0, 1, ?4, ?4)",
-                params![tx.owner_no, id.as_bytes(), title.as_str(), tx.now],
+                params![tx.content_no(), id.as_bytes(), title.as_str(), tx.now],
             )?;
             Ok(1)
         }
         ConversationOp::Rename { id, title } => {
             let version = tx.db.query_row(
                 "UPDATE conversations SET title = ?3, version = version + 1, updated_at = ?4 \
-                 WHERE owner_no = ?1 AND id = ?2 RETURNING version",
-                params![tx.owner_no, id.as_bytes(), title.as_str(), tx.now],
+                 WHERE owner_no = ?1 AND id = (SELECT id FROM visible_conversations WHERE owner_no = ?1 AND id = ?2) \
+                 RETURNING version",
+                params![tx.content_no(), id.as_bytes(), title.as_str(), tx.now],
                 |row| row.u64(0),
             )?;
             version.ok_or_else(|| tx.not_found("the conversation"))
@@ -44,7 +46,7 @@ pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result
         ConversationOp::AppendMessage { conversation, message } => append(tx, *conversation, message, terms),
         ConversationOp::Delete { id } => {
             tx.check_not_held()?;
-            delete(tx.db, tx.owner_no, *id)
+            delete(tx, *id)
         }
         _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
@@ -53,26 +55,63 @@ pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result
 /// The version of a conversation's row; 0 if there is none.
 pub(super) fn row_version(tx: &Tx<'_>, id: ConversationId) -> Result<u64, StoreError> {
     let version = tx.db.number(
-        "SELECT version FROM conversations WHERE owner_no = ?1 AND id = ?2",
-        params![tx.owner_no, id.as_bytes()],
+        "SELECT version FROM visible_conversations WHERE owner_no = ?1 AND id = ?2",
+        params![tx.content_no(), id.as_bytes()],
     )?;
     Ok(version.cast_unsigned())
 }
 
-/// Deletes a conversation with its messages and jobs. 1 if it was there, otherwise 0.
-pub(super) fn delete(db: &Db, owner_no: i64, id: ConversationId) -> Result<u64, StoreError> {
-    search::remove_conversation(db, owner_no, id)?;
-    jobs::delete_of_conversation(db, owner_no, id)?;
-    db.execute("DELETE FROM messages WHERE owner_no = ?1 AND conversation = ?2", params![owner_no, id.as_bytes()])?;
-    db.execute("DELETE FROM conversations WHERE owner_no = ?1 AND id = ?2", params![owner_no, id.as_bytes()])
+/// Deletes a conversation with its messages and jobs: what is too much for one transaction is hidden by it, and removed
+/// later. 1 if it was there, otherwise 0.
+pub(super) fn delete(tx: &Tx<'_>, id: ConversationId) -> Result<u64, StoreError> {
+    if !exists(tx, id)? {
+        return Ok(0);
+    }
+    removal::begin(tx, removal::Kind::Conversation, *id.as_bytes())?;
+    Ok(1)
 }
 
-/// Deletes everything of a user, whose jobs are gone already. How many rows.
+/// Whether there is such a conversation.
+pub(super) fn exists(tx: &Tx<'_>, id: ConversationId) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM visible_conversations WHERE owner_no = ?1 AND id = ?2";
+    Ok(tx.db.number(sql, params![tx.content_no(), id.as_bytes()])? != 0)
+}
+
+/// Removes some of a conversation. How many rows.
+pub(super) fn remove(db: &Db, owner_no: i64, id: [u8; 16]) -> Result<u64, StoreError> {
+    let mut rows = jobs::remove_of_conversation(db, owner_no, id)?;
+    rows += search::remove_messages(db, owner_no, id)?;
+    if db.budget.is_left() {
+        rows += db.execute("DELETE FROM conversations WHERE owner_no = ?1 AND id = ?2", params![owner_no, &id])?;
+    }
+    Ok(rows)
+}
+
+/// Deletes some of what a user has, whose jobs are gone already. How many rows.
 pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
-    let mut rows = db.execute("DELETE FROM message_terms WHERE owner_no = ?1", params![owner_no])?;
-    rows += db.execute("DELETE FROM messages WHERE owner_no = ?1", params![owner_no])?;
-    rows += db.execute("DELETE FROM conversations WHERE owner_no = ?1", params![owner_no])?;
-    rows += db.execute("DELETE FROM message_statistics WHERE owner_no = ?1", params![owner_no])?;
+    let mut rows = some(
+        db,
+        "DELETE FROM message_terms WHERE owner_no = ?1 AND (term, message_no) IN \
+         (SELECT term, message_no FROM message_terms WHERE owner_no = ?1 LIMIT ?2)",
+        owner_no,
+        1,
+    )?;
+    rows += sized(
+        db,
+        "SELECT message_no, octet_length(content) + coalesce(octet_length(tool_calls), 0) \
+         + coalesce(octet_length(metadata), 0) FROM messages WHERE owner_no = ?1 LIMIT ?2",
+        params![owner_no],
+        "DELETE FROM messages WHERE message_no = ?1 AND owner_no = ?2",
+        owner_no,
+    )?;
+    rows += some(
+        db,
+        "DELETE FROM conversations WHERE owner_no = ?1 AND id IN \
+         (SELECT id FROM conversations WHERE owner_no = ?1 LIMIT ?2)",
+        owner_no,
+        1,
+    )?;
+    rows += some(db, "DELETE FROM message_statistics WHERE owner_no = ?1 AND ?2 > 0", owner_no, 1)?;
     Ok(rows)
 }
 
@@ -86,9 +125,9 @@ impl Conversations for LibsqlStore {
     async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
         self.read("conversation", scope, move |tx| {
             tx.db.query_row(
-                "SELECT id, title, created_at, updated_at, messages, version FROM conversations \
+                "SELECT id, title, created_at, updated_at, messages, version FROM visible_conversations \
                  WHERE owner_no = ?1 AND id = ?2",
-                params![tx.owner_no, id.as_bytes()],
+                params![tx.content_no, id.as_bytes()],
                 conversation,
             )
         })
@@ -100,9 +139,9 @@ impl Conversations for LibsqlStore {
         let page = page.clone();
         self.read("conversations", scope, move |tx| {
             let items = tx.db.query(
-                "SELECT id, title, created_at, updated_at, messages, version FROM conversations \
+                "SELECT id, title, created_at, updated_at, messages, version FROM visible_conversations \
                  WHERE owner_no = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
-                params![tx.owner_no, cursor::before(before), cursor::rows(&page)],
+                params![tx.content_no, cursor::before(before), cursor::rows(&page)],
                 conversation,
             )?;
             Ok(cursor::page(&page, items, |conversation| *conversation.id.as_bytes()))
@@ -121,8 +160,8 @@ impl Conversations for LibsqlStore {
         self.read("messages", scope, move |tx| {
             let items = tx.db.query(
                 "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
-                 FROM messages WHERE owner_no = ?1 AND conversation = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
-                params![tx.owner_no, conversation.as_bytes(), after.unwrap_or(0), cursor::rows(&page)],
+                 FROM visible_messages WHERE owner_no = ?1 AND conversation = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
+                params![tx.content_no, conversation.as_bytes(), after.unwrap_or(0), cursor::rows(&page)],
                 message,
             )?;
             Ok(cursor::page(&page, items, |message| message.sequence))
@@ -139,8 +178,8 @@ impl Conversations for LibsqlStore {
         self.read("recent_messages", scope, move |tx| {
             let mut items = tx.db.query(
                 "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
-                 FROM messages WHERE owner_no = ?1 AND conversation = ?2 ORDER BY sequence DESC LIMIT ?3",
-                params![tx.owner_no, conversation.as_bytes(), limit],
+                 FROM visible_messages WHERE owner_no = ?1 AND conversation = ?2 ORDER BY sequence DESC LIMIT ?3",
+                params![tx.content_no, conversation.as_bytes(), limit],
                 message,
             )?;
             items.reverse();
@@ -163,8 +202,9 @@ impl Conversations for LibsqlStore {
 fn append(tx: &Tx<'_>, conversation: ConversationId, message: &NewMessage, terms: &[Terms]) -> Result<u64, StoreError> {
     let sequence = tx.db.query_row(
         "UPDATE conversations SET messages = messages + 1, version = version + 1, updated_at = ?3 \
-         WHERE owner_no = ?1 AND id = ?2 RETURNING messages",
-        params![tx.owner_no, conversation.as_bytes(), tx.now],
+         WHERE owner_no = ?1 AND id = (SELECT id FROM visible_conversations WHERE owner_no = ?1 AND id = ?2) \
+         RETURNING messages",
+        params![tx.content_no(), conversation.as_bytes(), tx.now],
         |row| row.u64(0),
     )?;
     let sequence = sequence.ok_or_else(|| tx.not_found("the conversation"))?;
@@ -176,7 +216,7 @@ fn append(tx: &Tx<'_>, conversation: ConversationId, message: &NewMessage, terms
          (owner_no, conversation, sequence, id, role, tool_calls, tool_result, metadata, created_at, content) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
-            tx.owner_no,
+            tx.content_no(),
             conversation.as_bytes(),
             sequence,
             message.id.as_bytes(),
@@ -189,7 +229,7 @@ fn append(tx: &Tx<'_>, conversation: ConversationId, message: &NewMessage, terms
         ],
     )?;
     if let Some(terms) = terms.first() {
-        search::insert(tx.db, tx.owner_no, tx.db.last_insert_rowid(), terms)?;
+        search::insert(tx.db, tx.content_no(), tx.db.last_insert_rowid(), terms)?;
     }
     Ok(sequence)
 }

@@ -12,8 +12,10 @@ use tokio::sync::mpsc::Sender;
 
 use super::db::Db;
 use super::maintenance::LibsqlMaintenance;
+use super::removal::some;
 use super::row::{Param, Row as DbRow, params};
 use super::tx::Tx;
+use super::users::{ERASED, Numbers};
 use super::{audit, conversations, privacy, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Column, MOVED_VERSIONS, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
@@ -77,11 +79,21 @@ impl End for LibsqlMaintenance {
     }
 
     async fn discard(&self, owner_no: i64, record: Option<AuditRecord>) -> Result<u64, StoreError> {
-        self.transaction(move |db, told| {
-            record.iter().try_for_each(|record| told.append(db, record, None))?;
-            discard(db, owner_no)
-        })
-        .await
+        let mut record = record;
+        let mut total = 0;
+        loop {
+            let record = record.take();
+            // Nobody sees it, so that what is left of it after a kill is discarded by the next copy.
+            let step = self.transaction(move |db, told| {
+                record.iter().try_for_each(|record| told.append(db, record, None))?;
+                Ok((discard(db, owner_no)?, db.budget.is_left()))
+            });
+            let (rows, is_done) = step.await?;
+            total += rows;
+            if is_done {
+                return Ok(total);
+            }
+        }
     }
 }
 
@@ -119,6 +131,12 @@ struct Sql {
     insert: String,
 }
 
+/// The number that the content of the user `?1` is kept under; that of the operators' chain has none.
+const CONTENT_NO: &str = "(SELECT coalesce(u.content_no, u.owner_no) FROM users u WHERE u.owner_no = ?1)";
+
+/// The tables of which there is a view of what is visible.
+const HIDDEN: [&str; 6] = ["conversations", "messages", "jobs", "job_events", "llm_calls", "sandbox_jobs"];
+
 static OF_USER_SQL: LazyLock<Vec<Sql>> = LazyLock::new(|| OF_USER.iter().map(|table| sql(table, true)).collect());
 static SHARED_SQL: LazyLock<Vec<Sql>> = LazyLock::new(|| SHARED.iter().map(|table| sql(table, false)).collect());
 
@@ -154,16 +172,20 @@ fn sql(table: &Table, owned: bool) -> Sql {
     }
     let mut conditions = Vec::new();
     if owned {
-        conditions.push("t.owner_no = ?1".to_owned());
+        let number = if table.is_content { CONTENT_NO } else { "?1" };
+        conditions.push(format!("t.owner_no = {number}"));
     }
     if !table.filter.is_empty() {
         conditions.push(filled(table.filter, ""));
     }
     let conditions = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let columns = list(table.columns.iter().map(read).collect());
+    // What is being removed does not come along.
+    let source =
+        if HIDDEN.contains(&table.source) { format!("visible_{}", table.source) } else { table.source.to_owned() };
     Sql {
-        count: format!("SELECT count(*) FROM {} t{conditions}", table.source),
-        read: format!("SELECT {columns} FROM {} t{conditions} ORDER BY {}", table.source, table.order),
+        count: format!("SELECT count(*) FROM {source} t{conditions}"),
+        read: format!("SELECT {columns} FROM {source} t{conditions} ORDER BY {}", table.order),
         insert: format!("INSERT INTO {} ({}) VALUES ({})", table.source, list(names), list(values)),
     }
 }
@@ -196,6 +218,8 @@ fn chains(db: &Db, which: Which) -> Result<Vec<Chain>, StoreError> {
     };
     db.query(sql, params, |row| {
         let identity = match row.optional(4, DbRow::text)? {
+            // Whoever is being erased is nobody's user any more.
+            Some(tenant) if tenant == ERASED => None,
             Some(tenant) => Some(Identity {
                 tenant,
                 owner: row.text(5)?,
@@ -212,19 +236,34 @@ fn chains(db: &Db, which: Which) -> Result<Vec<Chain>, StoreError> {
 
 fn counts(db: &Db, unit: Unit) -> Result<Vec<u64>, StoreError> {
     let tables = unit.tables().iter().zip(statements(unit));
+    let is_erased = is_being_erased(db, unit)?;
     tables
         .map(|(table, sql)| match table.role {
             // Done again: it changes nothing.
             Role::Publication => Ok(0),
+            role if is_erased && role != Role::Event => Ok(0),
             _ => db.number(&sql.count, whose(unit)).map(i64::cast_unsigned),
         })
         .collect()
 }
 
+/// Whether of a user nothing is left for anybody but the public part of their chain.
+fn is_being_erased(db: &Db, unit: Unit) -> Result<bool, StoreError> {
+    let Unit::Owner(owner_no) = unit else {
+        return Ok(false);
+    };
+    let sql = "SELECT count(*) FROM users WHERE owner_no = ?1 AND tenant = ?2";
+    Ok(db.number(sql, params![owner_no, ERASED])? > 0)
+}
+
 /// Sends everything. What stops it early is that nobody listens.
 fn stream(db: &Db, unit: Unit, tables: &[usize], to: &Sender<Batch>) -> Result<(), StoreError> {
+    let is_erased = is_being_erased(db, unit)?;
     for &place in tables {
         let (table, sql) = (&unit.tables()[place], &statements(unit)[place]);
+        if is_erased && table.role != Role::Event {
+            continue;
+        }
         let mut batches = Batches::new(place);
         let mut send = |row: Row| match batches.add(row) {
             Some(batch) => to.blocking_send(batch).map_err(|_| unheard()),
@@ -266,7 +305,7 @@ fn value(row: &DbRow<'_>, column: usize) -> Result<Value, StoreError> {
 /// Hands out the parts of a user's versions, each with its chunks.
 fn each_part(db: &Db, owner_no: i64, take: &mut dyn FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
     db.for_each(&VERSIONS_SQL, params![owner_no], |version| {
-        let (version_no, id) = (version.i64(0)?, version.blob(1)?);
+        let (version_no, id, owner_no) = (version.i64(0)?, version.blob(1)?, version.i64(2)?);
         db.for_each(
             "SELECT start_byte, bytes, format FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 \
              ORDER BY start_byte",
@@ -293,8 +332,11 @@ fn each_part(db: &Db, owner_no: i64, take: &mut dyn FnMut(Row) -> Result<(), Sto
 }
 
 static VERSIONS_SQL: LazyLock<String> = LazyLock::new(|| {
-    let moved = MOVED_VERSIONS.replace("{schema}", "");
-    format!("SELECT t.version_no, t.id FROM entry_versions t WHERE t.owner_no = ?1 AND {moved} ORDER BY t.id")
+    let moved = MOVED_VERSIONS.replace("{schema}", "").replace("{owner}", "?1");
+    format!(
+        "SELECT t.version_no, t.id, t.owner_no FROM entry_versions t WHERE t.owner_no = {CONTENT_NO} AND {moved} \
+         ORDER BY t.id"
+    )
 });
 
 fn stage(db: &Db, stream: &[u8; 16], now: Timestamp) -> Result<i64, StoreError> {
@@ -324,7 +366,7 @@ fn put(db: &Db, unit: Unit, new: Prepared, limits: &Limits, now: Timestamp) -> R
         match table.role {
             Role::Part => {
                 let (version, part) = rows::part(row)?;
-                let tx = Tx::new(db, owner_no, now, limits);
+                let tx = Tx::new(db, Numbers { owner_no, content_no: owner_no }, now, limits);
                 workspace::put_parts(&tx, version, &[part], &terms)?;
             }
             Role::Publication => publish(db, owner_no, row)?,
@@ -396,11 +438,20 @@ fn finish(db: &Db, owner_no: i64, identity: Option<Identity>) -> Result<(), Stor
     }
 }
 
+/// Deletes some of an unfinished copy; all of it is gone when something is left of what may be removed at once.
 fn discard(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     check_staged(db, owner_no)?;
-    let mut rows = privacy::erase(db, owner_no)?;
-    for sql in ["DELETE FROM audit_events WHERE owner_no = ?1", "DELETE FROM audit_streams WHERE owner_no = ?1"] {
-        rows += db.execute(sql, params![owner_no])?;
+    let mut rows = privacy::remove_user(db, owner_no, owner_no)?;
+    rows += some(
+        db,
+        "DELETE FROM audit_events WHERE owner_no = ?1 AND sequence IN \
+         (SELECT sequence FROM audit_events WHERE owner_no = ?1 LIMIT ?2)",
+        owner_no,
+        1,
+    )?;
+    if db.budget.is_left() {
+        rows += privacy::delete_user(db, owner_no)?;
+        rows += db.execute("DELETE FROM audit_streams WHERE owner_no = ?1", params![owner_no])?;
     }
     Ok(rows)
 }
@@ -424,8 +475,9 @@ mod tests {
     use super::*;
 
     /// What is not moved column by column: numbers of a store's own, what is derived, and what parts bring.
-    const OTHERWISE: [&str; 17] = [
+    const OTHERWISE: [&str; 18] = [
         "store_meta",
+        "removals",
         "users",
         "audit_streams",
         "message_terms",

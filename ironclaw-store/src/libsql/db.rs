@@ -11,6 +11,7 @@ use libsql::params::Params;
 use libsql::{Connection, Statement, Value};
 
 use super::engine::{Found, Place};
+use super::removal::Budget;
 use super::row::{Row, params};
 
 /// One connection, used by one thread at a time.
@@ -24,6 +25,8 @@ pub(super) struct Db {
     log_bytes: Cell<u64>,
     found: RefCell<Option<Arc<Found>>>,
     deadline: Cell<Option<Instant>>,
+    /// How much the transaction under way may still remove.
+    pub(super) budget: Budget,
 }
 
 /// The longest pause between two tries to take a lock.
@@ -44,6 +47,7 @@ impl Db {
             log_bytes: Cell::new(0),
             found: RefCell::default(),
             deadline: Cell::new(None),
+            budget: Budget::default(),
         })
     }
 
@@ -85,9 +89,10 @@ impl Db {
         Ok(())
     }
 
-    /// Names the operation that errors will carry from now on.
+    /// Names the operation that errors will carry from now on, and renews what may be removed in it.
     pub(super) fn begin_operation(&self, operation: &'static str) {
         self.operation.set(operation);
+        self.budget.renew();
     }
 
     /// The operation that is under way.
@@ -168,6 +173,11 @@ impl Db {
     /// Whether no transaction is open.
     pub(super) fn is_autocommit(&self) -> bool {
         self.connection.is_autocommit()
+    }
+
+    /// How many rows were changed since the connection was opened.
+    pub(super) fn changes(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     /// The rowid of the last row inserted.

@@ -11,6 +11,7 @@ use ironclaw_core::Clock;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::{oneshot, watch};
 
+use self::background::{Background, Pass};
 use self::connect::Connections;
 use self::gate::Gate;
 pub(super) use self::handle::Handle;
@@ -22,6 +23,7 @@ use super::db::Db;
 use super::workspace::VectorCache;
 use crate::error::{closed, repeat};
 
+mod background;
 mod connect;
 mod gate;
 mod handle;
@@ -54,6 +56,7 @@ pub(super) struct Engine {
     ended: watch::Receiver<Option<Arc<Result<(), StoreError>>>>,
     vectors: Arc<VectorCache>,
     log: Arc<LogStatus>,
+    background: watch::Receiver<Pass>,
 }
 
 /// What was found when the file was opened.
@@ -77,6 +80,7 @@ impl Engine {
         let (reads, calls) = mpsc::channel();
         let (open, opened) = watch::channel(None);
         let (end, ended) = watch::channel(None);
+        let (tell, background) = watch::channel(Pass::default());
         let log = Arc::new(LogStatus::new(options.log_limit));
         let engine = Self {
             queues: RwLock::new(Some(Queues { writes, reads: place.is_some().then_some(reads) })),
@@ -86,11 +90,12 @@ impl Engine {
             place: place.clone(),
             opened,
             ended,
+            background,
         };
         // Opening waits for other processes' locks, so it is done on the thread too.
         spawn("ironclaw-store-writer", move || {
             let _alone = before.lock().unwrap_or_else(PoisonError::into_inner);
-            let (writer, threads) = match open_all(place, &options, log, work, calls) {
+            let (writer, threads) = match open_all(place, &options, log, work, calls, tell) {
                 Ok((writer, threads, found)) => {
                     open.send_replace(Some(Ok(found)));
                     (writer, threads)
@@ -157,6 +162,7 @@ fn open_all(
     status: Arc<LogStatus>,
     work: Receiver<Work>,
     calls: Receiver<Call>,
+    tell: watch::Sender<Pass>,
 ) -> Result<(Writer, Vec<JoinHandle<()>>, Opened), StoreError> {
     let gate = Arc::new(Gate::default());
     let Connections { writer, checkpointer, readers, found } = match place {
@@ -177,7 +183,8 @@ fn open_all(
         })
     });
     let threads = threads.collect::<Result<_, _>>()?;
-    Ok((Writer::new(writer, log, work, Arc::clone(&options.clock)), threads, found))
+    let background = Background::new(Arc::clone(&options.clock), tell);
+    Ok((Writer::new(writer, log, work, background), threads, found))
 }
 
 fn next(calls: &Mutex<Receiver<Call>>) -> Option<Call> {

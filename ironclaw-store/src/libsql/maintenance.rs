@@ -11,16 +11,15 @@ use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest, Receipt};
 
 use super::row::{Row, params};
-use super::{LibsqlStore, audit, cursor};
+use super::{LibsqlStore, audit, cursor, removal};
 use crate::codes;
-use crate::copy::STAGED;
 use crate::error::is_of_the_change;
 
 mod integrity;
 mod record;
 mod retention;
 mod scrub;
-mod system;
+pub(super) mod system;
 
 /// The admin plane of a [`LibsqlStore`], by [`LibsqlStore::maintenance`].
 #[derive(Debug, Clone)]
@@ -48,7 +47,10 @@ impl Maintenance for LibsqlMaintenance {
     async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError> {
         const OPERATION: &str = "apply_system";
         let (operator, now) = (self.operator.clone(), self.store.engine.now());
-        let erases = matches!(change, SystemChange::EraseUser { .. });
+        let erasure = match &change {
+            SystemChange::EraseUser { id, .. } => Some(*id),
+            _ => None,
+        };
         let receipt = self
             .store
             .engine
@@ -63,11 +65,13 @@ impl Maintenance for LibsqlMaintenance {
                 }
                 result
             })
-            .await;
-        if erases && receipt.is_ok() {
-            self.store.vectors.clear();
-        }
-        receipt
+            .await?;
+        let Some(erasure) = erasure else {
+            return Ok(receipt);
+        };
+        self.store.vectors.clear();
+        let rows = removal::erased(&self.store.engine, OPERATION, erasure).await?;
+        Ok(Receipt { numbers: rows.into_iter().collect(), ..receipt })
     }
 
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {
@@ -79,8 +83,8 @@ impl Maintenance for LibsqlMaintenance {
                 let items = db.query(
                     "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, (SELECT json_group_array(role) \
                      FROM (SELECT role FROM user_roles r WHERE r.owner_no = u.owner_no ORDER BY role)) FROM users u \
-                     WHERE (u.tenant, u.owner) > (?1, ?2) AND u.tenant <> ?4 ORDER BY u.tenant, u.owner LIMIT ?3",
-                    params![tenant, owner, cursor::rows(&page), STAGED],
+                     WHERE (u.tenant, u.owner) > (?1, ?2) AND u.tenant >= char(2) ORDER BY u.tenant, u.owner LIMIT ?3",
+                    params![tenant, owner, cursor::rows(&page)],
                     |row| {
                         let user = User {
                             id: row.parsed(1)?,
@@ -104,9 +108,9 @@ impl Maintenance for LibsqlMaintenance {
             .read_any("holds", move |db| {
                 let items = db.query(
                     "SELECT h.hold_no, h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at FROM holds h \
-                     JOIN users u ON u.owner_no = h.owner_no WHERE h.hold_no > ?1 AND u.tenant <> ?3 \
+                     JOIN users u ON u.owner_no = h.owner_no WHERE h.hold_no > ?1 AND u.tenant >= char(2) \
                      ORDER BY h.hold_no LIMIT ?2",
-                    params![after.unwrap_or(0), cursor::rows(&page), STAGED],
+                    params![after.unwrap_or(0), cursor::rows(&page)],
                     |row| {
                         let hold = Hold {
                             id: HoldId::from_bytes(row.bytes(1)?),

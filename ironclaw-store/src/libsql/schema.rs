@@ -15,17 +15,20 @@ const OPEN: &str = "open";
 const APPLICATION_ID: i64 = 0x4943_4c57;
 
 /// The text of a migration never changes after it was released.
-const MIGRATIONS: &[&str] = &[concat!(
-    include_str!("schema/0001/users.sql"),
-    include_str!("schema/0001/conversations.sql"),
-    include_str!("schema/0001/workspace.sql"),
-    include_str!("schema/0001/jobs.sql"),
-    include_str!("schema/0001/secrets.sql"),
-    include_str!("schema/0001/access.sql"),
-    include_str!("schema/0001/settings.sql"),
-    include_str!("schema/0001/audit.sql"),
-    include_str!("schema/0001/privacy.sql"),
-)];
+const MIGRATIONS: &[&str] = &[
+    concat!(
+        include_str!("schema/0001/users.sql"),
+        include_str!("schema/0001/conversations.sql"),
+        include_str!("schema/0001/workspace.sql"),
+        include_str!("schema/0001/jobs.sql"),
+        include_str!("schema/0001/secrets.sql"),
+        include_str!("schema/0001/access.sql"),
+        include_str!("schema/0001/settings.sql"),
+        include_str!("schema/0001/audit.sql"),
+        include_str!("schema/0001/privacy.sql"),
+    ),
+    concat!(include_str!("schema/0002/removal.sql")),
+];
 
 /// Refuses a file that is something else. Nothing is written to it, or made beside it: SQLite reads the file alone.
 pub(super) fn check_is_ours(place: &Place) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use ironclaw_core::model::workspace::ContentHash;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::db::Db;
+use super::removal::some;
 use super::row::params;
 use super::tx::Tx;
 
@@ -38,16 +39,31 @@ pub(super) fn row_version(tx: &Tx<'_>, name: &SecretName) -> Result<u64, StoreEr
     Ok(version.cast_unsigned())
 }
 
-/// Deletes all secrets and keys of an erased user, and what tells of those that were deleted before. How many rows.
+/// Deletes some of the secrets and keys of a user who is erased, and of what tells of those that were deleted before. How
+/// many rows.
 pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     let mut rows = 0;
-    for sql in [
-        "DELETE FROM secret_versions WHERE owner_no = ?1",
-        "DELETE FROM secrets WHERE owner_no = ?1",
-        "DELETE FROM secret_numbers WHERE owner_no = ?1",
-        "DELETE FROM data_keys WHERE owner_no = ?1",
+    for (sql, weight) in [
+        (
+            "DELETE FROM secret_versions WHERE owner_no = ?1 AND (name, number) IN \
+             (SELECT name, number FROM secret_versions WHERE owner_no = ?1 LIMIT ?2)",
+            16,
+        ),
+        (
+            "DELETE FROM secrets WHERE owner_no = ?1 AND name IN (SELECT name FROM secrets WHERE owner_no = ?1 LIMIT ?2)",
+            8,
+        ),
+        (
+            "DELETE FROM secret_numbers WHERE owner_no = ?1 AND name_hash IN \
+             (SELECT name_hash FROM secret_numbers WHERE owner_no = ?1 LIMIT ?2)",
+            1,
+        ),
+        (
+            "DELETE FROM data_keys WHERE owner_no = ?1 AND id IN (SELECT id FROM data_keys WHERE owner_no = ?1 LIMIT ?2)",
+            1,
+        ),
     ] {
-        rows += db.execute(sql, params![owner_no])?;
+        rows += some(db, sql, owner_no, weight)?;
     }
     Ok(rows)
 }

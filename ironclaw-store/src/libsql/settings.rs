@@ -10,6 +10,7 @@ use ironclaw_core::{Page, PageRequest, Scope};
 use super::LibsqlStore;
 use super::cursor;
 use super::db::Db;
+use super::removal::{sized, some};
 use super::row::{Row, params};
 use super::tx::Tx;
 
@@ -48,10 +49,22 @@ pub(super) fn left(tx: &Tx<'_>, name: &QuotaName) -> Result<Option<u64>, StoreEr
     Ok(quota(tx.db, tx.owner_no, name.as_str())?.map(|quota| quota.limit.saturating_sub(quota.used)))
 }
 
-/// Deletes everything of a user. How many rows.
+/// Deletes some of what a user has. How many rows.
 pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
-    Ok(db.execute("DELETE FROM settings WHERE owner_no = ?1", params![owner_no])?
-        + db.execute("DELETE FROM quotas WHERE owner_no = ?1", params![owner_no])?)
+    let mut rows = sized(
+        db,
+        "SELECT key, octet_length(value) FROM settings WHERE owner_no = ?1 LIMIT ?2",
+        params![owner_no],
+        "DELETE FROM settings WHERE key = ?1 AND owner_no = ?2",
+        owner_no,
+    )?;
+    rows += some(
+        db,
+        "DELETE FROM quotas WHERE owner_no = ?1 AND name IN (SELECT name FROM quotas WHERE owner_no = ?1 LIMIT ?2)",
+        owner_no,
+        1,
+    )?;
+    Ok(rows)
 }
 
 #[async_trait]

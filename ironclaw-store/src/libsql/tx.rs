@@ -7,6 +7,7 @@ use ironclaw_core::{Limits, Page, Timestamp};
 
 use super::db::Db;
 use super::row::params;
+use super::users::Numbers;
 
 /// One user's part of a transaction that writes.
 pub(super) struct Tx<'a> {
@@ -14,16 +15,38 @@ pub(super) struct Tx<'a> {
     pub(super) db: &'a Db,
     /// The user: it stands for tenant and owner in every key.
     pub(super) owner_no: i64,
+    /// The same for conversations, jobs, workspace and receipts. Forgetting changes it.
+    content_no: Cell<i64>,
     /// The time that the change's rows carry.
     pub(super) now: Timestamp,
     /// What is accepted.
     pub(super) limits: &'a Limits,
     held: Cell<Option<bool>>,
+    /// The removal that forgetting began and could not end.
+    forgetting: Cell<Option<i64>>,
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(db: &'a Db, owner_no: i64, now: Timestamp, limits: &'a Limits) -> Self {
-        Self { db, owner_no, now, limits, held: Cell::new(None) }
+    pub(super) fn new(db: &'a Db, user: Numbers, now: Timestamp, limits: &'a Limits) -> Self {
+        let Numbers { owner_no, content_no } = user;
+        let (content_no, held, forgetting) = (Cell::new(content_no), Cell::new(None), Cell::new(None));
+        Self { db, owner_no, content_no, now, limits, held, forgetting }
+    }
+
+    /// The number that the user's conversations, jobs, workspace and receipts are kept under.
+    pub(super) fn content_no(&self) -> i64 {
+        self.content_no.get()
+    }
+
+    /// Goes on under another number for content, while a removal takes what is under the old one.
+    pub(super) fn forget(&self, content_no: i64, removal_no: i64) {
+        self.content_no.set(content_no);
+        self.forgetting.set(Some(removal_no));
+    }
+
+    /// The removal of what the change forgets, if that is not done yet.
+    pub(super) fn forgetting(&self) -> Option<i64> {
+        self.forgetting.get()
     }
 
     /// Whether a legal hold stands on the user.
@@ -69,6 +92,8 @@ pub(super) struct ReadTx<'a> {
     pub(super) db: &'a Db,
     /// The user.
     pub(super) owner_no: i64,
+    /// The number that the user's conversations, jobs and workspace are kept under.
+    pub(super) content_no: i64,
 }
 
 /// What a reading gives for a user that the store does not know.

@@ -9,29 +9,70 @@ use super::row::params;
 use crate::codes;
 use crate::random::random;
 
+/// The tenant of the numbers that content is kept under. No id can name it, nor any that begins with the same character.
+pub(super) const CONTENT: &str = "\u{1}content";
+
+/// The tenant of users who are being erased: nobody meets them there, and their name is free.
+pub(super) const ERASED: &str = "\u{1}erased";
+
+/// What the rows of a user are kept under.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) owner_no: i64,
+    /// For conversations, jobs, workspace and receipts.
+    pub(super) content_no: i64,
+}
+
 /// A user as changes and audit events need them.
 pub(super) struct UserRow {
     pub(super) owner_no: i64,
+    pub(super) content_no: i64,
     pub(super) status: UserStatus,
     pub(super) pseudonym: [u8; 16],
+}
+
+impl UserRow {
+    pub(super) fn numbers(&self) -> Numbers {
+        Numbers { owner_no: self.owner_no, content_no: self.content_no }
+    }
 }
 
 /// The user, or `None` if nothing was ever written for them.
 pub(super) fn find(db: &Db, tenant: &str, owner: &str) -> Result<Option<UserRow>, StoreError> {
     db.query_row(
-        "SELECT owner_no, status, pseudonym FROM users WHERE tenant = ?1 AND owner = ?2",
+        "SELECT owner_no, coalesce(content_no, owner_no), status, pseudonym FROM users WHERE tenant = ?1 AND owner = ?2",
         params![tenant, owner],
-        |row| Ok(UserRow { owner_no: row.i64(0)?, status: row.code(1, codes::user_status)?, pseudonym: row.bytes(2)? }),
+        |row| {
+            Ok(UserRow {
+                owner_no: row.i64(0)?,
+                content_no: row.i64(1)?,
+                status: row.code(2, codes::user_status)?,
+                pseudonym: row.bytes(3)?,
+            })
+        },
     )
 }
 
-/// The number that stands for the scope's tenant and owner.
-pub(super) fn find_no(db: &Db, scope: &Scope) -> Result<Option<i64>, StoreError> {
+/// The numbers that stand for the scope's tenant and owner.
+pub(super) fn find_numbers(db: &Db, scope: &Scope) -> Result<Option<Numbers>, StoreError> {
     db.query_row(
-        "SELECT owner_no FROM users WHERE tenant = ?1 AND owner = ?2",
+        "SELECT owner_no, coalesce(content_no, owner_no) FROM users WHERE tenant = ?1 AND owner = ?2",
         params![scope.tenant().as_str(), scope.owner().as_str()],
-        |row| row.i64(0),
+        |row| Ok(Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? }),
     )
+}
+
+/// Gives a user an empty number for what is content from now on.
+pub(super) fn renew_content(db: &Db, owner_no: i64, now: Timestamp) -> Result<i64, StoreError> {
+    let name = crate::cursor::hex(&random::<16>(db.operation())?);
+    db.execute(
+        "INSERT INTO users (tenant, owner, status, pseudonym, created_at, updated_at) \
+         VALUES (?1, ?2, 1, zeroblob(16), ?3, ?3)",
+        params![CONTENT, name, now],
+    )?;
+    let content_no = db.last_insert_rowid();
+    db.execute("UPDATE users SET content_no = ?2 WHERE owner_no = ?1", params![owner_no, content_no])?;
+    Ok(content_no)
 }
 
 /// The user, made known if nothing was ever written for them.
@@ -50,5 +91,5 @@ pub(super) fn find_or_make(db: &Db, tenant: &str, owner: &str, now: Timestamp) -
         "INSERT INTO audit_streams (owner_no, stream, sequence, hash) VALUES (?1, ?2, 0, zeroblob(32))",
         params![owner_no, &stream],
     )?;
-    Ok(UserRow { owner_no, status: UserStatus::Active, pseudonym })
+    Ok(UserRow { owner_no, content_no: owner_no, status: UserStatus::Active, pseudonym })
 }

@@ -24,7 +24,7 @@ mod tests;
 
 pub(super) use cache::VectorCache;
 pub(super) use check::check;
-pub(super) use sweep::{erase, retain, sweep};
+pub(super) use sweep::{emptied, erase, give_up_abandoned, retain, sweep};
 pub(super) use versions::put_parts;
 
 /// Applies one operation with the terms of its chunks, in order; the number is the operation's in the receipt.

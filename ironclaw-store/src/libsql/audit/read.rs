@@ -13,6 +13,7 @@ use crate::error::broken_chains;
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::db::Db;
+use crate::libsql::removal;
 use crate::libsql::row::{Row, params};
 
 /// How many events are held in memory while a chain is verified.
@@ -72,16 +73,18 @@ pub(in crate::libsql) fn verify_all(db: &Db) -> Result<Vec<ChainHead>, StoreErro
     }
 }
 
-fn events(
+pub(in crate::libsql) fn events(
     db: &Db,
     owner_no: i64,
     filter: &AuditFilter,
     after: Option<u64>,
     page: &PageRequest,
 ) -> Result<Page<AuditEntry>, StoreError> {
+    let forgotten_until = removal::forgotten_until(db, owner_no)?;
     let items = db.query(
         "SELECT e.sequence, s.stream, e.previous, e.time, e.user, e.principals, e.action, e.outcome, e.subjects, \
-         e.commitment, e.hash, e.tree_index, p.salt, p.private \
+         e.commitment, e.hash, e.tree_index, p.salt, p.private, \
+         EXISTS (SELECT 1 FROM removals r WHERE r.owner_no = p.about AND r.kind = 2) \
          FROM audit_events e JOIN audit_streams s ON s.owner_no = e.owner_no \
          LEFT JOIN audit_private p ON p.owner_no = e.owner_no AND p.sequence = e.sequence \
          WHERE e.owner_no = ?1 AND e.sequence > ?2 AND (?3 IS NULL OR e.action = ?3) AND (?4 IS NULL OR e.outcome = ?4) \
@@ -96,8 +99,14 @@ fn events(
             cursor::rows(page)
         ],
         |row| {
-            let private = row.optional(13, Row::blob)?.map(|bytes| parse_private(row, &bytes)).transpose()?;
-            Ok(AuditEntry { event: event(row)?, private })
+            let event = event(row)?;
+            // What is being removed is gone for readers.
+            let is_forgotten = event.sequence <= forgotten_until && event.action.is_forgotten();
+            let private = match is_forgotten || row.bool(14)? {
+                true => None,
+                false => row.optional(13, Row::blob)?.map(|bytes| parse_private(row, &bytes)).transpose()?,
+            };
+            Ok(AuditEntry { event, private })
         },
     )?;
     Ok(cursor::page(page, items, |entry| entry.event.sequence))

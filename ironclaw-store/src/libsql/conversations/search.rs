@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use ironclaw_core::id::ConversationId;
 use ironclaw_core::model::conversations::{MessageHit, Role};
 use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
@@ -10,6 +9,7 @@ use ironclaw_core::store::StoreError;
 use super::message;
 use crate::codes::{role, role_code};
 use crate::libsql::db::Db;
+use crate::libsql::removal;
 use crate::libsql::row::params;
 use crate::libsql::tx::ReadTx;
 use crate::prepared::is_searched;
@@ -25,32 +25,59 @@ pub(in crate::libsql) fn insert(db: &Db, owner_no: i64, message_no: i64, terms: 
     count(db, owner_no, 1, terms.length.into())
 }
 
-/// Removes a conversation's messages from the index: their terms are found by analysing their text again.
-pub(super) fn remove_conversation(db: &Db, owner_no: i64, id: ConversationId) -> Result<(), StoreError> {
-    let (mut documents, mut length) = (0, 0);
-    db.for_each(
-        "SELECT message_no, role, content FROM messages WHERE owner_no = ?1 AND conversation = ?2",
-        params![owner_no, id.as_bytes()],
-        |row| {
-            if !is_searched(row.code(1, role)?) {
-                return Ok(());
+/// Removes some of a conversation's messages, with their terms, which are found by analysing the text again. How many
+/// rows.
+pub(super) fn remove_messages(db: &Db, owner_no: i64, conversation: [u8; 16]) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    while db.budget.is_left() {
+        let next = db.query_row(
+            "SELECT message_no, role, content FROM messages WHERE owner_no = ?1 AND conversation = ?2 LIMIT 1",
+            params![owner_no, &conversation],
+            |row| {
+                let content = row.text(2)?;
+                let terms = is_searched(row.code(1, role)?).then(|| analyze(&content));
+                Ok((row.i64(0)?, terms, content.len() as u64))
+            },
+        )?;
+        let Some((message_no, terms, bytes)) = next else {
+            break;
+        };
+        if let Some(terms) = &terms {
+            rows += remove_terms(db, owner_no, message_no, terms)?;
+            if !db.budget.is_left() {
+                break;
             }
-            let (message_no, terms) = (row.i64(0)?, analyze(&row.text(2)?));
-            for term in terms.counts.keys() {
-                db.execute(
-                    "DELETE FROM message_terms WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3",
-                    params![owner_no, term.as_str(), message_no],
-                )?;
-            }
-            documents += 1;
-            length += i64::from(terms.length);
-            Ok(())
-        },
-    )?;
-    match documents {
-        0 => Ok(()),
-        _ => count(db, owner_no, -documents, -length),
+            db.execute(
+                "UPDATE message_statistics SET documents = documents - 1, total_length = total_length - ?2 \
+                 WHERE owner_no = ?1",
+                params![owner_no, terms.length],
+            )?;
+        }
+        rows += db.execute("DELETE FROM messages WHERE message_no = ?1", params![message_no])?;
+        db.budget.spend(1 + bytes / 4_096);
     }
+    Ok(rows)
+}
+
+/// Removes some of a message's terms. Those that are gone already are the first ones.
+fn remove_terms(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Result<u64, StoreError> {
+    let terms: Vec<&str> = terms.counts.keys().map(String::as_str).collect();
+    let first = removal::first_left(&terms, |term| {
+        let sql = "SELECT count(*) FROM message_terms WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3";
+        Ok(db.number(sql, params![owner_no, term, message_no])? > 0)
+    })?;
+    let mut rows = 0;
+    for term in &terms[first..] {
+        if !db.budget.is_left() {
+            break;
+        }
+        rows += db.execute(
+            "DELETE FROM message_terms WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3",
+            params![owner_no, *term, message_no],
+        )?;
+        db.budget.spend(1);
+    }
+    Ok(rows)
 }
 
 /// The messages that fit a query best; equal scores newest first.
@@ -63,7 +90,7 @@ pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<V
     for term in query.terms() {
         let postings = tx.db.query(
             "SELECT message_no, frequency, length FROM message_terms WHERE owner_no = ?1 AND term = ?2",
-            params![tx.owner_no, term.as_str()],
+            params![tx.content_no, term.as_str()],
             |row| Ok((row.i64(0)?, row.u32(1)?, row.u32(2)?)),
         )?;
         let term = bm25.term(postings.len() as u64);
@@ -73,13 +100,16 @@ pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<V
     }
     let mut scores: Vec<(i64, f64)> = scores.into_iter().collect();
     scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
-    scores.truncate(limit as usize);
-    let mut hits = Vec::with_capacity(scores.len());
+    let mut hits = Vec::new();
     for (message_no, score) in scores {
+        if hits.len() == limit as usize {
+            break;
+        }
+        // What is being removed is in the index still.
         let found = tx.db.query_row(
             "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
-             FROM messages WHERE message_no = ?1 AND owner_no = ?2",
-            params![message_no, tx.owner_no],
+             FROM visible_messages WHERE message_no = ?1 AND owner_no = ?2",
+            params![message_no, tx.content_no],
             message,
         )?;
         hits.extend(found.map(|message| MessageHit { message, score }));
@@ -87,7 +117,7 @@ pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<V
     Ok(hits)
 }
 
-/// Counts messages with so many terms together in; negative numbers count them out.
+/// Counts messages with so many terms together in.
 fn count(db: &Db, owner_no: i64, documents: i64, length: i64) -> Result<(), StoreError> {
     db.execute(
         "INSERT INTO message_statistics (owner_no, documents, total_length) VALUES (?1, ?2, ?3) \
@@ -102,7 +132,7 @@ fn count(db: &Db, owner_no: i64, documents: i64, length: i64) -> Result<(), Stor
 fn bm25(tx: &ReadTx<'_>) -> Result<Bm25, StoreError> {
     let counted = tx.db.query_row(
         "SELECT owner_no, documents, total_length FROM message_statistics WHERE owner_no = ?1",
-        params![tx.owner_no],
+        params![tx.content_no],
         |row| Ok((row.u64(1)?, row.u64(2)?)),
     )?;
     let (documents, length) = counted.unwrap_or_default();

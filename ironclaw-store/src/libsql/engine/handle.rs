@@ -9,6 +9,7 @@ use ironclaw_core::store::StoreError;
 use ironclaw_core::{Clock, Limits, Receipt, Timestamp};
 use tokio::sync::{oneshot, watch};
 
+use super::background::Pass;
 use super::place::Place;
 use super::writer::{Asked, AskedCall, AskedChange, AskedLog, Work};
 use super::{Engine, Options, gone, on_thread, registry, run};
@@ -140,6 +141,11 @@ impl Handle {
             }
         }
         answer.await.map_err(|_| gone(operation))?
+    }
+
+    /// Tells when something that is removed in the background is gone, or can't be.
+    pub(in crate::libsql) fn background(&self) -> watch::Receiver<Pass> {
+        self.engine.background.clone()
     }
 
     /// Moves all of the log into the file and leaves almost nothing in it. `false` if others kept it from that.

@@ -1,21 +1,20 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ironclaw_core::Receipt;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Clock, Receipt};
 
 use self::work::Waits;
 pub(super) use self::work::{Asked, AskedCall, AskedChange, AskedLog, Work};
+use super::background::Background;
 use super::log::Log;
 use super::run;
 use crate::error::{is_of_the_change, repeat};
 use crate::libsql::change;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
-use crate::libsql::workspace;
 use crate::prepared::APPLY;
 
 mod work;
@@ -29,12 +28,6 @@ const PATIENCE: Duration = Duration::from_micros(50);
 /// The longest pause between two tries to take the write lock: so long do others wait for their answer at most.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many rows one batch of the sweep deletes: a change waits for one batch at most.
-const SWEPT_AT_ONCE: u32 = 500;
-
-/// How often to look for what became old enough to be swept.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
-
 /// Owns the connection that writes.
 pub(super) struct Writer {
     db: Db,
@@ -42,15 +35,14 @@ pub(super) struct Writer {
     log: Option<Log>,
     work: Receiver<Work>,
     waiting: VecDeque<Work>,
-    clock: Arc<dyn Clock>,
-    sweep_due: bool,
+    background: Background,
     /// How many changes the last group had.
     last_group: usize,
 }
 
 impl Writer {
-    pub(super) fn new(db: Db, log: Option<Log>, work: Receiver<Work>, clock: Arc<dyn Clock>) -> Self {
-        Self { db, log, work, waiting: VecDeque::new(), clock, sweep_due: true, last_group: 1 }
+    pub(super) fn new(db: Db, log: Option<Log>, work: Receiver<Work>, background: Background) -> Self {
+        Self { db, log, work, waiting: VecDeque::new(), background, last_group: 1 }
     }
 
     /// Works until nobody can ask any more and all is done; then ends the other threads and closes the file.
@@ -69,6 +61,8 @@ impl Writer {
             if let Some(log) = &mut self.log {
                 log.after_change(&self.db);
             }
+            // In turns with what is asked for, however much that is.
+            self.in_background();
         }
         for reader in readers {
             // A reader that panicked outside of a call has told so.
@@ -85,21 +79,13 @@ impl Writer {
             return Some(work);
         }
         loop {
-            if self.sweep_due {
-                match self.work.try_recv() {
-                    Ok(work) => return Some(work),
-                    Err(TryRecvError::Disconnected) => return None,
-                    Err(TryRecvError::Empty) => self.sweep(),
-                }
-                continue;
-            }
-            let retry = self.log.as_ref().and_then(Log::due);
-            match self.work.recv_timeout(retry.unwrap_or(SWEEP_INTERVAL)) {
+            let (retry, idle) = (self.log.as_ref().and_then(Log::due), self.background.idle());
+            match self.work.recv_timeout(retry.map_or(idle, |retry| retry.min(idle))) {
                 Ok(work) => return Some(work),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => match &mut self.log {
-                    Some(log) if retry.is_some() => log.retry(&self.db),
-                    _ => self.sweep_due = true,
+                    Some(log) if retry.is_some_and(|retry| retry <= idle) => log.retry(&self.db),
+                    _ => self.in_background(),
                 },
             }
         }
@@ -176,7 +162,11 @@ impl Writer {
             self.db.roll_back();
             self.db.wait_until(Some(call.asked.until));
             let AskedCall { call, asked: _asked } = call;
+            let before = self.db.changes();
             run(&self.db, Box::new(|db| call(Ok(db))));
+            if self.db.changes() != before {
+                self.background.wake();
+            }
         }
     }
 
@@ -190,25 +180,19 @@ impl Writer {
         }
     }
 
-    fn sweep(&mut self) {
-        self.db.begin_operation("sweep");
-        let now = self.clock.now();
-        match self.db.write(|| workspace::sweep(&self.db, now, SWEPT_AT_ONCE)) {
-            Ok(0) => self.sweep_due = false,
-            Ok(rows) => tracing::debug!(rows, "swept"),
-            Err(error) => {
-                tracing::debug!(%error, "the sweep was put off");
-                self.sweep_due = false;
-            }
-        }
-        if let Some(log) = &mut self.log {
+    fn in_background(&mut self) {
+        if self.background.step(&self.db)
+            && let Some(log) = &mut self.log
+        {
             log.after_change(&self.db);
         }
     }
 
     /// Commits changes together and answers their callers.
     fn commit(&mut self, group: Vec<AskedChange>) {
-        self.sweep_due |= group.iter().any(|asked| change::touches_workspace(&asked.change));
+        if group.iter().any(|asked| change::leaves_something(&asked.change)) {
+            self.background.wake();
+        }
         let mut group = self.begin(group);
         tracing::debug!(changes = group.len(), "commit");
         if group.len() > 1 {

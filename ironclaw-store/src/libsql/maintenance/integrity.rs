@@ -3,7 +3,7 @@ use ironclaw_core::store::StoreError;
 use crate::copy::{self, STAGED};
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
-use crate::libsql::{access, conversations, secrets, workspace};
+use crate::libsql::{access, conversations, removal, secrets, workspace};
 
 /// What is wrong with the file, in words, without a user's content.
 pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
@@ -17,6 +17,7 @@ pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
     if wrong.is_empty() {
         let staged = db.number("SELECT count(*) FROM users WHERE tenant = ?1", params![STAGED])?;
         wrong.extend(copy::unfinished(staged));
+        wrong.extend(removal::unfinished(db)?);
         wrong.extend(conversations::check(db)?);
         wrong.extend(sequences(db)?);
         wrong.extend(workspace::check(db)?);
@@ -46,7 +47,8 @@ fn sequences(db: &Db) -> Result<Vec<String>, StoreError> {
             "audit_events: events are missing",
         ),
         (
-            "SELECT count(*) FROM users u WHERE NOT EXISTS (SELECT 1 FROM audit_streams s WHERE s.owner_no = u.owner_no)",
+            "SELECT count(*) FROM users u WHERE u.tenant <> char(1) || 'content' AND NOT EXISTS \
+             (SELECT 1 FROM audit_streams s WHERE s.owner_no = u.owner_no)",
             "users: a user has no audit stream",
         ),
     ] {

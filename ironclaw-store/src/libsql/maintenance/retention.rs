@@ -8,13 +8,12 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use crate::codes;
 use crate::libsql::db::Db;
+use crate::libsql::removal::{self, AT_ONCE};
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
+use crate::libsql::users::Numbers;
 use crate::libsql::{LibsqlStore, audit, conversations, jobs, workspace};
 use crate::system::category_name;
-
-/// How many conversations, jobs or files one transaction deletes: changes wait for one such transaction at most.
-const DELETED_AT_ONCE: u32 = 50;
 
 /// The policies, ordered by tenant and category.
 pub(super) fn policies(db: &Db) -> Result<Vec<RetentionPolicy>, StoreError> {
@@ -32,7 +31,8 @@ pub(super) fn policies(db: &Db) -> Result<Vec<RetentionPolicy>, StoreError> {
     )
 }
 
-/// Deletes what no policy keeps any more, one small transaction after the other. How many rows.
+/// Deletes what no policy keeps any more, one small transaction after the other, and waits until it is gone. How many
+/// conversations, jobs and files.
 pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Result<u64, StoreError> {
     const OPERATION: &str = "apply_retention";
     let mut total = 0;
@@ -47,8 +47,8 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
                 .write(OPERATION, move |db| {
                     db.write(|| {
                         let (rows, more) = match next_owner(db, &policy, before)? {
-                            Some(owner_no) => {
-                                let tx = Tx::new(db, owner_no, now, &limits);
+                            Some(user) => {
+                                let tx = Tx::new(db, user, now, &limits);
                                 (delete(&tx, policy.category, before)?, true)
                             }
                             None => (0, false),
@@ -67,63 +67,63 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
             if !more || rows == 0 {
                 break;
             }
+            removal::settled(&store.engine, OPERATION).await?;
         }
     }
     Ok(total)
 }
 
-/// A user of the policy's tenant, without a legal hold, who has something that is no longer kept.
-fn next_owner(db: &Db, policy: &RetentionPolicy, before: Timestamp) -> Result<Option<i64>, StoreError> {
+/// What finds a user of a tenant, without a legal hold, who has something old.
+macro_rules! next_owner_query {
+    ($old:literal) => {
+        concat!(
+            "SELECT u.owner_no, coalesce(u.content_no, u.owner_no) FROM users u WHERE u.tenant = ?1 AND NOT EXISTS \
+             (SELECT 1 FROM holds h WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) AND EXISTS (",
+            $old,
+            ") LIMIT 1"
+        )
+    };
+}
+
+fn next_owner(db: &Db, policy: &RetentionPolicy, before: Timestamp) -> Result<Option<Numbers>, StoreError> {
     let sql = match policy.category {
-        RetainedCategory::Conversations => {
-            "SELECT u.owner_no FROM users u WHERE u.tenant = ?1 AND NOT EXISTS (SELECT 1 FROM holds h \
-             WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) \
-             AND EXISTS (SELECT 1 FROM conversations c WHERE c.owner_no = u.owner_no AND c.updated_at < ?2) LIMIT 1"
-        }
-        RetainedCategory::Jobs => {
-            "SELECT u.owner_no FROM users u WHERE u.tenant = ?1 AND NOT EXISTS (SELECT 1 FROM holds h \
-             WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) \
-             AND EXISTS (SELECT 1 FROM jobs j WHERE j.owner_no = u.owner_no AND j.updated_at < ?2) LIMIT 1"
-        }
-        RetainedCategory::Workspace => {
-            "SELECT u.owner_no FROM users u WHERE u.tenant = ?1 AND NOT EXISTS (SELECT 1 FROM holds h \
-             WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) \
-             AND EXISTS (SELECT 1 FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
-             WHERE e.owner_no = u.owner_no AND v.updated_at < ?2) LIMIT 1"
-        }
+        RetainedCategory::Conversations => next_owner_query!(
+            "SELECT 1 FROM visible_conversations c WHERE c.owner_no = coalesce(u.content_no, u.owner_no) \
+             AND c.updated_at < ?2"
+        ),
+        RetainedCategory::Jobs => next_owner_query!(
+            "SELECT 1 FROM visible_jobs j WHERE j.owner_no = coalesce(u.content_no, u.owner_no) AND j.updated_at < ?2"
+        ),
+        RetainedCategory::Workspace => next_owner_query!(
+            "SELECT 1 FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
+             WHERE e.owner_no = coalesce(u.content_no, u.owner_no) AND v.updated_at < ?2"
+        ),
         _ => return Err(db.error(StoreErrorKind::Internal, "a category that this store does not know")),
     };
-    db.query_row(sql, params![policy.tenant.as_str(), before], |row| row.i64(0))
+    let params = params![policy.tenant.as_str(), before];
+    db.query_row(sql, params, |row| Ok(Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? }))
 }
 
 fn delete(tx: &Tx<'_>, category: RetainedCategory, before: Timestamp) -> Result<u64, StoreError> {
     tx.check_not_held()?;
-    let params = params![tx.owner_no, before, DELETED_AT_ONCE];
-    match category {
+    let sql = match category {
         RetainedCategory::Conversations => {
-            let old = tx.db.query(
-                "SELECT id FROM conversations WHERE owner_no = ?1 AND updated_at < ?2 LIMIT ?3",
-                params,
-                |row| row.bytes(0),
-            )?;
-            let mut rows = 0;
-            for id in old {
-                rows += conversations::delete(tx.db, tx.owner_no, ConversationId::from_bytes(id))?;
-            }
-            Ok(rows)
+            "SELECT id FROM visible_conversations WHERE owner_no = ?1 AND updated_at < ?2 LIMIT ?3"
         }
-        RetainedCategory::Jobs => {
-            let old =
-                tx.db.query("SELECT id FROM jobs WHERE owner_no = ?1 AND updated_at < ?2 LIMIT ?3", params, |row| {
-                    row.bytes(0)
-                })?;
-            let mut rows = 0;
-            for id in old {
-                rows += jobs::delete(tx.db, tx.owner_no, JobId::from_bytes(id))?;
-            }
-            Ok(rows)
+        RetainedCategory::Jobs => "SELECT id FROM visible_jobs WHERE owner_no = ?1 AND updated_at < ?2 LIMIT ?3",
+        RetainedCategory::Workspace => return workspace::retain(tx, before),
+        _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
+    };
+    let old = tx.db.query(sql, params![tx.content_no(), before, AT_ONCE], |row| row.bytes(0))?;
+    let mut deleted = 0;
+    for id in old {
+        if !tx.db.budget.is_left() {
+            break;
         }
-        RetainedCategory::Workspace => workspace::retain(tx, before, DELETED_AT_ONCE),
-        _ => Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
+        deleted += match category {
+            RetainedCategory::Conversations => conversations::delete(tx, ConversationId::from_bytes(id))?,
+            _ => jobs::delete(tx, JobId::from_bytes(id))?,
+        };
     }
+    Ok(deleted)
 }

@@ -4,12 +4,9 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use crate::libsql::LibsqlStore;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
-use crate::libsql::workspace;
+use crate::libsql::{removal, workspace};
 
 const OPERATION: &str = "scrub";
-
-/// How many rows one transaction of the sweep deletes.
-const SWEPT_AT_ONCE: u32 = 2_000;
 
 /// From this size on the file is rewritten by way of a temporary file, and not of memory.
 const REWRITTEN_IN_MEMORY: i64 = 256 << 20;
@@ -17,10 +14,13 @@ const REWRITTEN_IN_MEMORY: i64 = 256 << 20;
 /// Removes what is swept, rewrites the file and empties the log.
 pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     let mut pending = Vec::new();
+    removal::settled(&store.engine, OPERATION).await?;
     while pending.is_empty() {
         let now = store.engine.now();
-        let swept =
-            store.engine.write(OPERATION, move |db| db.write(|| workspace::sweep(db, now, SWEPT_AT_ONCE))).await;
+        let swept = store
+            .engine
+            .write(OPERATION, move |db| db.write(|| Ok(workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?)))
+            .await;
         if note_busy(swept, "what was deleted is not swept", &mut pending)? == Some(0) {
             break;
         }

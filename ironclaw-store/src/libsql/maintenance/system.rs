@@ -14,24 +14,33 @@ use crate::libsql::db::Db;
 use crate::libsql::row::params;
 use crate::libsql::{audit, privacy, secrets, users};
 
-/// Applies a change with its audit event in the open transaction.
-pub(super) fn apply(db: &Db, operator: &str, change: &SystemChange, now: Timestamp) -> Result<Receipt, StoreError> {
-    // An erased user must not be named, not even by the event of the erasure; others are named once they are known.
-    let erased = match change {
-        SystemChange::EraseUser { .. } => Some(record(db, change)?.0),
-        _ => None,
-    };
-    let number = perform(db, change, now)?;
-    match erased {
-        Some(mut erased) => {
+/// Applies a change with its audit event in the open transaction. An erasure that is too much for it ends later, with the
+/// event; until then its number is 0.
+pub(in crate::libsql) fn apply(
+    db: &Db,
+    operator: &str,
+    change: &SystemChange,
+    now: Timestamp,
+) -> Result<Receipt, StoreError> {
+    let number = match change {
+        SystemChange::EraseUser { tenant, owner, id } => {
+            // An erased user must not be named, not even by the event of the erasure.
+            let mut erased = record(db, change)?.0;
             erased.details.remove("user");
-            audit::append_system(db, operator, &erased, None, now)?;
+            let rows = privacy::erase(db, operator, tenant, owner, *id, now)?;
+            if rows.is_some() {
+                audit::append_system(db, operator, &erased, None, now)?;
+            }
+            rows.unwrap_or_default()
         }
-        None => {
+        _ => {
+            let number = perform(db, change, now)?;
+            // Others are named once they are known.
             let (record, about) = record(db, change)?;
             audit::append_system(db, operator, &record, about, now)?;
+            number
         }
-    }
+    };
     Ok(Receipt { at: now, numbers: vec![number], replayed: false })
 }
 
@@ -94,7 +103,6 @@ fn perform(db: &Db, change: &SystemChange, now: Timestamp) -> Result<u64, StoreE
             "DELETE FROM retention_policies WHERE tenant = ?1 AND category = ?2",
             params![tenant.as_str(), category_code(db, *category)?],
         ),
-        SystemChange::EraseUser { tenant, owner, id } => erase(db, tenant, owner, *id, now),
         SystemChange::PutCheckpoint { checkpoint } => {
             db.execute(
                 "INSERT INTO audit_checkpoints (size, root, note, created_at) VALUES (?1, ?2, ?3, ?4)",
@@ -160,30 +168,6 @@ fn place_hold(db: &Db, hold: &Hold, now: Timestamp) -> Result<u64, StoreError> {
         params![hold.id.as_bytes(), user.owner_no, hold.reason.as_str(), now],
     )?;
     Ok(0)
-}
-
-fn erase(
-    db: &Db,
-    tenant: &TenantId,
-    owner: &UserId,
-    id: ironclaw_core::id::ErasureId,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    let Some(user) = users::find(db, tenant.as_str(), owner.as_str())? else {
-        return Err(db.error(StoreErrorKind::NotFound, "the user"));
-    };
-    let holds =
-        db.number("SELECT count(*) FROM holds WHERE owner_no = ?1 AND released_at IS NULL", params![user.owner_no])?;
-    if holds > 0 {
-        return Err(db.error(StoreErrorKind::LegalHold, "release the user's holds first"));
-    }
-    let rows = privacy::erase(db, user.owner_no)?;
-    db.execute(
-        "INSERT INTO erasures (id, stream, deleted_rows, created_at) \
-         SELECT ?2, stream, ?3, ?4 FROM audit_streams WHERE owner_no = ?1",
-        params![user.owner_no, id.as_bytes(), rows, now],
-    )?;
-    Ok(rows)
 }
 
 fn category_code(db: &Db, category: RetainedCategory) -> Result<i64, StoreError> {

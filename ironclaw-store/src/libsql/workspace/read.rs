@@ -23,7 +23,7 @@ impl Workspace for LibsqlStore {
     async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError> {
         let path = path.clone();
         self.read("entry", scope, move |tx| {
-            tx.db.query_row(concat!(entry_query!(), " AND e.path = ?2"), params![tx.owner_no, path.as_str()], entry)
+            tx.db.query_row(concat!(entry_query!(), " AND e.path = ?2"), params![tx.content_no, path.as_str()], entry)
         })
         .await
     }
@@ -42,7 +42,7 @@ impl Workspace for LibsqlStore {
             let entries = match &prefix {
                 None => tx.db.query(
                     concat!(entry_query!(), " AND e.path > ?2 ORDER BY e.path LIMIT ?3"),
-                    params![tx.owner_no, after, cursor::rows(&page)],
+                    params![tx.content_no, after, cursor::rows(&page)],
                     entry,
                 ),
                 // What is below a path lies between the path with `/` and the path with `0`, the character after `/`;
@@ -53,7 +53,7 @@ impl Workspace for LibsqlStore {
                         " AND e.path > ?2 AND e.path >= ?3 AND e.path < ?3 || '0' \
                          AND (e.path = ?3 OR e.path > ?3 || '/') ORDER BY e.path LIMIT ?4"
                     ),
-                    params![tx.owner_no, after, prefix.as_str(), cursor::rows(&page)],
+                    params![tx.content_no, after, prefix.as_str(), cursor::rows(&page)],
                     entry,
                 ),
             }?;
@@ -81,7 +81,7 @@ impl Workspace for LibsqlStore {
         self.read("embedding_models", scope, |tx| {
             tx.db.query(
                 "SELECT id, dimensions, lexical FROM embedding_models WHERE owner_no = ?1 ORDER BY id",
-                params![tx.owner_no],
+                params![tx.content_no],
                 |row| Ok(EmbeddingModel { id: row.parsed(0)?, dimensions: row.u32(1)?, lexical: row.bool(2)? }),
             )
         })
@@ -153,7 +153,7 @@ fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Resul
     let version = tx.db.query_row(
         "SELECT v.version_no, v.size FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
          WHERE e.owner_no = ?1 AND e.path = ?2",
-        params![tx.owner_no, path.as_str()],
+        params![tx.content_no, path.as_str()],
         |row| Ok((row.u64(0)?, row.u64(1)?)),
     )?;
     let Some((version_no, size)) = version else {
@@ -169,7 +169,7 @@ fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Resul
          FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte < ?4 AND start_byte >= \
          (SELECT max(start_byte) FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte <= ?3) \
          ORDER BY start_byte",
-        params![tx.owner_no, version_no, start, end],
+        params![tx.content_no, version_no, start, end],
         |row| {
             content.extend_from_slice(&row.blob(1)?);
             Ok(())
@@ -185,7 +185,7 @@ fn chunk_text(tx: &ReadTx<'_>, chunk: ChunkId) -> Result<Option<ChunkText>, Stor
          JOIN entry_versions v ON v.version_no = c.version_no AND v.state = 1 \
          JOIN entry_parts p ON p.owner_no = c.owner_no AND p.version_no = c.version_no AND p.start_byte = c.part_start \
          WHERE c.owner_no = ?1 AND c.id = ?2",
-        params![tx.owner_no, chunk.as_bytes()],
+        params![tx.content_no, chunk.as_bytes()],
         |row| {
             Ok(ChunkText {
                 chunk,

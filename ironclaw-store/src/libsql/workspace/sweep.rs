@@ -10,6 +10,7 @@ use super::versions;
 use crate::codes::VersionState;
 use crate::copy::STAGED;
 use crate::libsql::db::Db;
+use crate::libsql::removal::{AT_ONCE, first_left, sized, some};
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
 use crate::search::postings;
@@ -17,100 +18,159 @@ use crate::search::postings;
 /// How long after its last part a version that is not published counts as abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-/// Removes what replaced, deleted and abandoned versions left behind, of all users, at most about `max_rows` rows:
-/// versions that were not published and got no part for a day before `now` are abandoned. Of a user on whom a legal
-/// hold stands nothing is removed. Runs in a transaction of its own, when no change is waiting. How many rows were
-/// deleted; 0 when nothing is left to do.
-pub(in crate::libsql) fn sweep(db: &Db, now: Timestamp, max_rows: u32) -> Result<u64, StoreError> {
-    // The first condition is that of the index. What a copy brings is not there yet.
+/// Gives up the versions that were not published and got no part for a day before `now`. What a copy brings is not there
+/// yet.
+pub(in crate::libsql) fn give_up_abandoned(db: &Db, now: Timestamp) -> Result<u64, StoreError> {
+    // The first condition is that of the index.
     db.execute(
-        "UPDATE entry_versions SET state = ?1 WHERE state <> 1 AND state = ?2 AND updated_at < ?3 \
-         AND owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?4)",
-        params![VersionState::Superseded.code(), VersionState::Staging.code(), now.before(ABANDONED_AFTER), STAGED],
-    )?;
+        "UPDATE entry_versions SET state = ?1 WHERE version_no IN (SELECT version_no FROM entry_versions \
+         WHERE state <> 1 AND state = ?2 AND updated_at < ?3 \
+         AND owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?4) LIMIT ?5)",
+        params![
+            VersionState::Superseded.code(),
+            VersionState::Staging.code(),
+            now.before(ABANDONED_AFTER),
+            STAGED,
+            AT_ONCE
+        ],
+    )
+}
+
+/// Removes some of what replaced, deleted and abandoned versions left behind, of all users. Of a user on whom a legal hold
+/// stands nothing is removed, and what is being forgotten is not its business. How many rows.
+pub(in crate::libsql) fn sweep(db: &Db) -> Result<u64, StoreError> {
     let mut rows = 0;
-    while rows < u64::from(max_rows) {
+    while db.budget.is_left() {
         let next = db.query_row(
-            "SELECT v.owner_no, v.version_no FROM entry_versions v WHERE v.state <> 1 AND v.state = ?1 AND NOT EXISTS \
-             (SELECT 1 FROM holds h WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) \
+            "SELECT v.version_no, v.owner_no FROM entry_versions v WHERE v.state <> 1 AND v.state = ?1 \
+             AND v.owner_no NOT IN (SELECT coalesce(u.content_no, u.owner_no) FROM holds h \
+             JOIN users u ON u.owner_no = h.owner_no WHERE h.released_at IS NULL) \
+             AND v.owner_no NOT IN (SELECT content_no FROM removals WHERE kind IN (1, 2)) \
              AND v.owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?2) LIMIT 1",
             params![VersionState::Superseded.code(), STAGED],
-            |row| Ok((row.i64(0)?, row.u64(1)?)),
+            |row| Ok((row.u64(0)?, row.i64(1)?)),
         )?;
-        let Some((owner_no, version_no)) = next else {
+        let Some((version_no, owner_no)) = next else {
             break;
         };
-        rows += remove_step(db, owner_no, version_no)?;
+        rows += remove_version(db, owner_no, version_no)?;
     }
     Ok(rows)
 }
 
-/// Deletes files that were last published before `before`, at most `max_entries` of them, with all their rows. How
-/// many rows were deleted; 0 when nothing is left to delete, or a legal hold stands.
-pub(in crate::libsql) fn retain(tx: &Tx<'_>, before: Timestamp, max_entries: u32) -> Result<u64, StoreError> {
-    if tx.is_held()? {
-        return Ok(0);
-    }
+/// Deletes files that were last published before `before`, some at a time. How many; their rows are swept.
+pub(in crate::libsql) fn retain(tx: &Tx<'_>, before: Timestamp) -> Result<u64, StoreError> {
     let old = tx.db.query(
         "SELECT e.version_no, e.path FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
          WHERE e.owner_no = ?1 AND v.updated_at < ?2 LIMIT ?3",
-        params![tx.owner_no, before, max_entries],
-        |row| Ok((row.u64(0)?, row.text(1)?.try_into().map_err(|_| row.corrupt(1))?)),
+        params![tx.content_no(), before, tx.db.budget.left()],
+        |row| row.text(1)?.try_into().map_err(|_| row.corrupt(1)),
     )?;
+    let mut files = 0;
+    for path in old {
+        files += versions::delete_entry(tx, &path)?;
+        tx.db.budget.spend(1);
+    }
+    Ok(files)
+}
+
+/// Deletes some of what the user has. How many rows.
+pub(in crate::libsql) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
+    let mut rows = some(
+        db,
+        "DELETE FROM chunk_terms WHERE owner_no = ?1 AND (term, version_no, part_start) IN \
+         (SELECT term, version_no, part_start FROM chunk_terms WHERE owner_no = ?1 LIMIT ?2)",
+        owner_no,
+        1,
+    )?;
+    for (select, delete) in [
+        (
+            "SELECT chunk_no, coalesce(length(embedding), 0) FROM memory_chunks WHERE owner_no = ?1 LIMIT ?2",
+            "DELETE FROM memory_chunks WHERE chunk_no = ?1 AND owner_no = ?2",
+        ),
+        (
+            "SELECT part_no, length(bytes) FROM entry_parts WHERE owner_no = ?1 LIMIT ?2",
+            "DELETE FROM entry_parts WHERE part_no = ?1 AND owner_no = ?2",
+        ),
+        (
+            "SELECT path, 0 FROM workspace_entries WHERE owner_no = ?1 LIMIT ?2",
+            "DELETE FROM workspace_entries WHERE path = ?1 AND owner_no = ?2",
+        ),
+        (
+            "SELECT version_no, octet_length(metadata) FROM entry_versions WHERE owner_no = ?1 LIMIT ?2",
+            "DELETE FROM entry_versions WHERE version_no = ?1 AND owner_no = ?2",
+        ),
+        (
+            "SELECT id, 0 FROM embedding_models WHERE owner_no = ?1 LIMIT ?2",
+            "DELETE FROM embedding_models WHERE id = ?1 AND owner_no = ?2",
+        ),
+    ] {
+        rows += sized(db, select, params![owner_no], delete, owner_no)?;
+    }
+    Ok(rows)
+}
+
+/// Says that a user's workspace is empty. The generation goes on counting, for what processes have in memory.
+pub(in crate::libsql) fn emptied(db: &Db, owner_no: i64) -> Result<(), StoreError> {
+    db.execute(
+        "UPDATE workspace_statistics SET documents = 0, total_length = 0, generation = generation + 1 \
+         WHERE owner_no = ?1",
+        params![owner_no],
+    )
+    .map(drop)
+}
+
+/// Removes some of an invisible version: part after part with all that belongs to it, and last the version itself.
+fn remove_version(db: &Db, owner_no: i64, version_no: u64) -> Result<u64, StoreError> {
     let mut rows = 0;
-    for (version_no, path) in old {
-        rows += versions::delete_entry(tx, &path)?;
-        while tx.db.number("SELECT count(*) FROM entry_versions WHERE version_no = ?1", params![version_no])? > 0 {
-            rows += remove_step(tx.db, tx.owner_no, version_no)?;
+    while db.budget.is_left() {
+        let part = db.query_row(
+            "SELECT part_no, start_byte, bytes FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 LIMIT 1",
+            params![owner_no, version_no],
+            |row| Ok((row.i64(0)?, row.u64(1)?, row.blob(2)?)),
+        )?;
+        let Some((part_no, part_start, bytes)) = part else {
+            db.budget.spend(1);
+            return Ok(rows + db.execute("DELETE FROM entry_versions WHERE version_no = ?1", params![version_no])?);
+        };
+        let terms = terms_of(db, owner_no, version_no, part_start, &bytes)?;
+        rows += remove_terms(db, owner_no, version_no, part_start, &terms)?;
+        // The terms are found in the chunks, so these go after them.
+        rows += sized(
+            db,
+            "SELECT chunk_no, coalesce(length(embedding), 0) FROM memory_chunks \
+             WHERE owner_no = ?1 AND version_no = ?2 AND part_start = ?3 LIMIT ?4",
+            params![owner_no, version_no, part_start],
+            "DELETE FROM memory_chunks WHERE chunk_no = ?1 AND owner_no = ?2",
+            owner_no,
+        )?;
+        if db.budget.is_left() {
+            rows += db.execute("DELETE FROM entry_parts WHERE part_no = ?1", params![part_no])?;
+            db.budget.spend(1 + bytes.len() as u64 / 4_096);
         }
     }
     Ok(rows)
 }
 
-/// Deletes everything of the user (the caller has checked holds). How many rows.
-pub(in crate::libsql) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
+/// Removes some of the blocks of postings of a part. Those that are gone already are the first ones.
+fn remove_terms(db: &Db, owner_no: i64, version_no: u64, part_start: u64, terms: &[Terms]) -> Result<u64, StoreError> {
+    let terms: Vec<&str> = postings::distinct(terms).into_iter().collect();
+    let first = first_left(&terms, |term| {
+        let sql = "SELECT count(*) FROM chunk_terms \
+                   WHERE owner_no = ?1 AND term = ?2 AND version_no = ?3 AND part_start = ?4";
+        Ok(db.number(sql, params![owner_no, term, version_no, part_start])? > 0)
+    })?;
     let mut rows = 0;
-    for sql in [
-        "DELETE FROM chunk_terms WHERE owner_no = ?1",
-        "DELETE FROM memory_chunks WHERE owner_no = ?1",
-        "DELETE FROM entry_parts WHERE owner_no = ?1",
-        "DELETE FROM workspace_entries WHERE owner_no = ?1",
-        "DELETE FROM entry_versions WHERE owner_no = ?1",
-        "DELETE FROM embedding_models WHERE owner_no = ?1",
-    ] {
-        rows += db.execute(sql, params![owner_no])?;
-    }
-    // The generation goes on counting, for what processes have in memory.
-    db.execute(
-        "UPDATE workspace_statistics SET documents = 0, total_length = 0, generation = generation + 1 \
-         WHERE owner_no = ?1",
-        params![owner_no],
-    )?;
-    Ok(rows)
-}
-
-/// Removes one part of an invisible version with all that belongs to it, or after the last one the version itself.
-fn remove_step(db: &Db, owner_no: i64, version_no: u64) -> Result<u64, StoreError> {
-    let part = db.query_row(
-        "SELECT part_no, start_byte, bytes FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 LIMIT 1",
-        params![owner_no, version_no],
-        |row| Ok((row.i64(0)?, row.u64(1)?, row.blob(2)?)),
-    )?;
-    let Some((part_no, part_start, bytes)) = part else {
-        return db.execute("DELETE FROM entry_versions WHERE version_no = ?1", params![version_no]);
-    };
-    let mut rows = 0;
-    for term in postings::distinct(&terms_of(db, owner_no, version_no, part_start, &bytes)?) {
+    for term in &terms[first..] {
+        if !db.budget.is_left() {
+            break;
+        }
         rows += db.execute(
             "DELETE FROM chunk_terms WHERE owner_no = ?1 AND term = ?2 AND version_no = ?3 AND part_start = ?4",
-            params![owner_no, term, version_no, part_start],
+            params![owner_no, *term, version_no, part_start],
         )?;
+        db.budget.spend(1);
     }
-    rows += db.execute(
-        "DELETE FROM memory_chunks WHERE owner_no = ?1 AND version_no = ?2 AND part_start = ?3",
-        params![owner_no, version_no, part_start],
-    )?;
-    rows += db.execute("DELETE FROM entry_parts WHERE part_no = ?1", params![part_no])?;
     Ok(rows)
 }
 

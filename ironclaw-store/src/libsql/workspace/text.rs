@@ -23,7 +23,7 @@ pub(super) fn search(
     }
     let statistics = tx.db.query_row(
         "SELECT documents, total_length FROM workspace_statistics WHERE owner_no = ?1",
-        params![tx.owner_no],
+        params![tx.content_no],
         |row| Ok(Bm25::new(row.u64(0)?, row.u64(1)?)),
     )?;
     let Some(bm25) = statistics else {
@@ -52,7 +52,7 @@ pub(super) fn within(tx: &ReadTx<'_>, prefix: &WorkspacePath) -> Result<Versions
         "SELECT group_concat(version_no) FROM (\
          SELECT version_no FROM workspace_entries WHERE owner_no = ?1 AND path = ?2 UNION ALL \
          SELECT version_no FROM workspace_entries WHERE owner_no = ?1 AND path > ?2 || '/' AND path < ?2 || '0')",
-        params![tx.owner_no, prefix.as_str()],
+        params![tx.content_no, prefix.as_str()],
     )
 }
 
@@ -61,7 +61,7 @@ fn hidden(tx: &ReadTx<'_>) -> Result<Versions, StoreError> {
     numbers(
         tx,
         "SELECT group_concat(version_no) FROM entry_versions WHERE owner_no = ?1 AND state <> 1",
-        params![tx.owner_no],
+        params![tx.content_no],
     )
 }
 
@@ -77,7 +77,7 @@ pub(super) fn numbers(tx: &ReadTx<'_>, sql: &'static str, params: Vec<Value>) ->
 fn blocks(tx: &ReadTx<'_>, term: &str) -> Result<Vec<u8>, StoreError> {
     let blocks = tx.db.query_row(
         "SELECT CAST(group_concat(postings, '') AS BLOB) FROM chunk_terms WHERE owner_no = ?1 AND term = ?2",
-        params![tx.owner_no, term],
+        params![tx.content_no, term],
         |row| row.optional(0, Row::blob),
     )?;
     Ok(blocks.flatten().unwrap_or_default())
@@ -86,7 +86,7 @@ fn blocks(tx: &ReadTx<'_>, term: &str) -> Result<Vec<u8>, StoreError> {
 fn chunk_id(tx: &ReadTx<'_>, chunk_no: u64) -> Result<[u8; 16], StoreError> {
     let id = tx.db.query_row(
         "SELECT id FROM memory_chunks WHERE chunk_no = ?1 AND owner_no = ?2",
-        params![chunk_no, tx.owner_no],
+        params![chunk_no, tx.content_no],
         |row| row.bytes(0),
     )?;
     id.ok_or_else(|| {

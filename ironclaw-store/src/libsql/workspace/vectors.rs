@@ -30,7 +30,7 @@ pub(super) fn search(
     }
     let within = filter.prefix.as_ref().map(|prefix| within(tx, prefix)).transpose()?;
     let visible = |version_no: u64| within.as_ref().is_none_or(|within| within.contains(&version_no));
-    let shared = cache.shared(tx.owner_no, &query.model, model.dimensions);
+    let shared = cache.shared(tx.content_no, &query.model, model.dimensions);
     let mut cached = shared.read().unwrap_or_else(PoisonError::into_inner);
     if !model.is_known_to(&cached) {
         drop(cached);
@@ -59,7 +59,7 @@ impl<'a> Model<'a> {
         tx.db.query_row(
             "SELECT m.dimensions, m.chunks, coalesce((SELECT generation FROM workspace_statistics \
              WHERE owner_no = ?1), 0) FROM embedding_models m WHERE m.owner_no = ?1 AND m.id = ?2",
-            params![tx.owner_no, query.model.as_str()],
+            params![tx.content_no, query.model.as_str()],
             |row| {
                 Ok(Self {
                     id: query.model.as_str(),
@@ -108,7 +108,7 @@ impl<'a> Model<'a> {
             let current = numbers(
                 tx,
                 "SELECT group_concat(version_no) FROM entry_versions WHERE owner_no = ?1 AND model = ?2 AND state = 1",
-                params![tx.owner_no, self.id],
+                params![tx.content_no, self.id],
             )?;
             matrix.retain(|version_no| current.contains(&version_no));
         }
@@ -121,7 +121,7 @@ impl<'a> Model<'a> {
             "SELECT c.chunk_no, c.id, c.version_no, c.embedding FROM entry_versions v \
              JOIN memory_chunks c ON c.owner_no = v.owner_no AND c.version_no = v.version_no \
              WHERE v.owner_no = ?1 AND v.model = ?2 AND v.generation > ?3 AND v.state = 1",
-            params![tx.owner_no, self.id, known],
+            params![tx.content_no, self.id, known],
             |row: &Row<'_>| {
                 let embedding = row.blob(3)?;
                 matrix.push(row.bytes(1)?, row.u64(2)?, &embedding).ok_or_else(|| row.corrupt(3))

@@ -17,13 +17,13 @@ use crate::search::postings;
 pub(super) fn register_model(tx: &Tx<'_>, model: &EmbeddingModel) -> Result<u64, StoreError> {
     let known = tx.db.query_row(
         "SELECT dimensions, lexical FROM embedding_models WHERE owner_no = ?1 AND id = ?2",
-        params![tx.owner_no, model.id.as_str()],
+        params![tx.content_no(), model.id.as_str()],
         |row| Ok((row.u32(0)?, row.bool(1)?)),
     )?;
     match known {
         None => tx.db.execute(
             "INSERT INTO embedding_models (owner_no, id, dimensions, lexical, chunks) VALUES (?1, ?2, ?3, ?4, 0)",
-            params![tx.owner_no, model.id.as_str(), model.dimensions, model.lexical],
+            params![tx.content_no(), model.id.as_str(), model.dimensions, model.lexical],
         )?,
         Some(known) if known == (model.dimensions, model.lexical) => 0,
         Some(_) => return Err(tx.conflict("another embedding model is registered under this id")),
@@ -41,7 +41,7 @@ pub(super) fn begin(tx: &Tx<'_>, version: &NewVersion) -> Result<u64, StoreError
         "INSERT INTO entry_versions (owner_no, id, path, state, size, format, metadata, model, chunks, terms, \
          generation, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?6, 0, 0, 0, ?7, ?7)",
         params![
-            tx.owner_no,
+            tx.content_no(),
             version.id.as_bytes(),
             version.path.as_str(),
             VersionState::Staging.code(),
@@ -102,7 +102,7 @@ pub(super) fn publish(tx: &Tx<'_>, id: VersionId, size: u64, hash: ContentHash) 
     tx.db.execute(
         "INSERT INTO workspace_entries (owner_no, path, version_no, created_at) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (owner_no, path) DO UPDATE SET version_no = excluded.version_no",
-        params![tx.owner_no, version.path.as_str(), version.version_no, tx.now],
+        params![tx.content_no(), version.path.as_str(), version.version_no, tx.now],
     )?;
     let generation = count_visible(tx, &version, 1)?;
     tx.db.execute(
@@ -137,7 +137,7 @@ pub(super) fn delete_entry(tx: &Tx<'_>, path: &WorkspacePath) -> Result<u64, Sto
     supersede(tx, version_no)?;
     tx.db.execute(
         "DELETE FROM workspace_entries WHERE owner_no = ?1 AND path = ?2",
-        params![tx.owner_no, path.as_str()],
+        params![tx.content_no(), path.as_str()],
     )?;
     Ok(1)
 }
@@ -162,7 +162,7 @@ fn put_part(
     tx.db.execute(
         "INSERT INTO entry_parts (owner_no, version_no, start_byte, end_byte, format, bytes) \
          VALUES (?1, ?2, ?3, ?4, 0, ?5)",
-        params![tx.owner_no, version_no, part.offset, part.offset + part.bytes.len() as u64, part.bytes.as_slice(),],
+        params![tx.content_no(), version_no, part.offset, part.offset + part.bytes.len() as u64, part.bytes.as_slice(),],
     )?;
     let mut chunk_nos = Vec::with_capacity(terms.len());
     for (chunk, terms) in part.chunks.iter().zip(terms) {
@@ -170,7 +170,7 @@ fn put_part(
             "INSERT INTO memory_chunks (owner_no, id, version_no, part_start, start_byte, end_byte, length, format, \
              embedding) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
             params![
-                tx.owner_no,
+                tx.content_no(),
                 chunk.id.as_bytes(),
                 version_no,
                 part.offset,
@@ -185,7 +185,7 @@ fn put_part(
     for (term, block) in postings::blocks(version_no, &chunk_nos, terms) {
         tx.db.execute(
             "INSERT INTO chunk_terms (owner_no, term, version_no, part_start, postings) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![tx.owner_no, term, version_no, part.offset, block],
+            params![tx.content_no(), term, version_no, part.offset, block],
         )?;
     }
     Ok(())
@@ -217,7 +217,7 @@ fn dimensions(tx: &Tx<'_>, model: Option<&str>) -> Result<Option<usize>, StoreEr
     };
     tx.db.query_row(
         "SELECT dimensions FROM embedding_models WHERE owner_no = ?1 AND id = ?2",
-        params![tx.owner_no, model],
+        params![tx.content_no(), model],
         |row| row.code(0, |number| usize::try_from(number).ok()),
     )
 }
@@ -226,7 +226,7 @@ fn find(tx: &Tx<'_>, id: VersionId) -> Result<Option<(VersionState, Version)>, S
     tx.db.query_row(
         "SELECT version_no, state, path, size, model, chunks, terms FROM entry_versions \
          WHERE owner_no = ?1 AND id = ?2",
-        params![tx.owner_no, id.as_bytes()],
+        params![tx.content_no(), id.as_bytes()],
         |row| {
             let state = row.code(1, VersionState::from_code)?;
             Ok((
@@ -255,7 +255,7 @@ fn staging(tx: &Tx<'_>, id: VersionId) -> Result<Version, StoreError> {
 fn current(tx: &Tx<'_>, path: &str) -> Result<Option<u64>, StoreError> {
     tx.db.query_row(
         "SELECT version_no FROM workspace_entries WHERE owner_no = ?1 AND path = ?2",
-        params![tx.owner_no, path],
+        params![tx.content_no(), path],
         |row| row.u64(0),
     )
 }
@@ -291,14 +291,14 @@ fn count_visible(tx: &Tx<'_>, version: &Version, sign: i64) -> Result<i64, Store
     if let Some(model) = &version.model {
         tx.db.execute(
             "UPDATE embedding_models SET chunks = chunks + ?3 WHERE owner_no = ?1 AND id = ?2",
-            params![tx.owner_no, model.as_str(), chunks],
+            params![tx.content_no(), model.as_str(), chunks],
         )?;
     }
     tx.db.number(
         "INSERT INTO workspace_statistics (owner_no, documents, total_length, generation) VALUES (?1, ?2, ?3, 1) \
          ON CONFLICT (owner_no) DO UPDATE SET documents = documents + excluded.documents, \
          total_length = total_length + excluded.total_length, generation = generation + 1 RETURNING generation",
-        params![tx.owner_no, chunks, sign * version.length.cast_signed()],
+        params![tx.content_no(), chunks, sign * version.length.cast_signed()],
     )
 }
 

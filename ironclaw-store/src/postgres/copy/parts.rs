@@ -40,7 +40,7 @@ impl Parts {
         // A statement that opens a cursor takes no parameters.
         let keys = serde_json::json!(keys).to_string();
         tx.query_row("SELECT set_config('ironclaw.copied_models', $1, true)", params![keys], |_| Ok(())).await?;
-        let moved = MOVED_VERSIONS.replace("{schema}", "ironclaw.");
+        let moved = MOVED_VERSIONS.replace("{schema}", "ironclaw.").replace("{owner}", &owner_no.to_string());
         let versions = format!("ironclaw.entry_versions t WHERE t.owner_no = {owner_no} AND {moved}");
         for cursor in [
             format!(

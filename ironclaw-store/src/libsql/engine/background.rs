@@ -1,0 +1,88 @@
+//! What the writer does when nobody asks it for anything, and in turns with what it is asked for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ironclaw_core::Clock;
+use ironclaw_core::store::StoreError;
+use tokio::sync::watch;
+
+use crate::error::repeat;
+use crate::libsql::db::Db;
+use crate::libsql::{removal, workspace};
+
+/// How often to look for what became old enough, or what another process left.
+const INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// How long it is put off while another process holds the write lock.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long it is put off after a failure: that of a full disk, or one that can't be written to.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What those who wait for the background are told: that something ended, or why it can't go on now.
+#[derive(Debug, Default)]
+pub(in crate::libsql) struct Pass {
+    pub(in crate::libsql) failure: Option<Arc<StoreError>>,
+}
+
+/// Removes what was hidden, replaced or abandoned, one small transaction at a time.
+pub(super) struct Background {
+    clock: Arc<dyn Clock>,
+    /// When to go on.
+    next_at: Instant,
+    /// The removal that had the last turn.
+    last: i64,
+    told: watch::Sender<Pass>,
+}
+
+impl Background {
+    pub(super) fn new(clock: Arc<dyn Clock>, told: watch::Sender<Pass>) -> Self {
+        Self { clock, next_at: Instant::now(), last: 0, told }
+    }
+
+    /// Says that there may be something to do.
+    pub(super) fn wake(&mut self) {
+        self.next_at = Instant::now();
+    }
+
+    /// How long there is nothing to do.
+    pub(super) fn idle(&self) -> Duration {
+        self.next_at.saturating_duration_since(Instant::now())
+    }
+
+    /// Does one step, if one is due. Whether there was something to do.
+    pub(super) fn step(&mut self, db: &Db) -> bool {
+        if !self.idle().is_zero() {
+            return false;
+        }
+        db.begin_operation("remove");
+        let error = match self.remove(db) {
+            Ok(did) => {
+                if !did {
+                    self.next_at = Instant::now() + INTERVAL;
+                }
+                self.told.send_replace(Pass::default());
+                return did;
+            }
+            Err(error) => error,
+        };
+        // Another process's lock is waited for, but not here: others want to be answered.
+        self.next_at = Instant::now() + if error.is_retryable() { PAUSE } else { RETRY };
+        if !error.is_retryable() {
+            tracing::warn!(%error, "removing what was deleted was put off");
+            self.told.send_replace(Pass { failure: Some(Arc::new(repeat(&error))) });
+        }
+        false
+    }
+
+    /// Whether there was something to do.
+    fn remove(&mut self, db: &Db) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        if let Some(removal_no) = db.write(|| removal::step(db, self.last, now))? {
+            self.last = removal_no;
+            return Ok(true);
+        }
+        Ok(db.write(|| Ok(workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?))? > 0)
+    }
+}

@@ -1,0 +1,95 @@
+//! How much one transaction removes.
+
+use std::cell::Cell;
+
+use ironclaw_core::store::StoreError;
+use libsql::Value;
+
+use crate::libsql::db::Db;
+use crate::libsql::row::params;
+
+/// How many rows one transaction removes at most, those of all changes of a group together. A row of long content counts
+/// for as many rows as it has pages, since each of them is overwritten.
+pub(in crate::libsql) const AT_ONCE: u32 = 500;
+
+const PAGE: u64 = 4_096;
+
+/// What the transaction under way may still remove.
+#[derive(Debug, Default)]
+pub(in crate::libsql) struct Budget(Cell<u32>);
+
+impl Budget {
+    /// Begins a transaction.
+    pub(in crate::libsql) fn renew(&self) {
+        self.0.set(AT_ONCE);
+    }
+
+    /// Whether something may still be removed. Whatever removes stops when it may not, so that something left after it
+    /// says that it is done.
+    pub(in crate::libsql) fn is_left(&self) -> bool {
+        self.0.get() > 0
+    }
+
+    pub(in crate::libsql) fn left(&self) -> u32 {
+        self.0.get()
+    }
+
+    pub(in crate::libsql) fn spend(&self, rows: u64) {
+        self.0.set(self.0.get().saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX)));
+    }
+}
+
+/// Deletes rows of an owner with a statement that deletes at most `?2` of the owner `?1`. Each counts for `weight` rows.
+pub(in crate::libsql) fn some(db: &Db, sql: &'static str, owner_no: i64, weight: u32) -> Result<u64, StoreError> {
+    if !db.budget.is_left() {
+        return Ok(0);
+    }
+    let at_most = db.budget.left().div_ceil(weight);
+    let rows = db.execute(sql, params![owner_no, at_most])?;
+    db.budget.spend(rows * u64::from(weight));
+    Ok(rows)
+}
+
+/// Deletes rows whose content may be long: `select` gives the key and the bytes of some, at most its last parameter, and
+/// `delete` deletes the one with the key `?1` of the owner `?2`.
+pub(in crate::libsql) fn sized(
+    db: &Db,
+    select: &'static str,
+    mut params: Vec<Value>,
+    delete: &'static str,
+    owner_no: i64,
+) -> Result<u64, StoreError> {
+    if !db.budget.is_left() {
+        return Ok(0);
+    }
+    params.extend(params![db.budget.left()]);
+    let found = db.query(select, params, |row| Ok((row.value(0)?, row.i64(1)?)))?;
+    let mut rows = 0;
+    for (key, bytes) in found {
+        if !db.budget.is_left() {
+            break;
+        }
+        let mut params = vec![key];
+        params.extend(params![owner_no]);
+        rows += db.execute(delete, params)?;
+        db.budget.spend(1 + bytes.max(0).cast_unsigned() / PAGE);
+    }
+    Ok(rows)
+}
+
+/// Where what is left begins in a list whose first items are gone.
+pub(in crate::libsql) fn first_left(
+    items: &[&str],
+    is_left: impl Fn(&str) -> Result<bool, StoreError>,
+) -> Result<usize, StoreError> {
+    let (mut low, mut high) = (0, items.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_left(items[middle])? {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
+}
