@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use crate::setup::{Setup, answers, stderr};
 
-const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
 #[test]
 fn the_vaults_key_is_never_read() {

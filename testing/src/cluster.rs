@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::install::Installation;
 use crate::postmaster::{Postmaster, psql};
-use crate::program::Account;
+use crate::program::{Account, program};
 use crate::run::{RunFolder, write_private};
 use crate::{ClusterError, cache};
 
@@ -104,6 +105,12 @@ impl Cluster {
     #[must_use]
     pub fn url(&self, user: &str, password: &str, database: &str) -> String {
         self.address.url(user, password, database)
+    }
+
+    /// One of PostgreSQL's programs, such as `psql`, to be run with nothing of this process's own settings of PostgreSQL.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        program(&self.bin_dir().join(name), None)
     }
 
     /// The folder of PostgreSQL's programs: `psql`, `pg_dump`, `pg_basebackup` and the like.

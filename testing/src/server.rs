@@ -304,6 +304,12 @@ impl Server {
         self.postmaster.address.url(user, password, database)
     }
 
+    /// One of PostgreSQL's programs, such as `psql`, to be run with nothing of this process's own settings of PostgreSQL.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        program(&self.bin_dir().join(name), None)
+    }
+
     /// The folder of the programs that the server was started from.
     #[must_use]
     pub fn bin_dir(&self) -> &Path {

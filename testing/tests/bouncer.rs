@@ -1,7 +1,6 @@
 //! PgBouncer in front of the shared server.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
 use std::process::{Command, ExitCode, Output};
 
 use ironclaw_testing::{Certificates, Cluster, ClusterError, PgBouncer, Server, need};
@@ -18,8 +17,8 @@ fn main() -> ExitCode {
     ironclaw_testing::run([tests()])
 }
 
-fn select(bin: &Path, url: &str) -> Output {
-    Command::new(bin.join("psql")).args([url, "-Atc", "SELECT current_user"]).output().unwrap()
+fn select(mut psql: Command, url: &str) -> Output {
+    psql.args([url, "-Atc", "SELECT current_user"]).output().unwrap()
 }
 
 fn superuser(cluster: &Cluster) -> String {
@@ -37,7 +36,7 @@ fn it_pools_for_the_users_it_knows() {
         (bouncer.url(&role, "a\"b", "postgres"), format!("{role}\n")),
         (bouncer.url(&role, "wrong", "postgres"), String::new()),
     ] {
-        assert_eq!(String::from_utf8_lossy(&select(cluster.bin_dir(), &url).stdout), expected);
+        assert_eq!(String::from_utf8_lossy(&select(cluster.program("psql"), &url).stdout), expected);
     }
     drop(bouncer);
     cluster.psql("postgres", &format!("DROP ROLE {role}")).unwrap();
@@ -47,13 +46,15 @@ fn it_pools_by_transaction() {
     let cluster = need(Cluster::shared());
     let options = [("default_pool_size", "1")];
     let bouncer = need(PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None));
-    let output = Command::new(cluster.bin_dir().join("psql"))
+    let output = cluster
+        .program("psql")
         .args([&bouncer.superuser_url("postgres"), "-Atq", "-c", "SET application_name = 'left behind'"])
         .args(["-c", "SELECT pg_backend_pid()", "-c", "SELECT pg_backend_pid()"])
         .output()
         .unwrap();
     let first: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
-    let output = Command::new(cluster.bin_dir().join("psql"))
+    let output = cluster
+        .program("psql")
         .args([&bouncer.superuser_url("postgres"), "-Atq", "-c", "SELECT pg_backend_pid()"])
         .output()
         .unwrap();
@@ -70,7 +71,7 @@ fn it_asks_the_server_for_passwords_it_does_not_know() {
     let superuser = superuser(&cluster);
     let options = [("auth_user", superuser.as_str())];
     let bouncer = need(PgBouncer::start(&cluster.superuser_url("postgres"), &[], &options, None));
-    let works = |password| select(cluster.bin_dir(), &bouncer.url(&role, password, "postgres")).status.success();
+    let works = |password| select(cluster.program("psql"), &bouncer.url(&role, password, "postgres")).status.success();
     assert!(works("first") && !works("wrong"));
     set_password("ALTER", "second");
     assert!(works("second") && !works("first"), "a rotated password is picked up");
@@ -86,7 +87,7 @@ fn it_answers_through_tls_alone() {
     let options = [("server_tls_sslmode", "require")];
     let bouncer = need(PgBouncer::start(&upstream, &[], &options, Some(&certificates)));
     let connect = |parameters: &str| {
-        let output = select(server.bin_dir(), &format!("{}?{parameters}", bouncer.superuser_url("postgres")));
+        let output = select(server.program("psql"), &format!("{}?{parameters}", bouncer.superuser_url("postgres")));
         match output.status.success() {
             true => Ok(String::from_utf8(output.stdout).unwrap()),
             false => Err(String::from_utf8(output.stderr).unwrap()),

@@ -42,7 +42,7 @@ fn the_server_is_as_strict_as_a_real_one() {
 
 fn connections_over_tcp_need_the_password() {
     let cluster = need(Cluster::shared());
-    let select = |url: String| Command::new(cluster.bin_dir().join("psql")).args([&url, "-Atc", "SELECT 1"]).output();
+    let select = |url: String| cluster.program("psql").args([&url, "-Atc", "SELECT 1"]).output();
     let output = select(cluster.superuser_url("postgres")).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n");
     let output = select(cluster.url("nobody's", "wrong", "postgres")).unwrap();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{ChildStdin, Command, ExitCode, Stdio};
+use std::process::{ChildStdin, ExitCode, Stdio};
 
 use ironclaw_testing::{Certificates, ClusterError, Mode, Server, need};
 
@@ -58,8 +58,8 @@ fn a_killed_server_recovers_what_was_committed() {
 
 fn the_rules_for_connections_can_change() {
     let server = need(Server::start(&[]));
-    let psql = server.bin_dir().join("psql");
-    let connect = || Command::new(&psql).args([&server.superuser_url("postgres"), "-c", "SELECT 1"]).output().unwrap();
+    let connect =
+        || server.program("psql").args([&server.superuser_url("postgres"), "-c", "SELECT 1"]).output().unwrap();
     assert!(connect().status.success());
     server.hba(&["host all all 127.0.0.1/32 reject"]).unwrap();
     let message = String::from_utf8_lossy(&connect().stderr).into_owned();
@@ -79,8 +79,7 @@ fn a_server_that_does_not_start_says_why() {
 
 fn a_frozen_server_goes_on_where_it_was() {
     let server = need(Server::start(&[]));
-    let psql = server.bin_dir().join("psql");
-    let mut session = Command::new(&psql);
+    let mut session = server.program("psql");
     session.args([&server.superuser_url("postgres"), "-Atq"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut session = session.spawn().unwrap();
     let (mut input, mut output) = (session.stdin.take().unwrap(), BufReader::new(session.stdout.take().unwrap()));
@@ -94,7 +93,7 @@ fn a_frozen_server_goes_on_where_it_was() {
     assert_eq!(answer(&mut input), "7\n");
 
     server.freeze().unwrap();
-    let mut connect = Command::new(&psql);
+    let mut connect = server.program("psql");
     connect.args([&server.superuser_url("postgres"), "-c", "SELECT 1"]).env("PGCONNECT_TIMEOUT", "2");
     let refused = connect.output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("timeout expired"), "{refused:?}");
@@ -119,7 +118,7 @@ fn a_server_with_tls_shows_its_certificate() {
     let connect = |parameters: &str| {
         let url = format!("{}?{parameters}", server.superuser_url("postgres"));
         let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-        let output = Command::new(server.bin_dir().join("psql")).args([&url, "-Atc", sql]).output().unwrap();
+        let output = server.program("psql").args([&url, "-Atc", sql]).output().unwrap();
         match output.status.success() {
             true => Ok(String::from_utf8(output.stdout).unwrap()),
             false => Err(String::from_utf8(output.stderr).unwrap()),
@@ -143,7 +142,7 @@ fn a_server_with_tls_shows_its_certificate() {
     let verify = |mode: &str| {
         let parameters = format!("sslmode={mode}&sslrootcert={}", other.ca_file().display());
         let url = format!("{}?{parameters}", impostor.superuser_url("postgres"));
-        Command::new(server.bin_dir().join("psql")).args([&url, "-c", "SELECT 1"]).output().unwrap()
+        server.program("psql").args([&url, "-c", "SELECT 1"]).output().unwrap()
     };
     assert!(verify("verify-ca").status.success());
     let message = String::from_utf8(verify("verify-full").stderr).unwrap();

@@ -1,0 +1,1 @@
+//! Tests of the examples: each file beside this one is a test program.
