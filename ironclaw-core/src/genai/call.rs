@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, Url};
 use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::failure::Failure;
-use super::frames::{Frames, html};
+use super::frames::Frames;
 use super::protocol::Protocol;
 use super::{GenaiLlm, retry_after};
 use crate::llm::{LlmErrorKind, LlmEvent, LlmRequest};
@@ -49,10 +48,6 @@ impl Call {
         let response = response.map_err(|error| Failure::of_transport(&error))?;
         if !response.status().is_success() {
             return Err(refusal(llm, response).await);
-        }
-        let is_page = |text: &str| text.to_ascii_lowercase().starts_with("text/html");
-        if response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_page) {
-            return Err(html());
         }
         Ok(Self {
             response: Some(response),

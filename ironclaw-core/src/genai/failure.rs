@@ -231,6 +231,7 @@ const NO_TOOLS: &[&str] = &[
     "tool_use_not_supported",
     "tools is not supported",
     "not support parameters: tools",
+    "argument supplied: tools",
 ];
 const TOO_LONG: &[&str] = &[
     "context_length",
@@ -249,6 +250,9 @@ const TOO_LONG: &[&str] = &[
     "request_too_large",
     "reduce the length",
     "longer than the model",
+    "maximum number of tokens",
+    "max_new_tokens must be",
+    "model token limit",
 ];
 const NO_CREDIT: &[&str] = &[
     "insufficient_quota",
@@ -262,7 +266,9 @@ const NO_CREDIT: &[&str] = &[
     "no credit",
     "not enough credit",
     "billing",
-    "payment",
+    "payment required",
+    "available credits",
+    "spending limit",
     "arrears",
     "arrearage",
 ];

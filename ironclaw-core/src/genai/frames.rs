@@ -159,6 +159,7 @@ impl Frames {
         if line.trim().is_empty() {
             return Ok(self.dispatch(cut));
         }
+        let line = line.trim_start();
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
@@ -173,7 +174,7 @@ impl Frames {
             }
             // The beginning of one of them.
             _ if cut && ["data", "event", "retry"].iter().any(|known| known.starts_with(field)) => {}
-            _ if line.trim_start().starts_with('<') => return Err(html()),
+            _ if line.starts_with('<') => return Err(page()),
             _ => {
                 let context = format!("a line of the answer is neither an event nor JSON: {}", beginning(line));
                 return Err(Failure::new(LlmErrorKind::MalformedAnswer, context));
@@ -228,9 +229,9 @@ pub(super) fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(200)]
 }
 
-pub(super) fn html() -> Failure {
-    let context = "the service answered with an HTML page; check that the endpoint is the API's, and not a web site or \
-                   a sign-in";
+fn page() -> Failure {
+    let context = "the service answered with a page (HTML or XML); check that the endpoint is the API's, and not a web \
+                   site or a sign-in";
     Failure::new(LlmErrorKind::MalformedAnswer, context)
 }
 

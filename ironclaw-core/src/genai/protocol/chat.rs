@@ -110,11 +110,11 @@ fn read_message(message: &Value, answer: &mut Answer) -> Result<(), Failure> {
 }
 
 fn read_delta(delta: &Value, answer: &mut Answer) -> Result<(), Failure> {
-    for name in ["reasoning_content", "reasoning", "thinking"] {
-        if let Some(text) = delta.get(name).and_then(Value::as_str) {
-            answer.reasoning(text);
-        }
-    }
+    // Some services send it under two names.
+    let reasoning = ["reasoning_content", "reasoning", "thinking"]
+        .into_iter()
+        .find_map(|name| delta.get(name)?.as_str().filter(|text| !text.is_empty()));
+    answer.reasoning(reasoning.unwrap_or_default());
     match delta.get("content") {
         None | Some(Value::Null) => {}
         Some(Value::String(text)) => answer.text(text)?,
