@@ -6,6 +6,7 @@ use std::path::Path;
 use futures::StreamExt;
 use ironclaw_core::agent::{AgentEvent, Reply};
 use ironclaw_core::id::ConversationId;
+use ironclaw_core::llm::FinishReason;
 use ironclaw_core::model::conversations::Role;
 use ironclaw_core::{PageRequest, Store};
 use serde_json::{Value, json};
@@ -169,6 +170,11 @@ fn one_line(path: &Path) -> String {
 
 fn sources(reply: &Reply) -> String {
     let mut text = "\n".to_owned();
+    match reply.finish {
+        FinishReason::Length => text.push_str("[cut: the model reached its token limit]\n"),
+        FinishReason::Filtered => text.push_str("[cut: the service or the model withheld the rest]\n"),
+        _ => {}
+    }
     if !reply.citations.is_empty() {
         text.push_str("\nSources:\n");
     }

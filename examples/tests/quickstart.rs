@@ -30,7 +30,7 @@ fn citations_are_exactly_the_bytes_they_name() {
     assert_eq!(answers.len(), 3);
     for (answer, (question, expected)) in answers.iter().zip(asked) {
         let keys: BTreeSet<&str> = answer.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected_keys = ["answer", "citations", "conversation", "model", "timings_ms", "tool_calls"];
+        let expected_keys = ["answer", "citations", "conversation", "finish", "model", "timings_ms", "tool_calls"];
         assert_eq!(keys, expected_keys.into());
         let first = &answer["citations"][0];
         assert_eq!(first["path"], expected, "{question}: {answer}");

@@ -36,7 +36,7 @@ pub mod vault;
 pub use check::Failure;
 pub use embedder::EmbedderHarness;
 pub use key_source::KeySourceHarness;
-pub use llm::LlmHarness;
+pub use llm::{LlmHarness, Says};
 pub use memory::MemoryHarness;
 pub use run::{Capability, Suites};
 pub use sandbox::SandboxHarness;

@@ -1,35 +1,39 @@
-//! Language models over the network, through the `genai` crate (feature `genai`).
+//! Language models over the network (feature `genai`).
 //!
-//! One adapter for OpenAI and everything that speaks its protocol (NEAR AI, vLLM, llama.cpp, LM Studio), Anthropic,
+//! One client for OpenAI and everything that speaks its protocol (NEAR AI, vLLM, llama.cpp, LM Studio), Anthropic,
 //! Gemini, Ollama and the further services of [`Provider`].
 //!
 //! A [`GenaiLlm`] connects to its one endpoint and to nothing else: it reads no environment variable by itself, uses
-//! no proxy of the system and follows no redirect. Its errors carry a status and the service's error code, never a
-//! header, a body, a prompt or a key.
+//! no proxy of the system and follows no redirect. Whatever shape a service gives its answer, all of it is read, or the
+//! call fails and says why. Its errors carry the service's own reason, in at most about a thousand characters and without
+//! anything that looks like a key.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::genai::adapter::AdapterKind;
-use ::genai::resolver::{AuthData, Endpoint};
-use ::genai::{Client, Headers, ModelIden, ServiceTarget};
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 
+use crate::clock::Clock;
 use crate::llm::{LlmError, LlmProvider, LlmRequest, LlmStream};
 use crate::secret::SecretValue;
 
 mod answer;
 mod builder;
+mod call;
+mod calls;
 mod env;
 mod failure;
+mod frames;
+mod protocol;
 mod provider;
-mod request;
+mod retry_after;
+mod scrub;
 
 pub use builder::GenaiLlmBuilder;
 pub use provider::Provider;
 
-use answer::Answer;
+use call::Call;
 use failure::Failure;
 
 /// A language model behind one endpoint.
@@ -49,7 +53,7 @@ use failure::Failure;
 /// ```
 #[derive(Clone)]
 pub struct GenaiLlm {
-    client: Client,
+    http: reqwest::Client,
     provider: Provider,
     model: String,
     endpoint: String,
@@ -57,6 +61,7 @@ pub struct GenaiLlm {
     timeout: Duration,
     retries: u32,
     backoff: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 /// The longest wait that a service may ask for before a retry; with a longer one the call fails at once.
@@ -80,7 +85,7 @@ impl GenaiLlm {
     /// 3. `OLLAMA_HOST`: Ollama there, read as Ollama reads it (`127.0.0.1`, `host:port`, a URL; port 11434 by default).
     ///
     /// `IRONCLAW_MODEL` names the model. As `openai::model`, `anthropic::model` or `ollama::model` it also chooses
-    /// among the three; `ollama::model` needs no `OLLAMA_HOST` (`http://127.0.0.1:11434/` by default). Without it the
+    /// among the three; any other name goes out as it is, whatever is in it. `ollama::model` needs no `OLLAMA_HOST` (`http://127.0.0.1:11434/` by default). Without it the
     /// model is `gpt-5-mini` at OpenAI itself and `claude-sonnet-4-5` at Anthropic; elsewhere there is no sensible
     /// default, and its absence is an error.
     ///
@@ -91,34 +96,16 @@ impl GenaiLlm {
         env::from_env(&var)
     }
 
-    fn target(&self) -> ServiceTarget {
-        let kind: AdapterKind = self.provider.kind();
-        let auth = match self.key.as_deref().and_then(SecretValue::expose_str) {
-            Some(key) => AuthData::from_single(key),
-            // genai insists on a key for this protocol; an exact request needs none.
-            None if self.provider == Provider::OpenAi => AuthData::RequestOverride {
-                url: format!("{}chat/completions", self.endpoint),
-                headers: Headers::default(),
-            },
-            None => AuthData::None,
-        };
-        ServiceTarget {
-            endpoint: Endpoint::from_owned(self.endpoint.as_str()),
-            auth,
-            model: ModelIden::new(kind, self.model.as_str()),
-        }
-    }
-
     /// One attempt, up to the first piece of the answer.
     async fn attempt(&self, request: &LlmRequest) -> Result<LlmStream, Failure> {
-        let mut answer = Answer::begin(self, request).await?;
-        let first = answer.next().await?;
-        let rest = stream::try_unfold(answer, |mut answer| async move {
-            if answer.is_ended() {
+        let mut call = Call::begin(self, request).await?;
+        let first = call.next().await?;
+        let rest = stream::try_unfold((call, self.key.clone()), |(mut call, key)| async move {
+            if call.is_ended() {
                 return Ok(None);
             }
-            let event = answer.next().await.map_err(Failure::into_error)?;
-            Ok(Some((event, answer)))
+            let event = call.next().await.map_err(|failure| failure.into_error(key.as_deref()))?;
+            Ok(Some((event, (call, key))))
         });
         Ok(Box::pin(stream::iter([Ok(first)]).chain(rest)))
     }
@@ -147,9 +134,9 @@ impl LlmProvider for GenaiLlm {
                 Ok(stream) => return Ok(stream),
                 Err(failure) => failure,
             };
-            let wait = failure.retry_after().unwrap_or(self.backoff.saturating_mul(1 << failures.min(8)));
+            let wait = failure.retry_after().unwrap_or_default().max(self.backoff.saturating_mul(1 << failures.min(8)));
             if failures >= self.retries || !failure.is_retryable() || wait > LONGEST_WAIT {
-                return Err(failure.into_error());
+                return Err(failure.into_error(self.key.as_deref()));
             }
             failures += 1;
             tokio::time::sleep(wait).await;

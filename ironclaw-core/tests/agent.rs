@@ -7,6 +7,8 @@ mod building;
 mod cancelling;
 #[path = "agent/context.rs"]
 mod context;
+#[path = "agent/ending.rs"]
+mod ending;
 #[path = "agent/faults.rs"]
 mod faults;
 #[path = "agent/sending.rs"]

@@ -1,4 +1,4 @@
-//! The adapter over `genai` against local servers that speak the services' wire formats.
+//! The client for language models against local servers that speak the services' wire formats.
 #![cfg(feature = "genai")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -10,9 +10,19 @@ mod environment;
 mod faults;
 #[path = "genai/gemini.rs"]
 mod gemini;
+#[path = "genai/loopback.rs"]
+mod loopback;
 #[path = "genai/ollama.rs"]
 mod ollama;
 #[path = "genai/openai.rs"]
 mod openai;
+#[path = "genai/requests.rs"]
+mod requests;
+#[path = "genai/retries.rs"]
+mod retries;
+#[path = "genai/shapes.rs"]
+mod shapes;
+#[path = "genai/splits.rs"]
+mod splits;
 #[path = "genai/support.rs"]
 mod support;

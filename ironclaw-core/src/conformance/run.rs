@@ -36,6 +36,8 @@ pub enum Capability {
     Audit,
     /// There is a tool that tries what a sandbox must stop.
     HostileTool,
+    /// What a model's service says can be chosen.
+    Service,
 }
 
 /// Conformance suites with the implementations they are to be run against.
@@ -105,7 +107,7 @@ impl Suites {
     pub fn llm(self, name: &str, harness: impl LlmHarness + 'static) -> Self {
         let subject: Arc<Subject<dyn LlmHarness>> =
             Arc::new(Subject { suite: name.to_owned(), harness: Box::new(harness) });
-        self.add(subject, &[], llm::cases())
+        self.add(subject.clone(), subject.harness.capabilities(), llm::cases())
     }
 
     /// Runs the cases that the program's arguments choose; in a child process, the child's part of a case.

@@ -1,171 +1,203 @@
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+//! An answer as it comes together, whatever protocol its pieces are in.
 
-use ::genai::chat::{ChatOptions, ChatStream, ChatStreamEvent, StopReason, StreamEnd, Usage};
-use futures::{Stream, StreamExt};
 use serde_json::Value;
 
+use super::calls::{Calls, Piece};
 use super::failure::Failure;
-use super::{GenaiLlm, Provider, request};
-use crate::llm::{FinishReason, LlmErrorKind, LlmEvent, LlmRequest, LlmResponse, TokenUsage, ToolCall};
+use super::frames::{ANSWER_BYTES, too_long};
+use crate::llm::{FinishReason, LlmErrorKind, LlmResponse, TokenUsage};
 
-/// The longest answer that is taken, in bytes.
-const ANSWER_BYTES: usize = 16 << 20;
-/// How many frames are looked at for the model's name.
-const NAME_FRAMES: u32 = 4;
-
-/// An answer that is coming in.
+/// What came of an answer so far.
+#[derive(Debug, Default)]
 pub(super) struct Answer {
-    stream: Quiet<ChatStream>,
-    provider: Provider,
-    asked: String,
-    served_by: Arc<OnceLock<String>>,
     text: String,
-    ended: bool,
+    /// How much of the text was given on.
+    given: usize,
+    calls: Calls,
+    /// The bytes of text and calls.
+    bytes: usize,
+    /// The characters of reasoning, which are counted and not kept.
+    reasoned: u64,
+    finish: Option<FinishReason>,
+    refused: bool,
+    done: bool,
+    usage: TokenUsage,
+    model: Option<String>,
 }
 
 impl Answer {
-    /// Prepares the call; it is made when the first event is asked for.
-    pub(super) async fn begin(llm: &GenaiLlm, request: &LlmRequest) -> Result<Self, Failure> {
-        let served_by = Arc::new(OnceLock::new());
-        let name = Arc::clone(&served_by);
-        let mut options = ChatOptions::default()
-            .with_capture_usage(true)
-            .with_capture_tool_calls(true)
-            .with_stream_header_timeout(llm.timeout)
-            .with_stream_read_timeout(llm.timeout)
-            .with_raw_frame_fn(move |_, frame| {
-                if frame.index < NAME_FRAMES
-                    && name.get().is_none()
-                    && let Some(model) = frame.json().as_ref().and_then(model_of)
-                {
-                    // Frames of one stream come one after another: nobody else sets it in between.
-                    let _ = name.set(model.to_owned());
-                }
-            });
-        if let Some(tokens) = request.options.max_output_tokens {
-            options = options.with_max_tokens(tokens);
+    /// Adds text.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.grow(text.len())?;
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    /// Notes reasoning.
+    pub(super) fn reasoning(&mut self, text: &str) {
+        self.reasoned = self.reasoned.saturating_add(text.chars().count() as u64);
+    }
+
+    /// Adds a piece of a call.
+    pub(super) fn call(&mut self, piece: Piece<'_>) -> Result<(), Failure> {
+        let name = piece.name.map_or(0, str::len) + piece.id.map_or(0, str::len);
+        self.grow(name + piece.arguments.len())?;
+        self.calls.push(piece)
+    }
+
+    /// Notes why the answer ended, in the service's word. An empty word says nothing, as services send with every piece.
+    ///
+    /// # Errors
+    /// For a word that says that the answer failed.
+    pub(super) fn finish(&mut self, word: &str) -> Result<(), Failure> {
+        let reason = match word.to_ascii_lowercase().as_str() {
+            "" | "null" | "finish_reason_unspecified" => return Ok(()),
+            "stop" | "end_turn" | "stop_sequence" | "eos" | "eos_token" | "complete" | "completed" | "done" => {
+                FinishReason::Stop
+            }
+            "tool_calls" | "tool_use" | "function_call" => FinishReason::ToolCalls,
+            "length"
+            | "max_tokens"
+            | "max_output_tokens"
+            | "max_length"
+            | "model_length"
+            | "model_context_window_exceeded" => FinishReason::Length,
+            "content_filter"
+            | "filtered"
+            | "refusal"
+            | "safety"
+            | "recitation"
+            | "language"
+            | "blocklist"
+            | "sensitive"
+            | "prohibited_content"
+            | "spii"
+            | "image_safety"
+            | "guardrail_intervened" => FinishReason::Filtered,
+            "error"
+            | "failed"
+            | "abort"
+            | "aborted"
+            | "cancelled"
+            | "network_error"
+            | "insufficient_system_resource" => {
+                let context = format!("the service broke off its answer ({word})");
+                return Err(Failure::new(LlmErrorKind::Unreachable, context));
+            }
+            "malformed_function_call" | "unexpected_tool_call" | "too_many_tool_calls" | "malformed_response" => {
+                let context = format!("the model's call of a tool could not be read by its service ({word})");
+                return Err(Failure::new(LlmErrorKind::MalformedAnswer, context));
+            }
+            _ => FinishReason::from(word.to_owned()),
+        };
+        self.finish = Some(reason);
+        Ok(())
+    }
+
+    /// Notes that the text is the model's refusal to answer.
+    pub(super) fn refused(&mut self) {
+        self.refused = true;
+    }
+
+    /// Notes that the last marker came.
+    pub(super) fn done(&mut self) {
+        self.done = true;
+    }
+
+    /// Notes the model that answers, if the value names one.
+    pub(super) fn model(&mut self, name: Option<&Value>) {
+        let name = name.and_then(Value::as_str).filter(|name| !name.is_empty() && name.len() <= 256);
+        if let (None, Some(name)) = (&self.model, name) {
+            self.model = Some(name.to_owned());
         }
-        let chat = request::chat_request(llm.provider, request);
-        let call = Box::pin(llm.client.exec_chat_stream(llm.target(), chat, Some(&options)));
-        let response = Quiet(call).await.map_err(|error| Failure::of(&error))?;
-        Ok(Self {
-            stream: Quiet(response.stream),
-            provider: llm.provider,
-            asked: llm.model.clone(),
-            served_by,
-            text: String::new(),
-            ended: false,
+    }
+
+    /// Notes counts of tokens; a later one counts.
+    pub(super) fn usage(&mut self, input: Option<u64>, output: Option<u64>) {
+        self.usage.input = input.or(self.usage.input);
+        self.usage.output = output.or(self.usage.output);
+    }
+
+    /// The text that nobody was given yet.
+    pub(super) fn news(&mut self) -> Option<String> {
+        let news = &self.text[self.given..];
+        (!news.is_empty()).then(|| {
+            self.given = self.text.len();
+            news.to_owned()
         })
     }
 
-    /// Whether the whole answer was given.
-    pub(super) fn is_ended(&self) -> bool {
-        self.ended
+    /// All the text so far.
+    pub(super) fn said(&self) -> &str {
+        &self.text
     }
 
-    /// The next piece of text, or the whole answer.
-    pub(super) async fn next(&mut self) -> Result<LlmEvent, Failure> {
-        while let Some(event) = self.stream.next().await {
-            match event.map_err(|error| Failure::of(&error))? {
-                ChatStreamEvent::Chunk(chunk) if !chunk.content.is_empty() => {
-                    if self.text.len() + chunk.content.len() > ANSWER_BYTES {
-                        return Err(Failure::new(LlmErrorKind::MalformedAnswer, "the answer is longer than 16 MiB"));
-                    }
-                    self.text.push_str(&chunk.content);
-                    return Ok(LlmEvent::Text(chunk.content));
-                }
-                ChatStreamEvent::End(end) => {
-                    self.ended = true;
-                    return self.finish(end).map(LlmEvent::Finished);
-                }
-                _ => {}
-            }
-        }
-        Err(broken_off())
+    /// Whether there are calls.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
     }
 
-    fn finish(&mut self, end: StreamEnd) -> Result<LlmResponse, Failure> {
-        // Where the protocol has no mark for its end, genai makes one when the connection closes: without a reason
-        // it was cut off.
-        let unmarked = matches!(self.provider, Provider::Gemini | Provider::OpenAiResponses | Provider::Ollama);
-        let done = end.captured_stop_reason.is_some()
-            || (self.provider == Provider::Ollama && end.captured_usage.is_some())
-            || !unmarked;
-        if !done {
-            return Err(broken_off());
+    /// Whether nothing more comes.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether the service said why the answer ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// An answer that broke off, that is empty, or whose calls can't be understood.
+    pub(super) fn into_response(self, asked: &str) -> Result<LlmResponse, Failure> {
+        if !self.done && self.finish.is_none() {
+            return Err(Failure::broken_off());
         }
-        let usage = end.captured_usage.as_ref().map(usage).unwrap_or_default();
-        let reason = end.captured_stop_reason.clone();
-        let tool_calls: Vec<ToolCall> =
-            end.captured_into_tool_calls().unwrap_or_default().into_iter().map(tool_call).collect();
-        let nothing = tool_calls.is_empty() && self.text.is_empty();
-        let finish = match reason {
-            Some(StopReason::MaxTokens(_)) => FinishReason::Length,
-            Some(StopReason::ContentFilter(_)) => FinishReason::Filtered,
-            Some(StopReason::ToolCall(_)) if tool_calls.is_empty() => {
+        let tool_calls = self.calls.finish()?;
+        if tool_calls.is_empty() {
+            if self.finish == Some(FinishReason::ToolCalls) {
                 return Err(Failure::new(LlmErrorKind::MalformedAnswer, "tools are to be called, but none is named"));
             }
-            Some(StopReason::Other(_)) if nothing => {
-                return Err(Failure::new(LlmErrorKind::MalformedAnswer, "the answer ended with nothing in it"));
+            if self.text.trim().is_empty() {
+                return Err(empty(self.finish.as_ref(), self.reasoned));
             }
+        }
+        let finish = match self.finish {
+            _ if self.refused => FinishReason::Filtered,
+            Some(cut @ (FinishReason::Length | FinishReason::Filtered)) => cut,
             _ if !tool_calls.is_empty() => FinishReason::ToolCalls,
-            _ => FinishReason::Stop,
+            Some(finish) => finish,
+            None => FinishReason::Stop,
         };
-        let model = self.served_by.get().cloned().unwrap_or_else(|| self.asked.clone());
-        Ok(LlmResponse { text: std::mem::take(&mut self.text), tool_calls, finish, usage, model })
+        let model = self.model.unwrap_or_else(|| asked.to_owned());
+        Ok(LlmResponse { text: self.text, tool_calls, finish, usage: self.usage, model })
+    }
+
+    fn grow(&mut self, by: usize) -> Result<(), Failure> {
+        self.bytes += by;
+        if self.bytes > ANSWER_BYTES { Err(too_long()) } else { Ok(()) }
     }
 }
 
-fn broken_off() -> Failure {
-    Failure::new(LlmErrorKind::Unreachable, "the answer broke off before its end")
-}
-
-fn tool_call(call: ::genai::chat::ToolCall) -> ToolCall {
-    // Arguments that came in pieces are text; a tool without parameters is often called with none at all.
-    let arguments = match call.fn_arguments {
-        Value::Null => Value::Object(serde_json::Map::new()),
-        Value::String(text) if text.trim().is_empty() => Value::Object(serde_json::Map::new()),
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        arguments => arguments,
+/// What an answer with neither text nor calls is, and what to do about it.
+fn empty(finish: Option<&FinishReason>, reasoned: u64) -> Failure {
+    let cut = finish == Some(&FinishReason::Length);
+    let (kind, context) = match reasoned {
+        _ if finish == Some(&FinishReason::Filtered) => {
+            (LlmErrorKind::Filtered, "the service withheld all of the answer".to_owned())
+        }
+        0 if cut => (LlmErrorKind::EmptyAnswer, "the token limit was reached before any text; raise it".to_owned()),
+        0 => (LlmErrorKind::EmptyAnswer, "it has neither text nor tool calls".to_owned()),
+        n if cut => {
+            let context = format!(
+                "the token limit was reached after {n} characters of reasoning and before any text; raise it, or lower \
+                 the reasoning effort"
+            );
+            (LlmErrorKind::EmptyAnswer, context)
+        }
+        n => (LlmErrorKind::EmptyAnswer, format!("it is reasoning alone ({n} characters), without text or tool calls")),
     };
-    ToolCall { id: call.call_id, name: call.fn_name, arguments }
-}
-
-fn usage(usage: &Usage) -> TokenUsage {
-    let count = |tokens: Option<i32>| tokens.and_then(|tokens| u64::try_from(tokens).ok());
-    TokenUsage { input: count(usage.prompt_tokens), output: count(usage.completion_tokens), cost_micro_usd: None }
-}
-
-fn model_of(frame: &Value) -> Option<&str> {
-    ["/model", "/message/model", "/response/model", "/modelVersion"]
-        .into_iter()
-        .find_map(|at| frame.pointer(at)?.as_str())
-        .filter(|model| !model.is_empty() && model.len() <= 256 && !model.contains('\0'))
-}
-
-/// genai logs the bodies of failed answers, which can echo a key: nothing is logged while it is polled.
-struct Quiet<T>(T);
-
-impl<T: Unpin> Quiet<T> {
-    fn hushed<R>(&mut self, poll: impl FnOnce(Pin<&mut T>) -> R) -> R {
-        tracing::dispatcher::with_default(&tracing::Dispatch::none(), || poll(Pin::new(&mut self.0)))
-    }
-}
-
-impl<T: Future + Unpin> Future for Quiet<T> {
-    type Output = T::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        self.hushed(|call| call.poll(cx))
-    }
-}
-
-impl Stream for Quiet<ChatStream> {
-    type Item = Result<ChatStreamEvent, ::genai::Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.hushed(|stream| stream.poll_next(cx))
-    }
+    Failure::new(kind, context)
 }

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::genai::Client;
 use reqwest::Url;
 
 use super::{GenaiLlm, Provider};
+use crate::clock::{Clock, SystemClock};
 use crate::llm::{LlmError, LlmErrorKind};
 use crate::secret::SecretValue;
 
@@ -17,6 +17,7 @@ use crate::secret::SecretValue;
 /// | [`timeout`](Self::timeout) | 60 s |
 /// | [`retries`](Self::retries) | 2 |
 /// | [`backoff`](Self::backoff) | 250 ms |
+/// | [`clock`](Self::clock) | [`SystemClock`] |
 #[derive(Debug)]
 pub struct GenaiLlmBuilder {
     provider: Provider,
@@ -26,6 +27,7 @@ pub struct GenaiLlmBuilder {
     timeout: Duration,
     retries: u32,
     backoff: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 /// The longest model name, in bytes.
@@ -41,6 +43,7 @@ impl GenaiLlmBuilder {
             timeout: Duration::from_secs(60),
             retries: 2,
             backoff: Duration::from_millis(250),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -73,10 +76,17 @@ impl GenaiLlmBuilder {
         self
     }
 
-    /// How long to wait before the first retry, if the service does not say; it doubles with each.
+    /// How long to wait before the first retry; it doubles with each. A service that asks for more gets more, up to 20 s.
     #[must_use]
     pub fn backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// The clock that a service's date to come back at is compared with.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -85,7 +95,7 @@ impl GenaiLlmBuilder {
     /// # Errors
     /// [`LlmErrorKind::InvalidRequest`] for a model name, endpoint or key that can't be used, or a key that is missing.
     pub fn build(self) -> Result<GenaiLlm, LlmError> {
-        check_model(&self.model)?;
+        check_model(self.provider, &self.model)?;
         let endpoint = match &self.endpoint {
             Some(url) => check_endpoint(url)?,
             None => self.provider.default_endpoint().to_owned(),
@@ -108,10 +118,8 @@ impl GenaiLlmBuilder {
             .user_agent(concat!("ironclaw-core/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|_| refused("the HTTP client could not be made: no TLS provider or root certificates"))?;
-        let client =
-            Client::builder().with_reqwest(http).build().map_err(|_| refused("the client could not be made"))?;
         Ok(GenaiLlm {
-            client,
+            http,
             provider: self.provider,
             model: self.model,
             endpoint,
@@ -119,6 +127,7 @@ impl GenaiLlmBuilder {
             timeout: self.timeout,
             retries: self.retries,
             backoff: self.backoff,
+            clock: self.clock,
         })
     }
 }
@@ -127,17 +136,17 @@ pub(super) fn refused(context: impl Into<String>) -> LlmError {
     LlmError::new(LlmErrorKind::InvalidRequest, "configure", context)
 }
 
-fn check_model(model: &str) -> Result<(), LlmError> {
-    if model.is_empty() || model.len() > MODEL_BYTES {
+/// A name goes out as it is; which ones there are is the service's to say.
+fn check_model(provider: Provider, model: &str) -> Result<(), LlmError> {
+    if model.trim().is_empty() || model.len() > MODEL_BYTES {
         return Err(refused("model: must have 1 to 256 bytes"));
     }
-    // genai reads `namespace::model` as a choice of service, which is made here by the provider alone; and the name
-    // is part of Gemini's URLs.
-    if model.contains("::") || model.chars().any(|c| c.is_control() || c.is_whitespace() || "?#%\\".contains(c)) {
-        return Err(refused("model: must not contain `::`, white space or any of ?#%\\"));
+    if model.chars().any(char::is_control) {
+        return Err(refused("model: must not contain control characters"));
     }
-    if model.split('/').any(|part| part == "..") {
-        return Err(refused("model: must not contain `..` as a part"));
+    // Gemini's model is a part of the URL, where these mean another place.
+    if provider == Provider::Gemini && model.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(refused("model: must not contain an empty part, `.` or `..` between slashes"));
     }
     Ok(())
 }

@@ -22,15 +22,13 @@ pub(super) fn from_env(var: &dyn Fn(&str) -> Option<String>) -> Result<Option<Ge
     let (anthropic_key, ollama_host) = (var("ANTHROPIC_API_KEY"), var("OLLAMA_HOST"));
 
     let named = var("IRONCLAW_MODEL");
-    let (chosen, model) = match named.as_ref().map(|name| name.split_once("::").unwrap_or(("", name))) {
+    let (chosen, model) = match named.as_ref().map(|name| (name.split_once("::"), name.as_str())) {
         None => (None, None),
-        Some(("", model)) => (None, Some(model)),
-        Some(("openai", model)) => (Some(Provider::OpenAi), Some(model)),
-        Some(("anthropic", model)) => (Some(Provider::Anthropic), Some(model)),
-        Some(("ollama", model)) => (Some(Provider::Ollama), Some(model)),
-        Some(_) => {
-            return Err(refused("IRONCLAW_MODEL: the part before `::` must be openai, anthropic or ollama"));
-        }
+        Some((Some(("openai", model)), _)) => (Some(Provider::OpenAi), Some(model)),
+        Some((Some(("anthropic", model)), _)) => (Some(Provider::Anthropic), Some(model)),
+        Some((Some(("ollama", model)), _)) => (Some(Provider::Ollama), Some(model)),
+        // Any other part before `::` belongs to the name.
+        Some((_, model)) => (None, Some(model)),
     };
     let found = match () {
         () if base_url.is_some() || openai_key.is_some() => Some(Provider::OpenAi),

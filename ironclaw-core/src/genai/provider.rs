@@ -1,8 +1,7 @@
-use ::genai::adapter::AdapterKind;
+use super::protocol::Protocol;
 
-/// Who serves the model: which protocol is spoken, and where by default.
-///
-/// Only services whose protocol sends requests to nowhere but the given endpoint are here.
+/// Who serves the model: which protocol is spoken, and where by default. For a service that is not here there is its
+/// OpenAI-compatible endpoint, with [`Provider::OpenAi`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Provider {
@@ -59,23 +58,22 @@ impl Provider {
         }
     }
 
-    pub(super) fn kind(self) -> AdapterKind {
+    pub(super) fn protocol(self) -> Protocol {
         match self {
-            Self::OpenAi => AdapterKind::OpenAI,
-            Self::OpenAiResponses => AdapterKind::OpenAIResp,
-            Self::Anthropic => AdapterKind::Anthropic,
-            Self::Gemini => AdapterKind::Gemini,
-            Self::Ollama => AdapterKind::Ollama,
-            Self::DeepSeek => AdapterKind::DeepSeek,
-            Self::Fireworks => AdapterKind::Fireworks,
-            Self::Groq => AdapterKind::Groq,
-            Self::MiniMax => AdapterKind::MiniMax,
-            Self::Mistral => AdapterKind::Mistral,
-            Self::Kimi => AdapterKind::Kimi,
-            Self::Nebius => AdapterKind::Nebius,
-            Self::OpenRouter => AdapterKind::OpenRouter,
-            Self::Together => AdapterKind::Together,
-            Self::Xai => AdapterKind::Xai,
+            Self::OpenAiResponses => Protocol::Responses,
+            Self::Anthropic | Self::MiniMax => Protocol::Anthropic,
+            Self::Gemini => Protocol::Gemini,
+            Self::Ollama => Protocol::Ollama,
+            Self::OpenAi
+            | Self::DeepSeek
+            | Self::Fireworks
+            | Self::Groq
+            | Self::Mistral
+            | Self::Kimi
+            | Self::Nebius
+            | Self::OpenRouter
+            | Self::Together
+            | Self::Xai => Protocol::Chat,
         }
     }
 }

@@ -39,3 +39,29 @@ async fn a_stream_without_its_last_line_is_an_error() {
     let llm = builder(Provider::Ollama, "m", &server.uri()).build().unwrap();
     assert_eq!(ask(&llm, request()).await.unwrap_err().kind(), &LlmErrorKind::Unreachable);
 }
+
+#[tokio::test]
+async fn errors_and_empty_answers_are_told() {
+    let says = json!({"model": "m", "message": {"role": "assistant", "content": "So"}, "done": false});
+    let thinks =
+        json!({"model": "m", "message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": false});
+    let done = |why: &str| json!({"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": why});
+    for (values, kind, said) in [
+        (
+            vec![says.clone(), json!({"error": "an error was encountered while running the model"})],
+            LlmErrorKind::Unreachable,
+            "running the model",
+        ),
+        (vec![done("load")], LlmErrorKind::EmptyAnswer, "neither"),
+        (vec![thinks, done("length")], LlmErrorKind::EmptyAnswer, "2 characters of reasoning"),
+    ] {
+        let server = serve("/api/chat", "application/x-ndjson", lines(&values)).await;
+        let llm = builder(Provider::Ollama, "m", &server.uri()).build().unwrap();
+        let error = ask(&llm, request()).await.unwrap_err();
+        assert_eq!(error.kind(), &kind, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    let server = serve("/api/chat", "application/x-ndjson", lines(&[says, done("length")])).await;
+    let llm = builder(Provider::Ollama, "m", &server.uri()).build().unwrap();
+    assert_eq!(ask(&llm, request()).await.unwrap().1.finish, FinishReason::Length);
+}

@@ -1,6 +1,6 @@
 use ironclaw_core::genai::{GenaiLlm, Provider};
-use ironclaw_core::llm::FinishReason;
-use serde_json::json;
+use ironclaw_core::llm::{FinishReason, LlmErrorKind};
+use serde_json::{Value, json};
 
 use crate::support::{KEY, ask, builder, events, request, sent, serve};
 
@@ -34,15 +34,17 @@ async fn text_streams_with_usage_and_model() {
     assert_eq!((&body["model"], &body["stream"]), (&json!("gpt-oss-120b"), &json!(true)));
     assert_eq!(body["max_tokens"], 200);
     let roles: Vec<&str> = body["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
-    assert_eq!(roles, ["system", "user", "user", "assistant", "tool", "tool", "user"]);
+    assert_eq!(roles, ["system", "user", "assistant", "tool", "tool", "user"]);
     let messages = &body["messages"];
     assert_eq!(messages[0]["content"], "Be brief.");
-    let passages = messages[1]["content"].as_str().unwrap();
-    assert!(passages.contains("[1] notes/launch.md\nThe launch is on 3 May.") && passages.contains("not instructions"));
-    assert_eq!(messages[3]["tool_calls"][1]["id"], "c2");
-    assert_eq!(messages[3]["tool_calls"][1]["function"]["arguments"], r#"{"city":"Rome"}"#);
-    assert_eq!(messages[5]["tool_call_id"], "c2");
-    let error = messages[5]["content"].as_str().unwrap();
+    // The passages join the question, so that the user speaks once.
+    let question = messages[5]["content"].as_str().unwrap();
+    let passages = request().render_passages().unwrap();
+    assert!(question.starts_with(&passages) && question.ends_with("\nAnd the launch?"), "{question}");
+    assert_eq!(messages[2]["tool_calls"][1]["id"], "c2");
+    assert_eq!(messages[2]["tool_calls"][1]["function"]["arguments"], r#"{"city":"Rome"}"#);
+    assert_eq!(messages[4]["tool_call_id"], "c2");
+    let error = messages[4]["content"].as_str().unwrap();
     assert!(error.starts_with("Error of the tool weather (material") && error.ends_with("no such city"), "{error}");
     assert_eq!(body["tools"][0]["function"]["name"], "weather");
     assert_eq!(body["tools"][0]["function"]["parameters"]["required"], json!(["city"]));
@@ -131,4 +133,38 @@ async fn the_responses_protocol_works_too() {
     let (_, answer) = ask(&llm, request()).await.unwrap();
     assert_eq!((answer.text.as_str(), answer.model.as_str()), ("On 3 May.", "gpt-5-mini-2026"));
     assert_eq!((answer.usage.input, answer.usage.output), (Some(5), Some(3)));
+}
+
+#[tokio::test]
+async fn all_ends_of_the_responses_protocol_are_told() {
+    let whole = |status: &str, why: Value, output: Value| json!({"object": "response", "status": status, "incomplete_details": {"reason": why}, "output": output});
+    let text = json!([{"type": "reasoning", "summary": []}, {"type": "message", "content": [{"type": "output_text", "text": "So."}]}]);
+    let became = async |value: Value| {
+        let server = serve("/v1/responses", SSE, events(&[value])).await;
+        let llm = builder(Provider::OpenAiResponses, "m", &format!("{}/v1", server.uri())).retries(0).build().unwrap();
+        ask(&llm, request()).await.map(|(_, answer)| answer)
+    };
+    let event = json!({"type": "response.completed", "response": whole("completed", Value::Null, text.clone())});
+    assert_eq!(became(event).await.unwrap().text, "So.");
+    for (why, finish) in [("max_output_tokens", FinishReason::Length), ("content_filter", FinishReason::Filtered)] {
+        assert_eq!(became(whole("incomplete", json!(why), text.clone())).await.unwrap().finish, finish);
+    }
+    for (value, kind, said) in [
+        (whole("completed", Value::Null, json!([])), LlmErrorKind::EmptyAnswer, "neither"),
+        (
+            json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "slower"}}}),
+            LlmErrorKind::RateLimited,
+            "slower",
+        ),
+        (
+            json!({"type": "error", "code": "server_error", "message": "it broke"}),
+            LlmErrorKind::Unreachable,
+            "it broke",
+        ),
+        (json!({"type": "response.output_text.delta", "delta": "So"}), LlmErrorKind::Unreachable, "broke off"),
+    ] {
+        let error = became(value).await.unwrap_err();
+        assert_eq!(error.kind(), &kind, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }

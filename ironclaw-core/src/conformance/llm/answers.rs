@@ -3,11 +3,11 @@ use futures::StreamExt;
 use super::LlmSubject;
 use crate::conformance::check::{Failure, Outcome, Present, at_once, poll_at_most};
 use crate::conformance::text::HOSTILE;
-use crate::llm::{LlmEvent, LlmMessage, LlmProvider, LlmProviderExt, LlmRequest, LlmResponse};
+use crate::llm::{FinishReason, LlmEvent, LlmMessage, LlmProvider, LlmProviderExt, LlmRequest, LlmResponse};
 use crate::memory::Passage;
 use crate::model::workspace::WorkspacePath;
 
-fn asking(text: &str) -> LlmRequest {
+pub(super) fn asking(text: &str) -> LlmRequest {
     LlmRequest::new(vec![LlmMessage::User { text: text.to_owned() }])
 }
 
@@ -32,6 +32,8 @@ pub(super) async fn ends_with_one_whole_answer(subject: &LlmSubject) -> Outcome 
     assert!(!llm.model().is_empty());
     let response = answer(&*llm, asking("How many ships pass the lighthouse?")).await?;
     assert!(!response.model.is_empty());
+    assert_eq!(response.finish, FinishReason::Stop);
+    assert!(!response.text.trim().is_empty(), "an answer without a call has text");
     let whole = llm.complete(asking("How many ships pass the lighthouse?")).await?;
     assert!(!whole.model.is_empty());
     Ok(())

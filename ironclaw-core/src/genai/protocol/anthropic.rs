@@ -1,0 +1,156 @@
+//! Anthropic's Messages.
+
+use serde_json::{Value, json};
+
+use super::{Prompt, arguments, object, result_text, unknown_part};
+use crate::genai::answer::Answer;
+use crate::genai::calls::Piece;
+use crate::genai::failure::{Failure, is_something};
+use crate::llm::{LlmMessage, ReasoningEffort};
+
+pub(super) fn body(prompt: &Prompt<'_>) -> Value {
+    let options = &prompt.request.options;
+    let mut body = json!({
+        "model": prompt.model,
+        "messages": messages(&prompt.turns),
+        "stream": true,
+        // This protocol wants a limit.
+        "max_tokens": options.max_output_tokens.unwrap_or_else(|| most_tokens(prompt.model)),
+    });
+    if let Some(text) = &prompt.instructions {
+        body["system"] = json!(text);
+    }
+    if !prompt.request.tools.is_empty() {
+        let tools =
+            prompt.request.tools.iter().map(
+                |tool| json!({"name": tool.name, "description": tool.description, "input_schema": tool.parameters}),
+            );
+        body["tools"] = tools.collect();
+    }
+    match options.reasoning_effort {
+        None => {}
+        Some(ReasoningEffort::None) => body["thinking"] = json!({"type": "disabled"}),
+        // It knows no less than low.
+        Some(ReasoningEffort::Minimal) => body["output_config"] = json!({"effort": "low"}),
+        Some(effort) => body["output_config"] = json!({"effort": effort.as_str()}),
+    }
+    body
+}
+
+/// A limit that the model takes.
+fn most_tokens(model: &str) -> u32 {
+    match () {
+        () if model.contains("claude-3-5") => 8_192,
+        () if model.contains("claude-3-7") => 32_000,
+        () if model.contains("claude-3") || model.contains("claude-2") => 4_096,
+        () => 32_000,
+    }
+}
+
+/// The turns; results of tools that come one after another are one message of the user.
+fn messages(turns: &[LlmMessage]) -> Vec<Value> {
+    let mut messages: Vec<Value> = Vec::with_capacity(turns.len());
+    let mut results = false;
+    for turn in turns {
+        let was_result = std::mem::replace(&mut results, matches!(turn, LlmMessage::Tool { .. }));
+        match turn {
+            LlmMessage::System { .. } => {}
+            LlmMessage::User { text } => messages.push(json!({"role": "user", "content": text})),
+            LlmMessage::Assistant { text, tool_calls } => {
+                let text = (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}));
+                let calls = tool_calls.iter().map(|call| {
+                    json!({"type": "tool_use", "id": call.id, "name": call.name, "input": object(&call.arguments)})
+                });
+                let content: Vec<Value> = text.into_iter().chain(calls).collect();
+                messages.push(json!({"role": "assistant", "content": content}));
+            }
+            LlmMessage::Tool { call_id, name, content, is_error } => {
+                let text = result_text(name.as_str(), content, *is_error);
+                let result =
+                    json!({"type": "tool_result", "tool_use_id": call_id, "content": text, "is_error": is_error});
+                match messages.last_mut().and_then(|last| last["content"].as_array_mut()).filter(|_| was_result) {
+                    Some(content) => content.push(result),
+                    None => messages.push(json!({"role": "user", "content": [result]})),
+                }
+            }
+        }
+    }
+    messages
+}
+
+/// Reads an event, or a whole message. False if it is neither.
+pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> {
+    let index = value["index"].as_u64();
+    match value["type"].as_str().unwrap_or_default() {
+        "message_start" => read_message(&value["message"], answer)?,
+        "message" => {
+            read_message(value, answer)?;
+            answer.done();
+        }
+        "content_block_start" => read_block(&value["content_block"], index, answer)?,
+        "content_block_delta" => read_delta(&value["delta"], index, answer)?,
+        "message_delta" => {
+            read_usage(&value["usage"], answer);
+            answer.finish(value["delta"]["stop_reason"].as_str().unwrap_or_default())?;
+        }
+        "message_stop" => answer.done(),
+        "" | "error" => return Ok(false),
+        // A ping, the end of a block, and what they may add: "code should handle unknown event types gracefully".
+        _ => {}
+    }
+    Ok(true)
+}
+
+fn read_message(message: &Value, answer: &mut Answer) -> Result<(), Failure> {
+    answer.model(message.get("model"));
+    read_usage(&message["usage"], answer);
+    for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
+        read_block(block, Some(index as u64), answer)?;
+    }
+    answer.finish(message["stop_reason"].as_str().unwrap_or_default())
+}
+
+fn read_usage(usage: &Value, answer: &mut Answer) {
+    answer.usage(usage["input_tokens"].as_u64(), usage["output_tokens"].as_u64());
+}
+
+fn read_block(block: &Value, index: Option<u64>, answer: &mut Answer) -> Result<(), Failure> {
+    match block["type"].as_str().unwrap_or_default() {
+        "text" => answer.text(block["text"].as_str().unwrap_or_default()),
+        "thinking" => {
+            answer.reasoning(block["thinking"].as_str().unwrap_or_default());
+            Ok(())
+        }
+        "redacted_thinking" => {
+            answer.reasoning("?");
+            Ok(())
+        }
+        "tool_use" => answer.call(Piece {
+            index,
+            id: block["id"].as_str(),
+            name: block["name"].as_str(),
+            // Empty where the input comes in deltas; some proxies send it here.
+            arguments: arguments(block.get("input").filter(|input| is_something(input))),
+            place: (0, 1),
+            whole: false,
+        }),
+        kind => Err(unknown_part(kind)),
+    }
+}
+
+fn read_delta(delta: &Value, index: Option<u64>, answer: &mut Answer) -> Result<(), Failure> {
+    let text = |name: &str| delta[name].as_str().unwrap_or_default();
+    match delta["type"].as_str().unwrap_or_default() {
+        "text_delta" => answer.text(text("text")),
+        "input_json_delta" => {
+            let arguments = text("partial_json").to_owned();
+            answer.call(Piece { index, arguments, place: (0, 1), ..Piece::default() })
+        }
+        "thinking_delta" => {
+            answer.reasoning(text("thinking"));
+            Ok(())
+        }
+        "signature_delta" | "citations_delta" => Ok(()),
+        kind => Err(unknown_part(kind)),
+    }
+}

@@ -1,0 +1,145 @@
+//! OpenAI's Responses.
+
+use serde_json::{Value, json};
+
+use super::{Prompt, arguments, reports_an_error, result_text, unknown_part};
+use crate::genai::answer::Answer;
+use crate::genai::calls::Piece;
+use crate::genai::failure::{Failure, is_something};
+use crate::llm::LlmMessage;
+
+pub(super) fn body(prompt: &Prompt<'_>) -> Value {
+    let input: Vec<Value> = prompt.turns.iter().flat_map(items).collect();
+    // Nothing is kept at the service.
+    let mut body = json!({"model": prompt.model, "input": input, "stream": true, "store": false});
+    if let Some(text) = &prompt.instructions {
+        body["instructions"] = json!(text);
+    }
+    if !prompt.request.tools.is_empty() {
+        let tools = prompt.request.tools.iter().map(|tool| {
+            json!({"type": "function", "name": tool.name, "description": tool.description,
+                   "parameters": tool.parameters, "strict": false})
+        });
+        body["tools"] = tools.collect();
+    }
+    if let Some(tokens) = prompt.request.options.max_output_tokens {
+        body["max_output_tokens"] = json!(tokens);
+    }
+    if let Some(effort) = prompt.request.options.reasoning_effort {
+        body["reasoning"] = json!({"effort": effort.as_str()});
+    }
+    body
+}
+
+fn items(message: &LlmMessage) -> Vec<Value> {
+    match message {
+        LlmMessage::System { text } => vec![json!({"role": "system", "content": text})],
+        LlmMessage::User { text } => vec![json!({"role": "user", "content": text})],
+        LlmMessage::Assistant { text, tool_calls } => {
+            let text = (!text.is_empty()).then(|| json!({"role": "assistant", "content": text}));
+            let calls = tool_calls.iter().map(|call| {
+                json!({"type": "function_call", "call_id": call.id, "name": call.name,
+                       "arguments": arguments(Some(&call.arguments))})
+            });
+            text.into_iter().chain(calls).collect()
+        }
+        LlmMessage::Tool { call_id, name, content, is_error } => {
+            let output = result_text(name.as_str(), content, *is_error);
+            vec![json!({"type": "function_call_output", "call_id": call_id, "output": output})]
+        }
+    }
+}
+
+/// Reads an event, or a whole response. False if it is neither.
+pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> {
+    if value["object"] == "response" {
+        return read_response(value, answer).map(|()| true);
+    }
+    let Some(kind) = value["type"].as_str() else { return Ok(false) };
+    let delta = value["delta"].as_str().unwrap_or_default();
+    match kind {
+        "response.created" | "response.in_progress" | "response.queued" => {
+            answer.model(value.pointer("/response/model"))
+        }
+        "response.output_text.delta" => answer.text(delta)?,
+        "response.refusal.delta" => {
+            answer.text(delta)?;
+            answer.refused();
+        }
+        "response.output_item.added" if value["item"]["type"] == "function_call" => answer.call(piece(value))?,
+        "response.function_call_arguments.delta" => {
+            let index = value["output_index"].as_u64();
+            answer.call(Piece { index, arguments: delta.to_owned(), place: (0, 1), ..Piece::default() })?;
+        }
+        "response.output_item.done" => read_item(value, answer)?,
+        "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
+            read_response(&value["response"], answer)?;
+        }
+        _ if kind.starts_with("response.reasoning") => answer.reasoning(delta),
+        _ if reports_an_error(value) => return Err(Failure::of_service(value)),
+        // Their other events say again what these say, or belong to tools that are never offered.
+        _ => {}
+    }
+    Ok(true)
+}
+
+/// The response as it is in the end. Its output is read only if none of it came before.
+fn read_response(response: &Value, answer: &mut Answer) -> Result<(), Failure> {
+    answer.model(response.get("model"));
+    let usage = &response["usage"];
+    answer.usage(usage["input_tokens"].as_u64(), usage["output_tokens"].as_u64());
+    if let Some(error) = response.get("error").filter(|error| is_something(error)) {
+        return Err(Failure::of_service(error));
+    }
+    let came = !answer.said().is_empty() || answer.has_calls();
+    let items = response["output"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (index, item) in items.iter().enumerate().filter(|_| !came) {
+        read_item(&json!({"item": item, "output_index": index}), answer)?;
+    }
+    match response["status"].as_str().unwrap_or("completed") {
+        "incomplete" => answer.finish(response["incomplete_details"]["reason"].as_str().unwrap_or("incomplete"))?,
+        status => answer.finish(status)?,
+    }
+    answer.done();
+    Ok(())
+}
+
+/// A whole item: what of it came in pieces is there already.
+fn read_item(value: &Value, answer: &mut Answer) -> Result<(), Failure> {
+    let item = &value["item"];
+    match item["type"].as_str().unwrap_or_default() {
+        // With its id and its arguments in full it is the same call again, or the call of which no piece came.
+        "function_call" => answer.call(Piece { whole: true, ..piece(value) }),
+        "message" if answer.said().is_empty() => {
+            for part in item["content"].as_array().into_iter().flatten() {
+                match part["type"].as_str().unwrap_or_default() {
+                    "output_text" => answer.text(part["text"].as_str().unwrap_or_default())?,
+                    "refusal" => {
+                        answer.text(part["refusal"].as_str().unwrap_or_default())?;
+                        answer.refused();
+                    }
+                    kind => return Err(unknown_part(kind)),
+                }
+            }
+            Ok(())
+        }
+        "message" => Ok(()),
+        "reasoning" => {
+            answer.reasoning(&item["summary"].to_string());
+            Ok(())
+        }
+        kind => Err(unknown_part(kind)),
+    }
+}
+
+fn piece(value: &Value) -> Piece<'_> {
+    let item = &value["item"];
+    Piece {
+        index: value["output_index"].as_u64(),
+        id: item["call_id"].as_str(),
+        name: item["name"].as_str(),
+        arguments: arguments(item.get("arguments")),
+        place: (0, 1),
+        whole: false,
+    }
+}
