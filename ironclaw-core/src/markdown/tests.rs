@@ -120,6 +120,7 @@ fn a_passage_is_known_by_how_it_begins() {
     let items = passage("    - one\n\n      more\n    - two");
     assert_eq!(items.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["one", "more", "two"]);
     assert!(items.iter().all(|(kind, _)| *kind == BlockKind::Paragraph));
+    assert_eq!(passage(">     >   in <!-- no --> both"), [(BlockKind::Paragraph, "in  both".into())]);
 }
 
 fn check(text: &str) {

@@ -69,7 +69,9 @@ fn what_is_hidden_is_in_no_chunk() {
 fn a_quotation_or_a_fence_is_whole_if_it_fits() {
     let quotation = "> One line\n> and another\n>\n> and a third one.";
     let fence = "````\n```\n# none\n\n```\n\nmore\n````";
-    let text = format!("Words before it, many of them.\n\n{quotation}\n\n{fence}\n\nWords after it, many of them.");
+    let text = format!(
+        "Words before it, and many of them indeed.\n\n{quotation}\n\n{fence}\n\nWords after it, and many of them indeed."
+    );
     let found = chunks(&text, 64);
     assert!(found.contains(&quotation) && found.contains(&fence), "{found:?}");
 }
