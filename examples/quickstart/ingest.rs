@@ -13,8 +13,8 @@ use ironclaw_core::{Memory, PageRequest, Scope};
 use ironclaw_memory::{HybridMemory, NewFile};
 
 use crate::failure::Failure;
-use crate::find::{File, Found, Skipped, find};
-use crate::sources::Source;
+use crate::find::{File, Found, LeftOut, Skipped, find};
+use crate::sources::{Source, relative};
 
 /// Files up to this size are written many at a time; larger ones one by one in parts, to bound the memory in use.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -31,9 +31,12 @@ const KEY_PREFIX: &[u8] = b"ironclaw-key-";
 pub(crate) struct Report {
     pub(crate) written: usize,
     pub(crate) unchanged: usize,
+    /// How many files are gone, and how many that were read before are still there and left out now.
     pub(crate) deleted: usize,
+    pub(crate) dropped: usize,
     pub(crate) chunks: usize,
     pub(crate) skipped: Vec<Skipped>,
+    pub(crate) left_out: LeftOut,
 }
 
 impl Report {
@@ -54,9 +57,10 @@ pub(crate) async fn ingest(
     data: &Path,
 ) -> Result<Report, Failure> {
     let (walked, data) = (source.clone(), data.to_owned());
-    let Found { files, skipped, complete } = tokio::task::spawn_blocking(move || find(&walked, &data)).await?;
+    let Found { files, skipped, left_out, complete } =
+        tokio::task::spawn_blocking(move || find(&walked, &data)).await?;
     let mut kept: HashSet<WorkspacePath> = files.iter().map(|file| file.target.clone()).collect();
-    let mut report = Report { skipped, ..Report::default() };
+    let mut report = Report { skipped, left_out, ..Report::default() };
 
     let bar = progress(&files, &source.name);
     let mut unread = Vec::new();
@@ -90,15 +94,19 @@ pub(crate) async fn ingest(
         report.skipped.push(skipped);
     }
     if complete {
-        report.deleted = delete_below(memory, scope, source, |path| !kept.contains(path)).await?;
+        let deleted = delete_below(memory, scope, source, |path| !kept.contains(path)).await?;
+        let skipped: HashSet<&Path> = report.skipped.iter().map(|skipped| skipped.path.as_path()).collect();
+        let files = deleted.iter().map(|path| source.root().join(relative(path)));
+        report.dropped = files.filter(|file| file.exists() && !skipped.contains(file.as_path())).count();
+        report.deleted = deleted.len() - report.dropped;
     }
     report.skipped.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(report)
 }
 
-/// Deletes a folder's files from the workspace; how many there were.
-pub(crate) async fn remove(memory: &HybridMemory, scope: &Scope, source: &Source) -> Result<usize, Failure> {
-    delete_below(memory, scope, source, |_| true).await
+/// Deletes a folder's files from the workspace.
+pub(crate) async fn remove(memory: &HybridMemory, scope: &Scope, source: &Source) -> Result<(), Failure> {
+    delete_below(memory, scope, source, |_| true).await.map(drop)
 }
 
 async fn delete_below(
@@ -106,15 +114,17 @@ async fn delete_below(
     scope: &Scope,
     source: &Source,
     gone: impl Fn(&WorkspacePath) -> bool + Sync,
-) -> Result<usize, Failure> {
+) -> Result<Vec<WorkspacePath>, Failure> {
     let prefix = WorkspacePath::parse(source.name.as_str())?;
     let mut page = PageRequest::first(PageRequest::MAX)?;
     let mark = source.mark();
-    let mut deleted = 0;
+    let mut deleted = Vec::new();
     loop {
         let entries = memory.list(scope, Some(&prefix), &page).await?;
-        for entry in entries.items.iter().filter(|entry| entry.metadata == mark && gone(&entry.path)) {
-            deleted += usize::from(memory.delete(scope, &entry.path).await?);
+        for entry in entries.items.into_iter().filter(|entry| entry.metadata == mark && gone(&entry.path)) {
+            if memory.delete(scope, &entry.path).await? {
+                deleted.push(entry.path);
+            }
         }
         match entries.next {
             Some(cursor) => page = page.after(cursor),

@@ -23,7 +23,7 @@ use crate::host::{Folder, Host};
 use crate::output::Output;
 use crate::sources::Sources;
 
-/// What is asked when nothing else is.
+/// What is asked of the documentation when nothing else is.
 const QUESTION: &str = "How do legal holds work?";
 
 /// The agent's documents when no others are named: the book of this repository.
@@ -43,6 +43,14 @@ struct Options {
     /// A file or folder to answer from, instead of the documentation; again for more
     #[arg(long, value_name = "PATH")]
     ingest: Vec<PathBuf>,
+
+    /// Read hidden files and folders of the named folders as well
+    #[arg(long, requires = "ingest")]
+    hidden: bool,
+
+    /// Read what .gitignore and .ignore files name as well
+    #[arg(long, requires = "ingest")]
+    no_ignore: bool,
 
     /// A question to answer before exiting; again for more
     #[arg(long, value_name = "TEXT")]
@@ -102,7 +110,7 @@ async fn serve(options: &Options, folder: &Folder, output: &Output) -> Result<()
 }
 
 async fn act(options: &Options, host: &Host, output: &Output) -> Result<(), Failure> {
-    read_documents(options, host, output).await?;
+    let sources = read_documents(options, host, output).await?;
     let conversation = host.conversation().await?;
     if !options.ask.is_empty() {
         for question in &options.ask {
@@ -110,26 +118,33 @@ async fn act(options: &Options, host: &Host, output: &Output) -> Result<(), Fail
         }
         return Ok(());
     }
-    output.ask(host, conversation, QUESTION).await?;
-    output.ask(host, conversation, &host.tool_question()).await?;
+    let is_tour = sources.folders.iter().all(|source| source.default);
+    if is_tour {
+        output.ask(host, conversation, QUESTION).await?;
+        output.ask(host, conversation, &host.tool_question()).await?;
+    }
     match std::io::stdin().is_terminal() {
         true => prompt::prompt(host, conversation, output).await,
-        false => Ok(()),
+        false if is_tour => Ok(()),
+        false => {
+            output.note("Nothing was asked: --ask \"…\" asks a question, and so does a terminal.");
+            Ok(())
+        }
     }
 }
 
 /// Mirrors the named folders, or those of earlier runs, or the documentation.
-async fn read_documents(options: &Options, host: &Host, output: &Output) -> Result<(), Failure> {
+async fn read_documents(options: &Options, host: &Host, output: &Output) -> Result<Sources, Failure> {
     let mut sources = Sources::load(&host.store, &host.scope).await?;
     if !options.ingest.is_empty() {
         for path in &options.ingest {
-            sources.add(path, false)?;
+            sources.add_named(path, options.hidden, options.no_ignore)?;
         }
         for source in sources.take_default() {
             ingest::remove(&host.memory, &host.scope, &source).await?;
         }
     } else if sources.folders.is_empty() {
-        sources.add(DOCUMENTS.as_ref(), true)?;
+        sources.add_default(DOCUMENTS.as_ref())?;
     }
     // Known before it is filled, so that an interrupted run is finished by the next one.
     sources.save(&host.store, &host.scope).await?;
@@ -141,5 +156,5 @@ async fn read_documents(options: &Options, host: &Host, output: &Output) -> Resu
         let report = ingest::ingest(&host.memory, &host.scope, source, &options.data).await?;
         output.ingested(source, &report);
     }
-    Ok(())
+    Ok(sources)
 }

@@ -12,6 +12,7 @@ use ironclaw_core::{PageRequest, Store};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::find::LeftOut;
 use crate::host::{Folder, Host};
 use crate::ingest::Report;
 use crate::sources::{Source, relative};
@@ -41,10 +42,20 @@ impl Output {
 
     pub(crate) fn ingested(&self, source: &Source, report: &Report) {
         let name = one_line(&source.path);
-        let Report { written, unchanged, deleted, chunks, skipped } = report;
+        let Report { written, unchanged, deleted, dropped, chunks, skipped, left_out } = report;
         let mut text = format!("{name}: {written} files read into {chunks} chunks, {unchanged} unchanged");
         if *deleted > 0 {
             text.push_str(&format!(", {deleted} gone"));
+        }
+        if *dropped > 0 {
+            text.push_str(&format!(", {dropped} read before and left out now"));
+        }
+        let LeftOut { hidden, ignored } = left_out;
+        let reasons = [(hidden, "hidden (--hidden reads them)"), (ignored, "ignored (--no-ignore reads them)")];
+        let reasons = reasons.iter().filter(|(count, _)| **count > 0);
+        let reasons: Vec<String> = reasons.map(|(count, reason)| format!("{count} {reason}")).collect();
+        if !reasons.is_empty() {
+            text.push_str(&format!(", {} left out: {}", hidden + ignored, reasons.join(", ")));
         }
         if !skipped.is_empty() {
             text.push_str(&format!(", {} skipped:", skipped.len()));
@@ -192,6 +203,9 @@ fn sources(reply: &Reply) -> String {
         };
         text.push_str(&line);
     }
+    for omission in &reply.degraded {
+        text.push_str(&format!("Note: {omission}.\n"));
+    }
     for call in &reply.tool_calls {
         text.push_str(&format!("Tool: {} {} → {}\n", call.name, call.arguments, json!(call.outcome)));
     }
@@ -231,6 +245,7 @@ fn answer_json(reply: &Reply) -> Value {
         "model": reply.model,
         "finish": reply.finish,
         "conversation": reply.conversation,
+        "degraded": reply.degraded,
         "timings_ms": reply.timings,
     })
 }

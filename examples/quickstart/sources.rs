@@ -26,6 +26,11 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     /// Whether nobody named it: the default documents.
     pub(crate) default: bool,
+    /// Whether hidden files are read as well, and those that a `.gitignore` or `.ignore` names.
+    #[serde(default)]
+    pub(crate) hidden: bool,
+    #[serde(default)]
+    pub(crate) ignored: bool,
 }
 
 impl Source {
@@ -61,8 +66,18 @@ impl Sources {
         Ok(())
     }
 
-    /// Adds a folder or file under a name of its own; one that is there already keeps its name.
-    pub(crate) fn add(&mut self, path: &Path, default: bool) -> Result<(), Failure> {
+    /// Adds the documents that are read when nobody names any.
+    pub(crate) fn add_default(&mut self, path: &Path) -> Result<(), Failure> {
+        self.add(path, true, false, false)
+    }
+
+    /// Adds a folder or file under a name of its own; one that is there already keeps its name. What is left out of it is
+    /// as it is asked for now.
+    pub(crate) fn add_named(&mut self, path: &Path, hidden: bool, ignored: bool) -> Result<(), Failure> {
+        self.add(path, false, hidden, ignored)
+    }
+
+    fn add(&mut self, path: &Path, default: bool, hidden: bool, ignored: bool) -> Result<(), Failure> {
         let path = std::path::absolute(path)?;
         if !path.exists() {
             return Err(Failure::new(format!("{}: no such file or folder", path.display())));
@@ -71,9 +86,10 @@ impl Sources {
         if let Some(known) = self.folders.iter_mut().find(|source| source.path == path) {
             // Naming the default documents makes them the user's own choice.
             known.default &= default;
+            (known.hidden, known.ignored) = (hidden, ignored);
             return Ok(());
         }
-        let mut source = Source { name: String::new(), path, default };
+        let mut source = Source { name: String::new(), path, default, hidden, ignored };
         let base = source.root().file_name().map_or_else(|| "files".into(), |name| name.to_string_lossy());
         let base = match WorkspacePath::parse(base.as_ref()) {
             Ok(_) => base.into_owned(),

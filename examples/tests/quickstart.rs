@@ -30,7 +30,8 @@ fn citations_are_exactly_the_bytes_they_name() {
     assert_eq!(answers.len(), 3);
     for (answer, (question, expected)) in answers.iter().zip(asked) {
         let keys: BTreeSet<&str> = answer.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected_keys = ["answer", "citations", "conversation", "finish", "model", "timings_ms", "tool_calls"];
+        let expected_keys =
+            ["answer", "citations", "conversation", "degraded", "finish", "model", "timings_ms", "tool_calls"];
         assert_eq!(keys, expected_keys.into());
         let first = &answer["citations"][0];
         assert_eq!(first["path"], expected, "{question}: {answer}");
@@ -94,6 +95,76 @@ fn whatever_cannot_be_read_is_reported_and_the_rest_is_taken() {
         assert!(report.contains(reason), "{reason}: {report}");
     }
     assert!(answers(&output)[0]["answer"].as_str().unwrap().contains("cellar"));
+}
+
+#[test]
+fn hidden_and_ignored_files_are_left_out_unless_asked_for() {
+    let setup = Setup::new();
+    setup.write("launch.md", "The launch of the harbour project is on 3 May.");
+    setup.write("node_modules/read.md", "The launch is read about here.");
+    setup.write(".trash/launch.md", "The launch of the harbour project is on 1 April.");
+    setup.write(".env", "LAUNCH_TOKEN=harbour");
+    setup.write(".gitignore", "build/\n*.log\n");
+    setup.write(".ignore", "drafts/\n");
+    setup.write("build/launch.md", "The launch of the harbour project was built.");
+    setup.write("sub/launch.log", "The launch of the harbour project was logged.");
+    setup.write("drafts/launch.md", "The launch of the harbour project was drafted.");
+    let docs = setup.docs();
+    let question = "When is the launch of the harbour project?";
+    let run = |path: &std::path::Path, more: &[&str]| {
+        let arguments = ["--json", "--ingest", path.to_str().unwrap(), "--ask", question];
+        let output = setup.run(&[&arguments[..], more].concat());
+        let cited = answers(&output)[0]["citations"].as_array().unwrap().clone();
+        let cited: BTreeSet<String> = cited.iter().map(|c| c["text"].as_str().unwrap().to_owned()).collect();
+        (stderr(&output), cited.into_iter().collect::<Vec<_>>().join(" "))
+    };
+    let (report, cited) = run(&docs, &["--hidden", "--no-ignore"]);
+    assert!(report.contains(": 9 files read") && !report.contains("left out"), "{report}");
+    for word in ["3 May", "1 April", "built", "logged", "drafted"] {
+        assert!(setup.data_contains(word), "{word}: {cited}");
+    }
+    // What was asked for once is asked for in later runs.
+    let again = stderr(&setup.run(&["--json", "--ask", question]));
+    assert!(again.contains(" 9 unchanged") && !again.contains("left out"), "{again}");
+
+    let (report, cited) = run(&docs, &[]);
+    assert!(report.contains(" 2 unchanged, 7 read before and left out now, 7 left out: "), "{report}");
+    let reasons = "4 hidden (--hidden reads them), 3 ignored (--no-ignore reads them)";
+    assert!(report.contains(reasons), "{report}");
+    assert!(cited.contains("3 May") && !cited.contains("April") && !cited.contains("drafted"), "{cited}");
+
+    let (report, cited) = run(&docs.join(".trash"), &[]);
+    assert!(report.contains(".trash: 1 files read") && cited.contains("1 April"), "{report}: {cited}");
+}
+
+#[test]
+fn what_git_ignores_is_left_out_below_it_as_well() {
+    let setup = Setup::new();
+    fs::create_dir(setup.docs().join(".git")).unwrap();
+    setup.write(".gitignore", "*.tmp.md\n/out\n");
+    setup.write("notes/a.md", "The heron stands in the pond.");
+    setup.write("notes/b.tmp.md", "The heron stands in the draft.");
+    setup.write("out/c.tmp.md", "The heron stands in the output.");
+    let read = |name: &str| {
+        let path = setup.docs().join(name);
+        stderr(&setup.run(&["--json", "--ingest", path.to_str().unwrap(), "--ask", "Where is the heron?"]))
+    };
+    let notes = read("notes");
+    assert!(notes.contains("notes: 1 files read into 1 chunks, 0 unchanged, 1 left out: 1 ignored"), "{notes}");
+    let out = read("out");
+    assert!(out.contains("out: 1 files read into 1 chunks, 0 unchanged\n"), "a folder that is named is taken: {out}");
+}
+
+#[test]
+fn nothing_is_asked_about_somebody_elses_files() {
+    let setup = Setup::new();
+    setup.write("a.md", "The heron stands in the pond.");
+    let docs = setup.docs();
+    for arguments in [&["--ingest", docs.to_str().unwrap()][..], &[]] {
+        let output = setup.run(arguments);
+        assert!(output.stdout.is_empty(), "{output:?}");
+        assert!(stderr(&output).contains("Nothing was asked: --ask"), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -8,7 +8,6 @@ use crate::llm::{
 };
 
 mod command;
-mod markdown;
 mod quotes;
 mod sentences;
 

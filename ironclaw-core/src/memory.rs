@@ -73,7 +73,8 @@ pub trait Memory: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`MemoryErrorKind::InvalidInput`] for an empty query or one over the limit; [`MemoryErrorKind::Store`].
-    /// A failed embedding is no error: the search falls back to full text and says so.
+    /// A failed embedding is no error: the search falls back to full text and says so in
+    /// [`SearchResults::degraded`], where all stands that it left out.
     async fn search(&self, scope: &Scope, query: &SearchQuery) -> Result<SearchResults, MemoryError>;
 
     /// The tools through which an agent uses this memory.
@@ -163,8 +164,9 @@ impl SearchQuery {
 pub struct SearchResults {
     /// The passages, best first.
     pub passages: Vec<Passage>,
-    /// Why the search used full text only, if it did.
-    pub degraded: Option<String>,
+    /// What the search left out, and why, in the words of [`Omission`](crate::omission::Omission): a query that could not
+    /// be embedded, words beyond [`Limits::query_terms`](crate::Limits::query_terms). Empty if nothing was.
+    pub degraded: Vec<String>,
 }
 
 /// How the label of an earlier message begins, where one is shown as a [`Passage`].

@@ -11,7 +11,10 @@ mod bm25;
 pub use analysis::{ANALYSIS_VERSION, Terms, analyze};
 pub use bm25::{Bm25, ScoredTerm};
 
+use std::collections::HashSet;
+
 use crate::limits::Limits;
+use crate::omission::Omission;
 
 /// How far the scores that two stores give to the same texts for the same words may be apart, as a part of the score:
 /// they compute the same, and may only round differently.
@@ -35,18 +38,32 @@ pub const VECTOR_TOLERANCE: f64 = 1e-5;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextQuery {
     terms: Vec<String>,
+    left_out: Vec<String>,
 }
 
 impl TextQuery {
     /// The terms of this text, at most [`Limits::query_terms`] of them.
     pub fn new(text: &str, limits: &Limits) -> Self {
-        let mut terms: Vec<String> = Vec::new();
-        analysis::for_each_term(text, |term| {
-            if terms.len() < limits.query_terms && !terms.iter().any(|t| t == term) {
+        let (mut terms, mut left_out) = (Vec::<String>::new(), Vec::new());
+        let (mut known, mut missed) = (HashSet::new(), HashSet::new());
+        analysis::for_each_term(text, |term, word| {
+            if known.contains(term) {
+                return;
+            }
+            if terms.len() < limits.query_terms {
+                known.insert(term.to_owned());
                 terms.push(term.to_owned());
+            } else if missed.insert(term.to_owned()) {
+                left_out.push(word.to_owned());
             }
         });
-        Self { terms }
+        Self { terms, left_out }
+    }
+
+    /// What stands in `degraded` of a search for this: nothing if all of its words are searched for.
+    pub fn omission(&self) -> Option<Omission> {
+        let (searched, left_out) = (self.terms.len(), self.left_out.clone());
+        (!left_out.is_empty()).then_some(Omission::QueryWords { searched, left_out })
     }
 
     /// The terms; empty for a text without any.

@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use ironclaw_core::InputError;
 use ironclaw_core::input::Problem;
+use ironclaw_core::markdown::{self as md, is_markdown};
 use ironclaw_core::model::workspace::WorkspacePath;
-use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
+use text_splitter::{ChunkConfig, ChunkSizer, TextSplitter};
+
+mod markdown;
 
 /// How a text is structured, and so where it is best cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,18 +16,14 @@ use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 pub enum Format {
     /// Paragraphs, sentences, words.
     Text,
-    /// Headings, lists, tables, code blocks, then as text.
+    /// Sections, blocks, items and rows, then as text; what a reader of the page does not see is left out.
     Markdown,
 }
 
 impl Format {
     /// The format that a path's extension names: Markdown for `.md` and `.markdown`, in any case, otherwise text.
     pub fn of(path: &WorkspacePath) -> Self {
-        let name = path.as_str().rsplit('/').next().unwrap_or_default();
-        match name.rsplit_once('.') {
-            Some((_, end)) if end.eq_ignore_ascii_case("md") || end.eq_ignore_ascii_case("markdown") => Self::Markdown,
-            _ => Self::Text,
-        }
+        if is_markdown(path) { Self::Markdown } else { Self::Text }
     }
 }
 
@@ -32,7 +31,8 @@ impl Format {
 ///
 /// A chunk ends where a section, paragraph, sentence or word does, whichever comes near the wanted size. It is cut
 /// inside a word only when the word alone is too long, and inside a grapheme cluster only when the cluster is. Chunks
-/// don't overlap; what lies between them is white space. The same text gives the same chunks.
+/// don't overlap; what lies between them is white space, or marks and hidden text of Markdown: front matter, comments, the
+/// definitions of links. The same text gives the same chunks.
 ///
 /// ```
 /// use ironclaw_memory::{Chunker, Format};
@@ -78,38 +78,78 @@ impl Chunker {
     ///
     /// Takes time proportional to the text; run it on a blocking thread for more than a few kilobytes.
     pub fn ranges(&self, text: &str, format: Format) -> Vec<Range<usize>> {
-        let mut ranges = Vec::with_capacity(text.len() / self.bytes + 1);
+        match format {
+            Format::Text => self.split(text, self.bytes),
+            Format::Markdown => self.markdown(text, ""),
+        }
+    }
+
+    /// The chunks of a first part of `text`, which goes on after `opening`, of at most `limit` bytes.
+    pub(crate) fn part(&self, text: &str, limit: usize, format: Format, opening: &str) -> ChunkedPart {
+        let end = if text.len() > limit { cut(text, limit) } else { text.len() };
+        if format == Format::Text {
+            return ChunkedPart { end, ranges: self.split(&text[..end], self.bytes), opening: String::new() };
+        }
+        if text.len() <= limit {
+            return ChunkedPart { end, ranges: self.markdown(text, opening), opening: String::new() };
+        }
+        // The last block there may go on in what is not here: it is left to the next part, unless it is huge.
+        let blocks = md::blocks_after(opening, text);
+        let whole =
+            blocks.iter().rev().find(|block| block.shared == 0 && (limit / 2..=limit).contains(&block.range.start));
+        let (end, inside) = match whole {
+            Some(block) => (block.range.start, None),
+            None => (end, blocks.iter().find(|block| block.range.start < end && end < block.range.end)),
+        };
+        let (end, opening_after) = match inside.map(|block| (block, block.opening(text))) {
+            // What goes on in the next part begins with the line break before it there.
+            Some((block, after)) if !after.is_empty() => {
+                let line = text[..end].rfind('\n').filter(|line| limit / 2 < *line).unwrap_or(end);
+                // The beginning of a block that began in an earlier part is not here.
+                let after = if block.range.start == 0 && !opening.is_empty() { opening } else { after };
+                (line, after.to_owned())
+            }
+            _ => (end, String::new()),
+        };
+        ChunkedPart { end, ranges: self.markdown(&text[..end], opening), opening: opening_after }
+    }
+
+    fn markdown(&self, text: &str, opening: &str) -> Vec<Range<usize>> {
+        markdown::ranges(text, opening, self.bytes, &|text: &str, bytes: usize| self.split(text, bytes))
+    }
+
+    /// Cuts text at paragraphs, lines, sentences and words.
+    fn split(&self, text: &str, bytes: usize) -> Vec<Range<usize>> {
+        let mut ranges = Vec::with_capacity(text.len() / bytes + 1);
+        let splitter = TextSplitter::new(ChunkConfig::new(bytes).with_sizer(Bytes));
         let mut start = 0;
         while start < text.len() {
-            let section = self.first_section(&text[start..]);
-            self.section(section, format, |range| ranges.push(start + range.start..start + range.end));
+            let section = first_section(&text[start..], bytes);
+            let chunks = splitter.chunk_indices(section).filter(|(_, chunk)| !chunk.trim().is_empty());
+            ranges.extend(chunks.map(|(at, chunk)| start + at..start + at + chunk.len()));
             start += section.len();
         }
         ranges
     }
+}
 
-    fn first_section<'a>(&self, text: &'a str) -> &'a str {
-        let first = |chunks: usize| match chunks * self.bytes {
-            limit if limit < text.len() => &text[..cut(text, limit)],
-            _ => text,
-        };
-        let section = first(SECTION_CHUNKS);
-        let long_line = section.lines().any(|line| line.len() > LINE_CHUNKS * self.bytes);
-        if long_line { first(LINE_CHUNKS) } else { section }
-    }
+/// A first part of a text with its chunks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ChunkedPart {
+    pub(crate) end: usize,
+    pub(crate) ranges: Vec<Range<usize>>,
+    /// What the rest of the text goes on after: see [`md::blocks_after`].
+    pub(crate) opening: String,
+}
 
-    fn section(&self, text: &str, format: Format, mut take: impl FnMut(Range<usize>)) {
-        let mut each = |(start, chunk): (usize, &str)| {
-            if !chunk.trim().is_empty() {
-                take(start..start + chunk.len());
-            }
-        };
-        let config = ChunkConfig::new(self.bytes).with_sizer(Bytes);
-        match format {
-            Format::Text => TextSplitter::new(config).chunk_indices(text).for_each(&mut each),
-            Format::Markdown => MarkdownSplitter::new(config).chunk_indices(text).for_each(&mut each),
-        }
-    }
+fn first_section(text: &str, bytes: usize) -> &str {
+    let first = |chunks: usize| match chunks * bytes {
+        limit if limit < text.len() => &text[..cut(text, limit)],
+        _ => text,
+    };
+    let section = first(SECTION_CHUNKS);
+    let long_line = section.lines().any(|line| line.len() > LINE_CHUNKS * bytes);
+    if long_line { first(LINE_CHUNKS) } else { section }
 }
 
 impl Default for Chunker {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ironclaw_core::memory::{MemoryError, MemoryErrorKind, SearchQuery};
+use ironclaw_core::omission::Omission;
 use ironclaw_core::tool::{ToolError, ToolErrorKind, ToolOutput, ToolSpec};
 use ironclaw_core::{Cursor, Memory, PageRequest, Scope, Tool};
 use serde_json::{Value, json};
@@ -79,15 +80,19 @@ impl MemoryTool {
         query.limit = usize::try_from(arguments.number("limit", 1, PASSAGES)?.unwrap_or(8)).unwrap_or(1);
         query.prefix = arguments.path("prefix")?;
         arguments.done()?;
-        let found = self.memory.search(scope, &query).await.map_err(failed)?;
+        let mut found = self.memory.search(scope, &query).await.map_err(failed)?;
+        let long = found.passages.iter().filter(|passage| passage.text.len() > PASSAGE_BYTES).count();
+        if long > 0 {
+            found.degraded.push(Omission::PassageStarts { passages: long, bytes: PASSAGE_BYTES }.to_string());
+        }
         let passages = found.passages.into_iter().map(|passage| {
             let text = &passage.text[..passage.text.floor_char_boundary(PASSAGE_BYTES)];
             let (path, start, end) = (passage.path.as_str(), passage.start, passage.start + text.len() as u64);
             json!({"path": path, "start": start, "end": end, "score": passage.score, "text": text})
         });
         let mut answer = json!({"passages": passages.collect::<Vec<_>>()});
-        if let Some(why) = found.degraded {
-            answer["degraded"] = why.into();
+        if !found.degraded.is_empty() {
+            answer["degraded"] = found.degraded.into();
         }
         Ok(answer)
     }

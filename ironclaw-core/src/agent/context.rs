@@ -1,12 +1,13 @@
 //! What the model is shown: chosen to fit the token budget.
 
-use super::retrieval::{Retrieved, Source};
+use super::retrieval::{EXCERPT_BYTES, Retrieved, Source};
 use super::tokens::{estimate_tokens, of_message, of_passage, of_tool};
 use super::{AgentError, AgentErrorKind, Config};
 use crate::id::ToolName;
 use crate::input::{InputError, Problem};
 use crate::llm::{LlmMessage, LlmOptions, LlmRequest, ToolCall};
 use crate::model::conversations::{Message, Role};
+use crate::omission::Omission;
 use crate::tool::ToolSpec;
 
 /// What comes after the host's instructions, whatever they are.
@@ -30,6 +31,13 @@ pub(super) struct Prompt {
     sources: Vec<Source>,
     /// The tokens of what is always there: instructions, tools, passages and the user's message.
     taken: usize,
+    /// What was left out of what was found.
+    omissions: Vec<Omission>,
+    /// How many messages the conversation had before; and how many of them, the oldest, and how many results of tools
+    /// some request left out.
+    earlier: u64,
+    unshown: u64,
+    results: usize,
 }
 
 /// Messages that stay together: a call of tools and its results.
@@ -61,19 +69,53 @@ impl Prompt {
         let user = LlmMessage::User { text };
         let mut taken = overhead(config, tools) + of_message(&user);
         let room = config.context_tokens.saturating_sub(taken);
+        let mut omissions = Vec::new();
+        let found = retrieved.passages.len();
         let mut sources = fit(retrieved.passages.into_iter().map(Source::of_passage), room * 2 / 5);
-        sources.extend(fit(retrieved.past.iter().filter_map(Source::of_message), room / 5));
+        if sources.len() < found {
+            omissions.push(Omission::Passages { left_out: found - sources.len(), found });
+        }
+        let past = fit(retrieved.past.iter().filter_map(Source::of_message), room / 5);
+        if past.len() < retrieved.past.len() {
+            let found = retrieved.past.len();
+            omissions.push(Omission::FoundMessages { left_out: found - past.len(), found });
+        }
+        let whole = |source: &&Source| {
+            let of = source.message.map(|cited| cited.message);
+            let hit = retrieved.past.iter().find(|hit| Some(hit.message.message.id) == of);
+            hit.is_none_or(|hit| hit.message.message.content.len() <= source.passage.text.len())
+        };
+        let messages = past.iter().filter(|source| !whole(source)).count();
+        if messages > 0 {
+            omissions.push(Omission::MessageStarts { messages, bytes: EXCERPT_BYTES });
+        }
+        sources.extend(past);
         taken += sources.iter().map(|source| of_passage(&source.passage)).sum::<usize>();
+        let history = groups(&retrieved.recent);
+        let shown = newest(&history, config.context_tokens.saturating_sub(taken));
+        let earlier = retrieved.unread + messages_of(&history);
+        let unshown = earlier - messages_of(shown);
         Self {
             budget: config.context_tokens,
             options: config.llm_options.clone(),
             fixed: instructions(config),
-            history: groups(&retrieved.recent),
+            history,
             user,
             turn: Vec::new(),
             sources,
             taken,
+            omissions,
+            earlier,
+            unshown,
+            results: 0,
         }
+    }
+
+    /// What the requests so far left out.
+    pub(super) fn omissions(&self) -> impl Iterator<Item = String> {
+        let conversation = (self.unshown > 0).then_some(Omission::Conversation { messages: self.unshown });
+        let results = (self.results > 0).then_some(Omission::ToolResults { results: self.results });
+        self.omissions.iter().cloned().chain(conversation).chain(results).map(|omission| omission.to_string())
     }
 
     pub(super) fn sources(&self) -> &[Source] {
@@ -102,6 +144,7 @@ impl Prompt {
                 && estimate_tokens(content) > estimate_tokens(LEFT_OUT)
             {
                 LEFT_OUT.clone_into(content);
+                self.results += 1;
                 needed -= before - of_message(message);
             }
         }
@@ -111,7 +154,9 @@ impl Prompt {
             return Err(AgentError::new(AgentErrorKind::ContextFull, "send", context));
         }
         let mut messages = self.fixed.clone();
-        for group in newest(&self.history, room - needed) {
+        let shown = newest(&self.history, room - needed);
+        self.unshown = self.unshown.max(self.earlier.saturating_sub(messages_of(shown)));
+        for group in shown {
             messages.extend_from_slice(&group.messages);
         }
         messages.push(self.user.clone());
@@ -139,6 +184,10 @@ fn fit(sources: impl Iterator<Item = Source>, room: usize) -> Vec<Source> {
             fits
         })
         .collect()
+}
+
+fn messages_of(groups: &[Group]) -> u64 {
+    groups.iter().map(|group| group.messages.len() as u64).sum()
 }
 
 /// The groups at the end that fit, without gaps, from a message of the user's on: an answer whose question was dropped

@@ -25,8 +25,8 @@ pub struct Reply {
     pub text: String,
     /// What the answer cites, in the order of first citation.
     pub citations: Vec<Citation>,
-    /// What of retrieval was left out, and why: a search that failed or took too long, a message too long to be
-    /// searched for as a whole. Empty if nothing was.
+    /// What the answer was made without, and why, in the words of [`Omission`](crate::omission::Omission): a search that
+    /// failed, words that were not searched for, passages and messages that had no room. Empty if there was no such thing.
     pub degraded: Vec<String>,
     /// The tools that were called on the way, in order.
     pub tool_calls: Vec<CalledTool>,

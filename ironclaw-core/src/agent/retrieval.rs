@@ -7,6 +7,7 @@ use crate::limits::Limits;
 use crate::memory::{MESSAGES, Passage, SearchQuery};
 use crate::model::conversations::{Message, MessageHit, Role};
 use crate::model::workspace::WorkspacePath;
+use crate::omission::Omission;
 use crate::scope::Scope;
 use crate::search::TextQuery;
 use crate::store::StoreError;
@@ -16,11 +17,13 @@ use crate::store::StoreError;
 pub(super) struct Retrieved {
     /// The last messages of the conversation, in order.
     pub(super) recent: Vec<Message>,
+    /// How many messages of the conversation come before those.
+    pub(super) unread: u64,
     /// Passages of the workspace, best first.
     pub(super) passages: Vec<Passage>,
     /// Earlier messages of this and other conversations, best first.
     pub(super) past: Vec<MessageHit>,
-    /// What of it failed, and why.
+    /// What was left out, and why.
     pub(super) degraded: Vec<String>,
     pub(super) took: Duration,
 }
@@ -35,7 +38,9 @@ pub(super) struct Source {
 /// The longest text that is searched for, in bytes: the question is in the beginning of what is longer.
 const QUERY_BYTES: usize = 4 << 10;
 /// How much of an earlier message is shown, in bytes.
-const EXCERPT_BYTES: usize = 2_000;
+pub(super) const EXCERPT_BYTES: usize = 2_000;
+/// Why a search that did not end in time is left out.
+const TOO_LONG: &str = "it took too long";
 
 /// Reads the conversation and searches, all at once. A search that fails or takes too long is left out and noted.
 ///
@@ -49,8 +54,7 @@ pub(super) async fn retrieve(
 ) -> Result<Retrieved, StoreError> {
     let begun = Instant::now();
     let query = &text[..text.floor_char_boundary(QUERY_BYTES)];
-    let cut = (query.len() < text.len())
-        .then(|| format!("only the first {} bytes of the message were searched for", query.len()));
+    let cut = (query.len() < text.len()).then(|| Omission::QueryStart { bytes: query.len() }.to_string());
     let limits = &inner.config;
     let messages = inner.store.conversations();
 
@@ -60,37 +64,34 @@ pub(super) async fn retrieve(
                 let query = SearchQuery { limit: limits.passages, ..SearchQuery::new(query) };
                 match tokio::time::timeout(limits.retrieval_deadline, memory.search(scope, &query)).await {
                     Ok(Ok(results)) => (results.passages, results.degraded),
-                    Ok(Err(error)) => (Vec::new(), Some(format!("the workspace was not searched: {error}"))),
-                    Err(_) => (Vec::new(), Some("the workspace was not searched: it took too long".to_owned())),
+                    Ok(Err(error)) => (Vec::new(), vec![Omission::Workspace { cause: error.to_string() }.to_string()]),
+                    Err(_) => (Vec::new(), vec![Omission::Workspace { cause: TOO_LONG.to_owned() }.to_string()]),
                 }
             }
-            _ => (Vec::new(), None),
+            _ => (Vec::new(), Vec::new()),
         }
     };
     let past = async {
         if limits.past_messages == 0 {
-            return (Vec::new(), None);
+            return (Vec::new(), Vec::new());
         }
         let query = TextQuery::new(query, &Limits::default());
         // Those of this conversation that are shown anyway are sorted out afterwards.
         let limit = limits.past_messages.saturating_add(limits.recent_messages).saturating_add(1);
         let search = messages.search_messages(scope, &query, limit);
         match tokio::time::timeout(limits.retrieval_deadline, search).await {
-            Ok(Ok(hits)) => (hits, None),
-            Ok(Err(error)) => (Vec::new(), Some(format!("earlier messages were not searched: {error}"))),
-            Err(_) => (Vec::new(), Some("earlier messages were not searched: it took too long".to_owned())),
+            Ok(Ok(hits)) => (hits, query.omission().map(|words| words.to_string()).into_iter().collect()),
+            Ok(Err(error)) => (Vec::new(), vec![Omission::EarlierMessages { cause: error.to_string() }.to_string()]),
+            Err(_) => (Vec::new(), vec![Omission::EarlierMessages { cause: TOO_LONG.to_owned() }.to_string()]),
         }
     };
     // One more than is shown: the message that is being answered may be there already.
     let recent = messages.recent_messages(scope, conversation, limits.recent_messages.saturating_add(1));
     let (recent, (passages, no_passages), (past, no_past)) = futures::join!(recent, passages, past);
-    Ok(Retrieved {
-        recent: recent?,
-        passages,
-        past,
-        degraded: cut.into_iter().chain(no_passages).chain(no_past).collect(),
-        took: begun.elapsed(),
-    })
+    let mut degraded: Vec<String> = cut.into_iter().chain(no_passages).collect();
+    // Both searches leave out the same words.
+    degraded.extend(no_past.into_iter().filter(|why| !degraded.contains(why)).collect::<Vec<_>>());
+    Ok(Retrieved { recent: recent?, unread: 0, passages, past, degraded, took: begun.elapsed() })
 }
 
 impl Retrieved {
@@ -99,6 +100,8 @@ impl Retrieved {
         self.recent.retain(|message| message.sequence < sequence);
         let surplus = self.recent.len().saturating_sub(limits.0 as usize);
         self.recent.drain(..surplus);
+        let first = self.recent.first().map_or(sequence, |message| message.sequence);
+        self.unread = first.saturating_sub(1);
         let recent = &self.recent;
         self.past.retain(|hit| {
             let message = &hit.message;

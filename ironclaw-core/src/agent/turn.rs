@@ -46,7 +46,7 @@ pub(super) struct Turn {
     /// What goes into the next commit.
     pending: Vec<Operation>,
     called: Vec<CalledTool>,
-    /// What of retrieval was left out, and why.
+    /// What retrieval left out, and why.
     degraded: Vec<String>,
     usage: TokenUsage,
     timings: Timings,
@@ -144,10 +144,11 @@ impl Turn {
     async fn rounds(&mut self, mut retrieved: Retrieved) -> Result<Reply, AgentError> {
         self.timings.retrieval = retrieved.took;
         self.degraded = std::mem::take(&mut retrieved.degraded);
-        let degraded = (!self.degraded.is_empty()).then(|| self.degraded.join("; "));
         let inner = Arc::clone(&self.inner);
         let tools = inner.toolbox.specs();
         let mut prompt = Prompt::new(&inner.config, tools, retrieved, std::mem::take(&mut self.text));
+        let degraded: Vec<String> = self.degraded.iter().cloned().chain(prompt.omissions()).collect();
+        let degraded = (!degraded.is_empty()).then(|| degraded.join("; "));
         let messages = prompt.sources().iter().filter(|source| source.message.is_some()).count();
         self.note(JobStep::Retrieved {
             passages: (prompt.sources().len() - messages) as u64,
@@ -335,7 +336,7 @@ impl Turn {
             message,
             text: response.text,
             citations,
-            degraded: std::mem::take(&mut self.degraded),
+            degraded: std::mem::take(&mut self.degraded).into_iter().chain(prompt.omissions()).collect(),
             tool_calls: std::mem::take(&mut self.called),
             model: response.model,
             finish: response.finish,

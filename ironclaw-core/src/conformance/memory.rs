@@ -31,7 +31,7 @@ pub(crate) fn cases() -> Vec<Case<dyn MemoryHarness>> {
         }
         searches {
             finds_what_fits_best, passages_are_exact, scores_are_bounded, limit_and_prefix, same_question_same_answer,
-            empty_query_is_refused, any_query, deleted_is_not_found, replaced_is_not_found, nothing_is_found_in_nothing,
+            empty_query_is_refused, any_query, left_out_is_said, deleted_is_not_found, replaced_is_not_found, nothing_is_found_in_nothing,
         }
         owners { users_never_meet, tenants_never_meet, results_do_not_depend_on_others }
         tools { described_for_models, written_then_found, refuse_what_makes_no_sense }

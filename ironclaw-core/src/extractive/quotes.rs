@@ -83,7 +83,7 @@ fn candidates(asked: &Terms, passages: &[Passage]) -> Vec<Candidate> {
         .filter(|(passage, found)| !(is_message(*passage) && found.text.starts_with("I am not a language model")));
     quotable
         .map(|(passage, found)| {
-            let sentences = sentences(&found.text).into_iter().map(|sentence| {
+            let sentences = sentences(found).into_iter().map(|sentence| {
                 let terms = analyze(&sentence.text);
                 (sentence, terms)
             });

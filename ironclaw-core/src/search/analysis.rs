@@ -29,7 +29,7 @@ pub struct Terms {
 /// ```
 pub fn analyze(text: &str) -> Terms {
     let mut terms = Terms::default();
-    for_each_term(text, |term| {
+    for_each_term(text, |term, _| {
         terms.length = terms.length.saturating_add(1);
         match terms.counts.get_mut(term) {
             Some(count) => *count = count.saturating_add(1),
@@ -41,8 +41,8 @@ pub fn analyze(text: &str) -> Terms {
     terms
 }
 
-/// Calls `take` with each term of a text, in order.
-pub(super) fn for_each_term(text: &str, mut take: impl FnMut(&str)) {
+/// Calls `take` with each term of a text, in order, and with the word that it stands for.
+pub(super) fn for_each_term(text: &str, mut take: impl FnMut(&str, &str)) {
     let english = Stemmer::create(Algorithm::English);
     let german = Stemmer::create(Algorithm::German);
     let mut run = String::new();
@@ -77,7 +77,7 @@ fn ends_at(text: &str, run: &str, word: &str) -> bool {
     text[..start].ends_with(run)
 }
 
-fn take_word(word: &str, english: &Stemmer, german: &Stemmer, take: &mut impl FnMut(&str)) {
+fn take_word(word: &str, english: &Stemmer, german: &Stemmer, take: &mut impl FnMut(&str, &str)) {
     // A mixed word like `第3章` keeps its unspaced characters as pairs of its own.
     if word.chars().any(is_unspaced) {
         return take_pairs(word, take);
@@ -87,22 +87,22 @@ fn take_word(word: &str, english: &Stemmer, german: &Stemmer, take: &mut impl Fn
         return;
     }
     if word.is_ascii() {
-        take(cut(&english.stem(word)));
+        take(cut(&english.stem(word)), word);
     } else if word.contains(['ä', 'ö', 'ü', 'ß']) {
-        take(cut(&german.stem(word)));
+        take(cut(&german.stem(word)), word);
     } else {
         // Accents are often left out when typing: compare without them. Marks of other scripts are letters there.
         let bare: String = word.nfd().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).collect();
-        take(cut(if bare.is_empty() { word } else { &bare }));
+        take(cut(if bare.is_empty() { word } else { &bare }), word);
     }
 }
 
-fn take_pairs(run: &str, take: &mut impl FnMut(&str)) {
+fn take_pairs(run: &str, take: &mut impl FnMut(&str, &str)) {
     let bounds: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
     match bounds.len() {
         0 | 1 => {}
-        2 => take(run),
-        _ => bounds.windows(3).for_each(|pair| take(&run[pair[0]..pair[2]])),
+        2 => take(run, run),
+        _ => bounds.windows(3).map(|pair| &run[pair[0]..pair[2]]).for_each(|pair| take(pair, pair)),
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
 
     fn terms(text: &str) -> Vec<String> {
         let mut found = Vec::new();
-        for_each_term(text, |term| found.push(term.to_owned()));
+        for_each_term(text, |term, _| found.push(term.to_owned()));
         found
     }
 

@@ -1,9 +1,13 @@
 use ironclaw_core::change::{Change, ConversationOp};
-use ironclaw_core::id::{MessageId, ToolName};
+use ironclaw_core::id::{MessageId, ToolName, UserId};
 use ironclaw_core::llm::{LlmMessage, ToolCall};
 use ironclaw_core::model::conversations::{NewMessage, Role, ToolResult};
+use ironclaw_core::model::jobs::JobStep;
+use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::store::Apply;
-use ironclaw_core::{StoreExt, SystemClock};
+use ironclaw_core::{Agent, Memory, Scope, StoreExt, SystemClock};
+use ironclaw_memory::{HashEmbedder, HybridMemory};
+use ironclaw_store::LibsqlStore;
 use serde_json::json;
 
 use crate::support::{Echo, Script, Step, World, shown};
@@ -164,4 +168,61 @@ async fn a_turn_that_can_never_fit_ends_as_such() {
     let error = world.send("now").await.unwrap_err();
     assert_eq!(error.kind(), &ironclaw_core::agent::AgentErrorKind::ContextFull);
     world.store.append_message(&world.scope, world.conversation, text(Role::User, "x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_said() {
+    let script = Script::new([Step::Say("ok")]);
+    let world = World::with(script.clone(), |builder| builder.context_tokens(600).past_messages(0)).await;
+    let long = |n: u32| format!("number {n} {}", "word ".repeat(40));
+    put(&world, (0..10).flat_map(|n| [text(Role::User, long(n)), text(Role::Assistant, long(n))]).collect()).await;
+    let reply = world.send("and now?").await.unwrap();
+    let left_out = 20 - (shown(&script.last_request()).len() - 1);
+    assert_eq!(
+        reply.degraded,
+        [format!("the {left_out} oldest messages of this conversation were not shown to the model")]
+    );
+    let noted = world.steps(reply.job).await.into_iter().find_map(|step| match step {
+        JobStep::Retrieved { degraded, .. } => degraded,
+        _ => None,
+    });
+    assert_eq!(noted, Some(reply.degraded.join("; ")));
+
+    let world = World::with(Script::new([Step::Say("ok")]), |builder| builder.recent_messages(4)).await;
+    put(&world, (0..10).map(|n| text(Role::User, format!("number {n}"))).collect()).await;
+    let said = world.send("now?").await.unwrap().degraded;
+    assert_eq!(said, ["the 6 oldest messages of this conversation were not shown to the model"]);
+}
+
+#[tokio::test]
+async fn words_that_are_not_searched_for_are_said_once() {
+    let world = World::new(Script::new([Step::Say("ok")])).await;
+    let words: Vec<String> = (0..40).map(|n| format!("word{n}")).collect();
+    let said = world.send(&words.join(" ")).await.unwrap().degraded;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("only 32 different words were searched for; left out: word32, word33"), "{said:?}");
+}
+
+#[tokio::test]
+async fn passages_and_earlier_messages_without_room_are_said() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let scope = Scope::user(UserId::parse("ada").unwrap());
+    let memory = HybridMemory::new(store.clone(), HashEmbedder::default());
+    for n in 0..5 {
+        let path = WorkspacePath::parse(format!("{n}.txt")).unwrap();
+        memory.write(&scope, &path, "The umbrella is red. ".repeat(40).as_bytes(), json!(null)).await.unwrap();
+    }
+    let script = Script::new([Step::Say("ok")]);
+    let builder = Agent::builder().store(store.clone()).memory(memory).memory_tools(false).llm(script.clone());
+    let agent = builder.context_tokens(1_500).build().unwrap();
+    let earlier = agent.start_conversation(&scope).await.unwrap();
+    let conversation = agent.start_conversation(&scope).await.unwrap();
+    let world = World { store, scope, agent, conversation: earlier };
+    put(&world, (0..3).map(|n| text(Role::User, format!("umbrella {n} {}", "umbrella ".repeat(300)))).collect()).await;
+    let said = world.agent.send(&world.scope, conversation, "umbrella?").await.unwrap().degraded.join("; ");
+    let request = script.last_request();
+    let files = request.passages.iter().filter(|passage| passage.path.as_str().ends_with(".txt")).count();
+    assert!(files < 5, "{files}");
+    assert!(said.contains(&format!("{} of 5 passages that were found were not shown", 5 - files)), "{said}");
+    assert!(said.contains("of 3 earlier messages that were found were not shown to the model"), "{said}");
 }

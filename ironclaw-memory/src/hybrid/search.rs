@@ -7,6 +7,7 @@ use ironclaw_core::id::ChunkId;
 use ironclaw_core::input::{Problem, check_size};
 use ironclaw_core::memory::{MemoryError, Passage, SearchQuery, SearchResults};
 use ironclaw_core::model::workspace::{ChunkHit, ChunkText};
+use ironclaw_core::omission::Omission;
 use ironclaw_core::search::{TextQuery, analyze};
 use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery};
 use ironclaw_core::{InputError, Scope};
@@ -33,7 +34,7 @@ struct Prepared {
 impl Inner {
     pub(super) async fn search(&self, scope: &Scope, query: &SearchQuery) -> Result<SearchResults, MemoryError> {
         self.check_query(query).map_err(error::invalid("search"))?;
-        let (vector, degraded) = self.query_vector(&query.text).await;
+        let (vector, meaning) = self.query_vector(&query.text).await;
         let prepared = Prepared {
             text: TextQuery::new(&query.text, &self.options.limits),
             vector,
@@ -45,7 +46,12 @@ impl Inner {
             let (passages, complete) =
                 self.ranked(scope, &prepared, query.limit).await.map_err(error::store("search"))?;
             if complete || attempt == ATTEMPTS {
-                return Ok(SearchResults { passages, degraded });
+                let replaced = (!complete).then_some(Omission::Replaced);
+                let omissions = meaning.into_iter().chain(prepared.text.omission()).chain(replaced);
+                return Ok(SearchResults {
+                    passages,
+                    degraded: omissions.map(|omission| omission.to_string()).collect(),
+                });
             }
             attempt += 1;
         }
@@ -63,7 +69,7 @@ impl Inner {
     }
 
     /// The query's vector, if it has one; or why there is none, if there should be.
-    async fn query_vector(&self, text: &str) -> (Option<VectorQuery>, Option<String>) {
+    async fn query_vector(&self, text: &str) -> (Option<VectorQuery>, Option<Omission>) {
         match self.embed(Purpose::Query, vec![text.to_owned()]).await {
             Ok(mut vectors) => {
                 let vector = vectors.pop().filter(|vector| vector.iter().any(|x| *x != 0.0));
@@ -72,7 +78,7 @@ impl Inner {
             }
             Err(error) => {
                 tracing::warn!(%error, "a query could not be embedded");
-                (None, Some(format!("the query could not be embedded, so only full text was searched: {error}")))
+                (None, Some(Omission::Meaning { cause: error.to_string() }))
             }
         }
     }

@@ -8,7 +8,7 @@ use ironclaw_core::model::workspace::ContentHash;
 use sha2::{Digest, Sha256};
 
 use super::draft::{Batch, Draft};
-use crate::chunk::{Chunker, Format, cut};
+use crate::chunk::{Chunker, Format};
 
 /// Content that can be read twice.
 pub(super) trait Source: Read + Seek + Send {}
@@ -69,6 +69,8 @@ pub(super) struct Parts<R> {
     source: R,
     chunks: Option<(Chunker, Format)>,
     part_bytes: usize,
+    /// What of Markdown the buffer goes on after.
+    opening: String,
     buffer: Vec<u8>,
     hasher: Sha256,
     offset: u64,
@@ -81,8 +83,8 @@ const LOOKAHEAD: usize = 128;
 impl<R: Read> Parts<R> {
     /// The parts of `source`, of at most `part_bytes` bytes each; without chunks if it is not searchable.
     pub(super) fn new(source: R, part_bytes: usize, chunks: Option<(Chunker, Format)>) -> Self {
-        let (buffer, hasher) = (Vec::new(), Sha256::new());
-        Self { source, chunks, part_bytes, buffer, hasher, offset: 0, ended: false }
+        let (opening, buffer, hasher) = (String::new(), Vec::new(), Sha256::new());
+        Self { source, chunks, part_bytes, opening, buffer, hasher, offset: 0, ended: false }
     }
 
     /// The next parts, of about `bytes` bytes together.
@@ -114,9 +116,9 @@ impl<R: Read> Parts<R> {
             None => self.buffer.len().min(self.part_bytes),
             Some((chunker, format)) => {
                 let text = valid_text(&self.buffer, self.ended)?;
-                let end = if text.len() > self.part_bytes { cut(text, self.part_bytes) } else { text.len() };
-                ranges = chunker.ranges(&text[..end], format);
-                end
+                let part = chunker.part(text, self.part_bytes, format, &self.opening);
+                (ranges, self.opening) = (part.ranges, part.opening);
+                part.end
             }
         };
         let rest = self.buffer.split_off(end);

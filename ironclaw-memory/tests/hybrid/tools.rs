@@ -138,3 +138,17 @@ async fn schemas_state_what_is_taken() {
         assert!(tool.spec().description.len() > 100);
     }
 }
+
+#[tokio::test]
+async fn what_a_search_cuts_or_leaves_out_is_said() {
+    let mut options = ironclaw_memory::Options::default();
+    options.chunk_bytes = 8_000;
+    let memory = hybrid().await.with_options(options).unwrap();
+    memory.write(&ada(), &path("a.txt"), "The harbour is old. ".repeat(300).as_bytes(), Value::Null).await.unwrap();
+    let words: Vec<String> = (0..40).map(|n| format!("word{n}")).collect();
+    let query = format!("harbour {}", words.join(" "));
+    let found = call(&memory, "memory_search", json!({"query": query})).await;
+    let said: Vec<&str> = found["degraded"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("left out: word31") && said[1].contains("only the first 4096 bytes"), "{said:?}");
+}

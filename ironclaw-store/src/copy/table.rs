@@ -33,6 +33,7 @@ impl Value {
         }
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn text(self) -> Result<String, StoreError> {
         match self {
             Self::Text(text) => Ok(text),
@@ -78,6 +79,10 @@ pub(crate) enum Kind {
 
 /// A column.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "a file needs neither PostgreSQL's names nor its types")
+)]
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
@@ -117,6 +122,7 @@ pub(crate) struct Table {
     /// Which rows are moved, if not all.
     pub(crate) filter: &'static str,
     /// How many rows are read at the same time: few where they may be large.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL's half fetches so many"))]
     pub(crate) at_once: usize,
     /// Whether forgetting takes it, so that the embedded store keeps it under another number than the user's.
     #[cfg_attr(not(feature = "libsql"), allow(dead_code, reason = "PostgreSQL forgets in one transaction"))]

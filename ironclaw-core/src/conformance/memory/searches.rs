@@ -6,6 +6,7 @@ use super::MemorySubject;
 use crate::conformance::check::{Failure, Outcome, Present};
 use crate::conformance::store::user;
 use crate::conformance::text::HOSTILE;
+use crate::limits::Limits;
 use crate::memory::{Memory, MemoryErrorKind, SearchQuery};
 use crate::model::workspace::WorkspacePath;
 use crate::scope::Scope;
@@ -38,7 +39,7 @@ pub(super) async fn finds_what_fits_best(subject: &MemorySubject) -> Outcome {
     ] {
         let found = memory.search(&ada, &SearchQuery::new(question)).await?;
         assert_eq!(found.passages.first().present()?.path.as_str(), path, "{question}");
-        assert_eq!(found.degraded, None);
+        assert_eq!(found.degraded, Vec::<String>::new());
     }
     Ok(())
 }
@@ -125,6 +126,21 @@ pub(super) async fn any_query(subject: &MemorySubject) -> Outcome {
         let found = memory.search(&ada, &SearchQuery::new(*text)).await?;
         assert!(found.passages.len() <= 10);
     }
+    Ok(())
+}
+
+pub(super) async fn left_out_is_said(subject: &MemorySubject) -> Outcome {
+    let ada = user("ada")?;
+    let memory = filled(subject, &ada).await?;
+    let words = |count: usize| (0..count).map(|n| format!("word{n}")).collect::<Vec<_>>().join(" ");
+    let searched = Limits::default().query_terms;
+    let all = memory.search(&ada, &SearchQuery::new(words(searched))).await?;
+    assert_eq!(all.degraded, Vec::<String>::new(), "all words are searched for");
+    let (one, many) = (words(searched + 1), words(searched * 50));
+    let one = memory.search(&ada, &SearchQuery::new(one)).await?.degraded;
+    assert!(one.len() == 1 && one[0].contains(&format!("word{searched}")), "{one:?}");
+    let many = memory.search(&ada, &SearchQuery::new(many)).await?.degraded;
+    assert!(many.len() == 1 && many[0].len() < 1_000 && many[0].contains("more"), "{many:?}");
     Ok(())
 }
 
