@@ -110,8 +110,13 @@ pub async fn copy_store(
     if let Err(error) = &done
         && is_of_the_change(error)
     {
-        let record = record(Action::UserCopyOut, Action::StoreCopy, what, None);
-        from.record(record.with_outcome(Outcome::Failed).detail("error", code(error.kind())), None).await?;
+        let chain = match what {
+            Selection::User { tenant, owner } => from.chains(Which::named(tenant, owner)).await?.pop(),
+            Selection::Everything => None,
+        };
+        let record = record(Action::UserCopyOut, Action::StoreCopy, what, chain.as_ref().map(|chain| chain.stream));
+        let about = chain.map(|chain| chain.owner_no);
+        from.record(record.with_outcome(Outcome::Failed).detail("error", code(error.kind())), about).await?;
     }
     done?;
     Ok(copy.finish())
@@ -133,18 +138,29 @@ pub async fn discard_unfinished_copies(store: &dyn Movable) -> Result<u64, Store
     Ok(rows)
 }
 
-/// What the operators' chain says of a copy.
+/// What the operators' chain says of a copy. A user is named only while they have a chain there: what names them is
+/// deleted when they are erased.
 pub(crate) fn record(of_user: Action, of_store: Action, what: &Selection, stream: Option<[u8; 16]>) -> AuditRecord {
     let record = match what {
         Selection::Everything => AuditRecord::new(of_store),
         Selection::User { tenant, owner } => {
-            AuditRecord::new(of_user).detail("tenant", tenant.as_str()).detail("user", owner.as_str())
+            let record = AuditRecord::new(of_user).detail("tenant", tenant.as_str());
+            if stream.is_some() { record.detail(USER, owner.as_str()) } else { record }
         }
     };
     match stream {
         Some(stream) => record.on(SubjectKind::Stream, stream),
         None => record,
     }
+}
+
+/// The detail that names a user.
+const USER: &str = "user";
+
+/// The same event of a user who was erased in the meantime.
+pub(crate) fn unnamed(mut record: AuditRecord) -> AuditRecord {
+    record.details.remove(USER);
+    record
 }
 
 /// The name under which an unfinished copy is kept, beside the tenant [`STAGED`].

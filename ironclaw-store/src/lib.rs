@@ -8,6 +8,8 @@ mod copy;
 mod cursor;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod error;
+
+mod json;
 #[cfg(feature = "libsql")]
 mod libsql;
 #[cfg(feature = "postgres")]

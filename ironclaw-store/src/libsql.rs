@@ -17,7 +17,7 @@ use self::db::Db;
 use self::engine::{Handle, Options};
 use self::tx::{Absent, ReadTx};
 use self::workspace::VectorCache;
-use crate::prepared::{APPLY, Failure, Prepared};
+use crate::prepared::{self, APPLY, Failure, Prepared};
 
 mod access;
 mod audit;
@@ -234,6 +234,7 @@ impl LibsqlStoreBuilder {
             readers: self.readers,
             vector_cache_bytes: self.vector_cache_bytes,
             log_limit: self.log_limit,
+            receipts_kept: self.limits.receipts_kept,
         };
         let engine = Arc::new(Handle::open(path, self.limits, options).await?);
         Ok(LibsqlStore { vectors: Arc::clone(engine.vectors()), engine })
@@ -243,9 +244,8 @@ impl LibsqlStoreBuilder {
 #[async_trait]
 impl Apply for LibsqlStore {
     async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
-        if let Err(refused) = change.validate(self.limits()) {
-            let error = StoreError::invalid_input(APPLY, refused);
-            let failure = Failure::new(scope.clone(), &change, &error, self.limits())?;
+        if let Err(error) = prepared::check(scope, &change, self.limits()) {
+            let failure = Failure::new(scope, &change, &error, self.limits())?;
             self.engine.record(failure).await?;
             return Err(error);
         }

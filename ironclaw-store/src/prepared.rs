@@ -75,9 +75,18 @@ impl Prepared {
 
     /// What is to be audited of this change when it failed for a reason of its own.
     pub(crate) fn failure(&self, error: &StoreError, limits: &Limits) -> Result<Failure, StoreError> {
-        Failure::new(self.scope.clone(), &self.change, error, limits)
+        Failure::new(&self.scope, &self.change, error, limits)
     }
 }
+
+/// Refuses what no store accepts, before anything is read.
+pub(crate) fn check(scope: &Scope, change: &Change, limits: &Limits) -> Result<(), StoreError> {
+    let checked = scope.validate().and_then(|()| change.validate(limits));
+    checked.map_err(|refused| StoreError::invalid_input(APPLY, refused))
+}
+
+/// The most events that a failed change leaves; the last one says how many it stands for.
+const FAILURE_EVENTS: usize = 32;
 
 /// A change that failed for a reason of its own: what is audited of it.
 #[derive(Debug)]
@@ -87,30 +96,46 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(scope: Scope, change: &Change, error: &StoreError, limits: &Limits) -> Result<Self, StoreError> {
+    pub(crate) fn new(scope: &Scope, change: &Change, error: &StoreError, limits: &Limits) -> Result<Self, StoreError> {
         let outcome = match error.kind() {
             StoreErrorKind::Suspended | StoreErrorKind::LegalHold | StoreErrorKind::Denied => Outcome::Denied,
             _ => Outcome::Failed,
         };
-        let fail = |record: &AuditRecord| {
-            let mut record = record.clone();
-            if record.outcome == Outcome::Success {
-                record.outcome = outcome;
+        let left_out = change.events().len().saturating_sub(FAILURE_EVENTS);
+        let events = change.events().iter().take(FAILURE_EVENTS).enumerate().map(|(place, record)| {
+            let mut record = failed(record, outcome, limits).detail("error", code(error.kind()));
+            if left_out > 0 && place + 1 == FAILURE_EVENTS {
+                record = record.detail("further events left out", left_out.to_string());
             }
-            if Change::new().event(record.clone()).validate(limits).is_err() {
-                record.details.clear();
-            }
-            record.detail("error", code(error.kind()))
-        };
-        // A change of too many operations is audited as far as one of the largest size would be.
-        let events = change
-            .events()
-            .iter()
-            .take(limits.operations)
-            .map(|record| PreparedEvent::new(APPLY, &fail(record), scope.request()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { scope, events })
+            PreparedEvent::new(APPLY, &record, scope.request())
+        });
+        Ok(Self { events: events.collect::<Result<_, _>>()?, scope: within_bounds(scope) })
     }
+}
+
+/// The event of what was not done. Of what was refused of the event itself nothing is kept but that it was tried.
+fn failed(record: &AuditRecord, outcome: Outcome, limits: &Limits) -> AuditRecord {
+    let mut failed = record.clone();
+    if failed.outcome == Outcome::Success {
+        failed.outcome = outcome;
+    }
+    if !failed.action.is_reportable(failed.outcome) {
+        return AuditRecord::new(Action::HostEvent).with_outcome(failed.outcome).detail("action", failed.action.name());
+    }
+    if Change::new().event(failed.clone()).validate(limits).is_err() {
+        failed.details.clear();
+        failed.subjects.truncate(AuditRecord::SUBJECTS);
+    }
+    failed
+}
+
+/// The scope, with as many of its principals as an event has room for.
+fn within_bounds(scope: &Scope) -> Scope {
+    if scope.validate().is_ok() {
+        return scope.clone();
+    }
+    let user = Scope::tenant_user(scope.tenant().clone(), scope.owner().clone()).in_request(scope.request().clone());
+    scope.chain().iter().take(Scope::PRINCIPALS).skip(1).fold(user, |scope, principal| scope.acting(principal.clone()))
 }
 
 /// An event with all that does not depend on its place in the chain.

@@ -1,6 +1,7 @@
 //! What a store does for a copy.
 
 use async_trait::async_trait;
+use ironclaw_core::id::{TenantId, UserId};
 use ironclaw_core::model::audit::AuditRecord;
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -91,6 +92,13 @@ pub enum Which {
     Named(String, String),
 }
 
+impl Which {
+    /// The one of this user.
+    pub(crate) fn named(tenant: &TenantId, owner: &UserId) -> Self {
+        Self::Named(tenant.as_str().to_owned(), owner.as_str().to_owned())
+    }
+}
+
 /// Rows with what was prepared for the index of words.
 #[derive(Debug, Clone)]
 pub struct Prepared {
@@ -120,7 +128,8 @@ pub trait End: Send + Sync {
     /// The hash of one event.
     async fn event_hash(&self, owner_no: i64, sequence: u64) -> Result<Option<[u8; 32]>, StoreError>;
 
-    /// Appends an event to the operators' chain.
+    /// Appends an event to the operators' chain. It must not name the user whom it is about if they were erased in the
+    /// meantime.
     async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError>;
 
     /// Sends all rows of some of a unit's tables, of one snapshot, table by table. It ends early, and well, when nobody

@@ -64,7 +64,7 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
     }
 
     pub(super) async fn user(&mut self, tenant: &TenantId, owner: &UserId) -> Result<(), StoreError> {
-        let named = || Which::Named(tenant.as_str().to_owned(), owner.as_str().to_owned());
+        let named = || Which::named(tenant, owner);
         let chain = self.from.chains(named()).await?.pop();
         let chain = chain
             .ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, COPY, "the user, in the store to copy from"))?;
@@ -240,6 +240,10 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         .await?;
         for ((table, expected), found) in to.tables().iter().zip(&expected).zip(found) {
             if (expected.rows, expected.clone().finish()) != (found.rows, found.clone().finish()) {
+                if !may_write && table.name == "receipts" {
+                    // They expire in each store at a time of its own.
+                    continue;
+                }
                 if !may_write {
                     return Err(apart());
                 }

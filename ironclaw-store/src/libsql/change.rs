@@ -1,5 +1,7 @@
 //! A change, applied by the writer.
 
+use std::time::Duration;
+
 use ironclaw_core::change::{ConversationOp, JobOp, Operation, Precondition, PrivacyOp, Row};
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::search::Terms;
@@ -11,6 +13,7 @@ use super::row::params;
 use super::tx::Tx;
 use super::users;
 use super::{access, audit, conversations, jobs, privacy, removal, secrets, settings, workspace};
+use crate::copy::STAGED;
 use crate::prepared::{Failure, Prepared, PreparedEvent};
 
 /// Applies the change in the open transaction.
@@ -72,13 +75,22 @@ pub(super) fn removes(operation: &Operation) -> bool {
     )
 }
 
+/// Removes receipts that are older than `kept`, at most `max_rows` of them. How many. What a copy brings is not there yet.
+pub(super) fn sweep_receipts(db: &Db, kept: Duration, now: Timestamp, max_rows: u32) -> Result<u64, StoreError> {
+    db.execute(
+        "DELETE FROM receipts WHERE (owner_no, key) IN (SELECT owner_no, key FROM receipts WHERE at < ?1 \
+         AND owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?3) LIMIT ?2)",
+        params![now.before(kept), max_rows, STAGED],
+    )
+}
+
 fn replay(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Receipt>, StoreError> {
     let (Some(key), Some(digest)) = (prepared.change.idempotency_key(), &prepared.digest) else {
         return Ok(None);
     };
     let kept = tx.db.query_row(
-        "SELECT key, digest, at, numbers FROM receipts WHERE owner_no = ?1 AND key = ?2",
-        params![tx.content_no(), key.as_str()],
+        "SELECT key, digest, at, numbers FROM receipts WHERE owner_no = ?1 AND key = ?2 AND at >= ?3",
+        params![tx.content_no(), key.as_str(), tx.now.before(tx.limits.receipts_kept)],
         |row| Ok((row.bytes::<32>(1)?, Receipt { at: row.time(2)?, numbers: row.json(3)?, replayed: true })),
     )?;
     match kept {
@@ -94,7 +106,7 @@ fn replay(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Receipt>, StoreErro
 fn keep(tx: &Tx<'_>, key: &str, digest: [u8; 32], receipt: &Receipt) -> Result<(), StoreError> {
     let numbers = serde_json::json!(receipt.numbers).to_string();
     tx.db.execute(
-        "INSERT INTO receipts (owner_no, key, digest, at, numbers) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO receipts (owner_no, key, digest, at, numbers) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![tx.content_no(), key, &digest, receipt.at, numbers],
     )?;
     Ok(())

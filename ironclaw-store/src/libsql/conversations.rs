@@ -34,6 +34,7 @@ pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result
             Ok(1)
         }
         ConversationOp::Rename { id, title } => {
+            tx.check_not_held()?;
             let version = tx.db.query_row(
                 "UPDATE conversations SET title = ?3, version = version + 1, updated_at = ?4 \
                  WHERE owner_no = ?1 AND id = (SELECT id FROM visible_conversations WHERE owner_no = ?1 AND id = ?2) \

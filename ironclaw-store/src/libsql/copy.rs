@@ -16,10 +16,10 @@ use super::removal::some;
 use super::row::{Param, Row as DbRow, params};
 use super::tx::Tx;
 use super::users::{ERASED, Numbers};
-use super::{audit, conversations, privacy, workspace};
+use super::{audit, conversations, privacy, users, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Column, MOVED_VERSIONS, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
-use crate::copy::{COPY, STAGED, rows, staged_name, taken};
+use crate::copy::{COPY, STAGED, rows, staged_name, taken, unnamed};
 
 #[async_trait]
 impl End for LibsqlMaintenance {
@@ -33,7 +33,11 @@ impl End for LibsqlMaintenance {
     }
 
     async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError> {
-        self.transaction(move |db, told| told.append(db, &record, about)).await
+        self.transaction(move |db, told| match about {
+            Some(owner_no) if !users::is_there(db, owner_no)? => told.append(db, &unnamed(record), None),
+            about => told.append(db, &record, about),
+        })
+        .await
     }
 
     async fn stream(&self, unit: Unit, tables: Vec<usize>, to: Sender<Batch>) -> Result<(), StoreError> {

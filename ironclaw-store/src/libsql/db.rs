@@ -13,6 +13,7 @@ use libsql::{Connection, Statement, Value};
 use super::engine::{Found, Place};
 use super::removal::Budget;
 use super::row::{Row, params};
+use super::schema;
 
 /// One connection, used by one thread at a time.
 pub(super) struct Db {
@@ -25,6 +26,8 @@ pub(super) struct Db {
     log_bytes: Cell<u64>,
     found: RefCell<Option<Arc<Found>>>,
     deadline: Cell<Option<Instant>>,
+    /// Whether transactions make sure that the schema is one that this version knows.
+    checks_schema: Cell<bool>,
     /// How much the transaction under way may still remove.
     pub(super) budget: Budget,
 }
@@ -47,8 +50,14 @@ impl Db {
             log_bytes: Cell::new(0),
             found: RefCell::default(),
             deadline: Cell::new(None),
+            checks_schema: Cell::new(false),
             budget: Budget::default(),
         })
+    }
+
+    /// Says that the file is a store of a schema that this version knows: each transaction looks whether it still is.
+    pub(super) fn is_of_a_store(&self) {
+        self.checks_schema.set(true);
     }
 
     /// How long SQLite itself waits for a lock.
@@ -187,7 +196,7 @@ impl Db {
 
     /// Runs `run` in a transaction that writes.
     pub(super) fn write<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.patiently(|| self.execute("BEGIN IMMEDIATE", Vec::new()))?;
+        self.patiently(|| self.begin("BEGIN IMMEDIATE"))?;
         self.end_write(run)
     }
 
@@ -227,8 +236,20 @@ impl Db {
 
     /// Runs `run` in a transaction that reads one snapshot.
     pub(super) fn snapshot<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.execute("BEGIN", Vec::new())?;
+        self.begin("BEGIN")?;
         self.ending(run, |db| db.execute("COMMIT", Vec::new()).map(drop))
+    }
+
+    /// Begins a transaction, unless another process has brought the file to a schema that this version does not know.
+    pub(super) fn begin(&self, begin: &'static str) -> Result<(), StoreError> {
+        self.execute(begin, Vec::new())?;
+        if self.checks_schema.get()
+            && let Err(error) = schema::check_not_newer(self)
+        {
+            self.roll_back();
+            return Err(error);
+        }
+        Ok(())
     }
 
     fn ending<T>(

@@ -44,6 +44,7 @@ pub(super) struct Options {
     pub(super) readers: usize,
     pub(super) vector_cache_bytes: usize,
     pub(super) log_limit: u64,
+    pub(super) receipts_kept: Duration,
 }
 
 /// The threads and the ways to them.
@@ -183,7 +184,7 @@ fn open_all(
         })
     });
     let threads = threads.collect::<Result<_, _>>()?;
-    let background = Background::new(Arc::clone(&options.clock), tell);
+    let background = Background::new(Arc::clone(&options.clock), options.receipts_kept, tell);
     Ok((Writer::new(writer, log, work, background), threads, found))
 }
 

@@ -5,6 +5,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use libsql::Value;
 
 use crate::cursor::hex;
+use crate::json;
 
 /// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
 pub(super) struct Row<'a> {
@@ -102,7 +103,7 @@ impl<'a> Row<'a> {
 
     /// A value kept as JSON text.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: i32) -> Result<T, StoreError> {
-        serde_json::from_str(&self.text(column)?).map_err(|_| self.corrupt(column))
+        json::read(&self.text(column)?).ok_or_else(|| self.corrupt(column))
     }
 
     /// A value kept as a code, by its decoder.

@@ -14,7 +14,8 @@ const OPEN: &str = "open";
 /// What makes a database file a store of this crate: `ICLW`, at byte 68 of the file.
 const APPLICATION_ID: i64 = 0x4943_4c57;
 
-/// The text of a migration never changes after it was released.
+/// The text of a migration never changes after it was released. Another analysis of texts ([`ANALYSIS_VERSION`]) comes
+/// with a migration, so that a store that is open notices.
 const MIGRATIONS: &[&str] = &[
     concat!(
         include_str!("schema/0001/users.sql"),
@@ -27,7 +28,7 @@ const MIGRATIONS: &[&str] = &[
         include_str!("schema/0001/audit.sql"),
         include_str!("schema/0001/privacy.sql"),
     ),
-    concat!(include_str!("schema/0002/removal.sql")),
+    concat!(include_str!("schema/0002/removal.sql"), include_str!("schema/0002/receipts.sql")),
 ];
 
 /// Refuses a file that is something else. Nothing is written to it, or made beside it: SQLite reads the file alone.
@@ -102,7 +103,19 @@ pub(super) fn check_newest(db: &Db) -> Result<(), StoreError> {
         return Err(StoreError::new(StoreErrorKind::ReadOnly, OPEN, context));
     }
     let analysis = db.number("SELECT value FROM store_meta WHERE name = 'analysis_version'", params![])?;
-    if analysis > i64::from(ANALYSIS_VERSION) { Err(newer()) } else { Ok(()) }
+    if analysis > i64::from(ANALYSIS_VERSION) {
+        return Err(newer(OPEN));
+    }
+    db.is_of_a_store();
+    Ok(())
+}
+
+/// Fails if a newer version of this crate has migrated the file since it was opened. Every transaction begins with this.
+pub(super) fn check_not_newer(db: &Db) -> Result<(), StoreError> {
+    match db.number("PRAGMA user_version", params![])? > MIGRATIONS.len() as i64 {
+        true => Err(newer(db.operation())),
+        false => Ok(()),
+    }
 }
 
 /// The version of the file's schema, from 0 for an empty file.
@@ -113,13 +126,13 @@ fn check_version(db: &Db) -> Result<usize, StoreError> {
     if db.number("PRAGMA application_id", params![])? != APPLICATION_ID && (version != 0 || !is_empty()?) {
         return Err(not_a_store("the database is another program's"));
     }
-    usize::try_from(version).ok().filter(|&version| version <= MIGRATIONS.len()).ok_or_else(newer)
+    usize::try_from(version).ok().filter(|&version| version <= MIGRATIONS.len()).ok_or_else(|| newer(OPEN))
 }
 
-fn newer() -> StoreError {
+fn newer(operation: &'static str) -> StoreError {
     StoreError::new(
         StoreErrorKind::NewerSchema,
-        OPEN,
+        operation,
         format!("this version knows schema {} and analysis {ANALYSIS_VERSION}; use a newer one", MIGRATIONS.len()),
     )
 }

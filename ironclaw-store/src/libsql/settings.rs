@@ -18,6 +18,9 @@ use super::tx::Tx;
 pub(super) fn apply(tx: &Tx<'_>, op: &SettingOp) -> Result<u64, StoreError> {
     match op {
         SettingOp::Put { key, value } => {
+            if tx.is_held()? && row_version(tx, key)? > 0 {
+                tx.check_not_held()?;
+            }
             let version = tx.db.query_row(
                 "INSERT INTO settings (owner_no, key, value, version, updated_at) VALUES (?1, ?2, ?3, 1, ?4) \
                  ON CONFLICT (owner_no, key) DO UPDATE \

@@ -62,7 +62,7 @@ impl<'a> Tx<'a> {
         Ok(held)
     }
 
-    /// Refuses to delete what a legal hold protects. Every delete calls this first.
+    /// Refuses to delete or overwrite what a legal hold protects. Whatever loses a value calls this first.
     pub(super) fn check_not_held(&self) -> Result<(), StoreError> {
         if self.is_held()? {
             return Err(self.error(StoreErrorKind::LegalHold, "ask the operator to release the hold first"));

@@ -62,6 +62,12 @@ pub(super) fn find_numbers(db: &Db, scope: &Scope) -> Result<Option<Numbers>, St
     )
 }
 
+/// Whether there is a user of this number, who was not erased.
+pub(super) fn is_there(db: &Db, owner_no: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM users WHERE owner_no = ?1 AND tenant <> ?2";
+    Ok(db.number(sql, params![owner_no, ERASED])? > 0)
+}
+
 /// Gives a user an empty number for what is content from now on.
 pub(super) fn renew_content(db: &Db, owner_no: i64, now: Timestamp) -> Result<i64, StoreError> {
     let name = crate::cursor::hex(&random::<16>(db.operation())?);

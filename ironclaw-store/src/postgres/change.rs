@@ -6,20 +6,20 @@ use futures::FutureExt;
 use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row};
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Change, Receipt, Scope};
+use ironclaw_core::{Change, Receipt, Scope, Timestamp};
 
 use super::engine::{Engine, Reach};
 use super::row::params;
 use super::tx::Tx;
 use super::{access, audit, conversations, jobs, privacy, secrets, settings, workspace};
+use crate::copy::STAGED;
 use crate::error::is_of_the_change;
-use crate::prepared::{APPLY, Failure, Prepared};
+use crate::prepared::{self, APPLY, Failure, Prepared};
 
 /// Commits a change with its audit events, or nothing but the events that say why.
 pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
-    if let Err(refused) = change.validate(engine.limits()) {
-        let error = StoreError::invalid_input(APPLY, refused);
-        let failure = Failure::new(scope.clone(), &change, &error, engine.limits())?;
+    if let Err(error) = prepared::check(scope, &change, engine.limits()) {
+        let failure = Failure::new(scope, &change, &error, engine.limits())?;
         record(engine, failure).await?;
         return Err(error);
     }
@@ -102,6 +102,11 @@ async fn replay(tx: &Tx, prepared: &Prepared) -> Result<Option<Receipt>, StoreEr
         )
         .await?;
     match kept {
+        Some((_, receipt)) if receipt.at < oldest_receipt(tx) => {
+            let sql = "DELETE FROM ironclaw.receipts WHERE owner_no = $1 AND key = $2";
+            tx.execute(sql, params![tx.owner_no(), key.as_str()]).await?;
+            Ok(None)
+        }
         Some((known, _)) if known != *digest => Err(tx.error(
             StoreErrorKind::IdempotencyKeyReused,
             "another change was applied under this key; use a new key for a new change",
@@ -116,12 +121,32 @@ async fn keep(tx: &Tx, prepared: &Prepared, receipt: &Receipt) -> Result<(), Sto
         return Ok(());
     };
     let numbers: Vec<i64> = receipt.numbers.iter().map(|number| number.cast_signed()).collect();
+    // Each receipt takes the place of some that have expired, so that there never are many of those.
     tx.execute(
-        "INSERT INTO ironclaw.receipts (owner_no, key, digest, at, numbers) VALUES ($1, $2, $3, $4, $5)",
-        params![tx.owner_no(), key.as_str(), digest, receipt.at, numbers],
+        "WITH expired AS (DELETE FROM ironclaw.receipts WHERE owner_no = $1 AND key IN \
+         (SELECT key FROM ironclaw.receipts WHERE owner_no = $1 AND at < $6 ORDER BY at LIMIT 16)) \
+         INSERT INTO ironclaw.receipts (owner_no, key, digest, at, numbers) VALUES ($1, $2, $3, $4, $5)",
+        params![tx.owner_no(), key.as_str(), digest, receipt.at, numbers, oldest_receipt(tx)],
     )
     .await?;
     Ok(())
+}
+
+/// Removes receipts of all users that have expired, at most `max_rows` of them, in an operator's transaction. How many.
+/// What a copy brings is not there yet.
+pub(super) async fn sweep_receipts(tx: &Tx, max_rows: u64) -> Result<u64, StoreError> {
+    tx.execute(
+        "DELETE FROM ironclaw.receipts r USING (SELECT owner_no, key FROM ironclaw.receipts WHERE at < $1 AND owner_no \
+         NOT IN (SELECT owner_no FROM ironclaw.users WHERE tenant = $3) LIMIT $2) expired \
+         WHERE r.owner_no = expired.owner_no AND r.key = expired.key AND r.at < $1",
+        params![oldest_receipt(tx), max_rows, STAGED],
+    )
+    .await
+}
+
+/// The time of the oldest receipt that has not expired.
+fn oldest_receipt(tx: &Tx) -> Timestamp {
+    tx.now().before(tx.limits().receipts_kept)
 }
 
 async fn perform(tx: &Tx, scope: &Scope, operation: &Operation, terms: &[Terms]) -> Result<u64, StoreError> {

@@ -37,6 +37,7 @@ pub(super) async fn apply(tx: &Tx, op: &ConversationOp, terms: &[Terms]) -> Resu
             Ok(1)
         }
         ConversationOp::Rename { id, title } => {
+            tx.check_not_held()?;
             let version = tx
                 .query_row(
                     "UPDATE ironclaw.conversations SET title = $3, version = version + 1, updated_at = $4 \

@@ -17,7 +17,7 @@ use super::tx::Tx;
 use super::{conversations, privacy, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Role, Row, SHARED};
-use crate::copy::{COPY, STAGED, rows, staged_name, taken};
+use crate::copy::{COPY, STAGED, rows, staged_name, taken, unnamed};
 
 use self::sql::{Sql, arrays, statements, value};
 
@@ -44,7 +44,18 @@ impl End for PostgresMaintenance {
     async fn record(&self, record: AuditRecord, about: Option<i64>) -> Result<(), StoreError> {
         let operator = self.operator().clone();
         self.write(COPY, (operator, record, about), |tx, (operator, record, about)| {
-            async move { append_to_system(tx, operator.as_str(), about, &record).await }.boxed()
+            async move {
+                let Some(owner_no) = about else {
+                    return append_to_system(tx, operator.as_str(), None, &record).await;
+                };
+                // Locked: nobody erases them meanwhile.
+                let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
+                match tx.query_row(sql, params![owner_no], |row| row.i64(0)).await? {
+                    Some(_) => append_to_system(tx, operator.as_str(), about, &record).await,
+                    None => append_to_system(tx, operator.as_str(), None, &unnamed(record)).await,
+                }
+            }
+            .boxed()
         })
         .await
     }

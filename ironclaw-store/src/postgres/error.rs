@@ -108,6 +108,7 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
         "25P03" | "25P04" => (StoreErrorKind::TimedOut, "the transaction took longer than allowed"),
         "53100" => (StoreErrorKind::Full, "free space on the server's disk and try again"),
         "53000" | "53200" | "53400" => (StoreErrorKind::Busy, "the server is short of a resource; try again"),
+        "54001" => (StoreErrorKind::Internal, "the server's stack is too small for a value; raise max_stack_depth"),
         "25006" => (StoreErrorKind::ReadOnly, "the server takes no writes: it is a standby or was set read-only"),
         "57P01" | "57P02" | "57P03" | "57P05" => {
             (StoreErrorKind::Unavailable, "the server is starting, stopping or was restarted; try again")

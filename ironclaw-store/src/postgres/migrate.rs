@@ -91,7 +91,7 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     if let Some(row) = transaction.query_one_raw(version).await.map_err(failed)? {
         server::check_vector_version(OPERATION, &row.try_get_by_index::<String>(0).map_err(failed)?)?;
     }
-    Migrator::up(&transaction, None).await.map_err(|error| match error {
+    let unknown = |error| match error {
         sea_orm::DbErr::Custom(text) => StoreError::new(
             StoreErrorKind::NewerSchema,
             OPERATION,
@@ -99,7 +99,14 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
         )
         .with_source(text),
         error => failed(error),
-    })?;
+    };
+    if !Migrator::get_pending_migrations(&transaction).await.map_err(unknown)?.is_empty() {
+        // Every transaction of a store reads this table first: those that are open end before anything changes, and
+        // those that come later are told that the schema is newer.
+        let lock = "LOCK TABLE ironclaw.migrations IN ACCESS EXCLUSIVE MODE";
+        transaction.execute_unprepared(lock).await.map_err(failed)?;
+    }
+    Migrator::up(&transaction, None).await.map_err(unknown)?;
     transaction.commit().await.map_err(failed)
 }
 

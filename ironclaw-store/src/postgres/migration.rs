@@ -8,13 +8,16 @@ pub(super) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial)]
+        vec![Box::new(Initial), Box::new(Rules)]
     }
 
     fn migration_table_name() -> DynIden {
         "migrations".into_iden()
     }
 }
+
+/// The name of the newest migration.
+pub(super) const NEWEST: &str = "m0002_rules";
 
 /// All tables, who may do what with them, and the functions that the application may not do without.
 struct Initial;
@@ -41,6 +44,25 @@ impl MigrationTrait for Initial {
             include_str!("schema/0001/functions.sql"),
             include_str!("schema/0001/security.sql"),
         ] {
+            manager.get_connection().execute_unprepared(sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What an event may be, and receipts that expire.
+struct Rules;
+
+impl MigrationName for Rules {
+    fn name(&self) -> &'static str {
+        NEWEST
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Rules {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for sql in [include_str!("schema/0002/receipts.sql"), include_str!("schema/0002/audit.sql")] {
             manager.get_connection().execute_unprepared(sql).await?;
         }
         Ok(())

@@ -7,6 +7,8 @@ use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::json;
+
 /// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
 pub(super) struct Row<'a> {
     row: &'a PgRow,
@@ -78,6 +80,12 @@ impl<'a> Row<'a> {
         Ok(from_time(self.decoded(column)?))
     }
 
+    /// The error that says that the schema has a migration that this version does not know.
+    pub(super) fn newer_schema(&self, migration: &str) -> StoreError {
+        let context = format!("the schema has the migration {migration}, which this version does not know: update it");
+        StoreError::new(StoreErrorKind::NewerSchema, self.operation, context)
+    }
+
     /// A value that may be absent, read by one of the other methods: `row.optional(3, Row::text)`.
     pub(super) fn optional<T>(
         &self,
@@ -100,7 +108,7 @@ impl<'a> Row<'a> {
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, StoreError> {
         // Not by way of a serde_json::Value: the text is decoded once.
         let text = self.row.try_get_raw(column).ok().and_then(|value| value.as_str().ok());
-        text.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| self.corrupt(column))
+        text.and_then(json::read).ok_or_else(|| self.corrupt(column))
     }
 
     /// A value kept as a code in a `smallint` or `integer`, by its decoder.

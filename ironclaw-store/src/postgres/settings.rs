@@ -13,12 +13,15 @@ use super::PostgresStore;
 use super::entity::{quotas, settings};
 use super::row::{from_time, params};
 use super::tx::Tx;
-use crate::cursor;
+use crate::{cursor, json};
 
 /// Applies one operation; the number is the operation's in the receipt.
 pub(super) async fn apply(tx: &Tx, op: &SettingOp) -> Result<u64, StoreError> {
     match op {
         SettingOp::Put { key, value } => {
+            if tx.is_held() && row_version(tx, key).await? > 0 {
+                tx.check_not_held()?;
+            }
             let version = tx
                 .number(
                     "INSERT INTO ironclaw.settings AS s (owner_no, key, value, version, updated_at) \
@@ -121,7 +124,7 @@ async fn quota(tx: &Tx, name: &QuotaName) -> Result<Option<Quota>, StoreError> {
 fn setting(tx: &Tx, row: settings::Model) -> Result<Setting, StoreError> {
     Ok(Setting {
         key: row.key.parse().map_err(|_| tx.corrupt("settings.key"))?,
-        value: row.value,
+        value: json::read(&row.value).ok_or_else(|| tx.corrupt("settings.value"))?,
         updated_at: from_time(row.updated_at),
         version: row.version.cast_unsigned(),
     })

@@ -303,7 +303,7 @@ async fn the_server_takes_every_private_part_that_the_store_makes() {
     {
         let ip = ip.map(|ip| ip.parse().unwrap());
         let request = RequestContext::new(ip.map(|_| "r\u{1}1".to_owned()), ip, Some("agent/1".to_owned())).unwrap();
-        let mut record = AuditRecord::new(Action::SecretUse).on(SubjectKind::Stream, [number as u8; 16]);
+        let mut record = AuditRecord::new(Action::HostEvent).on(SubjectKind::Stream, [number as u8; 16]);
         record.details.extend(details.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let scope = ada().in_request(request.clone());
         store.apply(&scope, Change::new().event(record.clone())).await.unwrap();

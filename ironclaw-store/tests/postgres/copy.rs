@@ -15,7 +15,7 @@ use ironclaw_core::model::audit::{Action, Outcome};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::privacy::{Hold, RetainedCategory};
 use ironclaw_core::model::secrets::{Algorithm, RootKeyWrap, VaultHeader, WrappedKey};
-use ironclaw_core::model::workspace::{ContentHash, NewVersion, Part};
+use ironclaw_core::model::workspace::{NewVersion, Part};
 use ironclaw_core::store::{Apply, MemoryStore, Store, StoreErrorKind};
 use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{
@@ -486,7 +486,7 @@ async fn what_a_hold_keeps_comes_along() {
     let (old, new) = (file().await, server().await);
     let samples = furnish(&old.store, &old.maintenance).await;
     let (ada, _) = &samples[0];
-    // Replaced under the hold: the old version stays.
+    // Given up under the hold: its bytes stay.
     let path = old.store.workspace().entries(ada, None, &PageRequest::default()).await.unwrap().items.remove(0).path;
     let activate = SystemChange::PutUser {
         tenant: ada.tenant().clone(),
@@ -497,15 +497,14 @@ async fn what_a_hold_keeps_comes_along() {
     old.maintenance.apply_system(activate).await.unwrap();
     let (version, bytes) = (VersionId::make(&SystemClock), b"another text".to_vec());
     let begin = NewVersion { id: version, path, metadata: serde_json::Value::Null, embedding_model: None };
-    let (size, content_hash) = (bytes.len() as u64, ContentHash::of(&bytes));
-    let replace = Change::new()
+    let give_up = Change::new()
         .with(WorkspaceOp::BeginVersion { version: begin })
         .with(WorkspaceOp::PutParts { version, parts: vec![Part { offset: 0, bytes, chunks: Vec::new() }] })
-        .with(WorkspaceOp::Publish { version, size, content_hash });
-    old.store.apply(ada, replace).await.unwrap();
+        .with(WorkspaceOp::Abandon { version });
+    old.store.apply(ada, give_up).await.unwrap();
     let copied = copy(&old.maintenance, &new.maintenance, &selection(ada)).await;
     let versions = copied.tables.iter().find(|table| table.name == "entry_versions").unwrap().rows;
-    assert_eq!(versions, 3, "the old one, the new one and one that is being written");
+    assert_eq!(versions, 3, "the visible one, the one given up and one that is being written");
     whole(&new.maintenance).await;
 }
 

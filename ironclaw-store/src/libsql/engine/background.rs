@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::repeat;
 use crate::libsql::db::Db;
-use crate::libsql::{removal, workspace};
+use crate::libsql::{change, removal, workspace};
 
 /// How often to look for what became old enough, or what another process left.
 const INTERVAL: Duration = Duration::from_secs(3_600);
@@ -20,6 +20,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long it is put off after a failure: that of a full disk, or one that can't be written to.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// How many receipts one step removes.
+const RECEIPTS_AT_ONCE: u32 = 200;
+
 /// What those who wait for the background are told: that something ended, or why it can't go on now.
 #[derive(Debug, Default)]
 pub(in crate::libsql) struct Pass {
@@ -29,6 +32,8 @@ pub(in crate::libsql) struct Pass {
 /// Removes what was hidden, replaced or abandoned, one small transaction at a time.
 pub(super) struct Background {
     clock: Arc<dyn Clock>,
+    /// How long receipts are kept.
+    receipts: Duration,
     /// When to go on.
     next_at: Instant,
     /// The removal that had the last turn.
@@ -37,8 +42,8 @@ pub(super) struct Background {
 }
 
 impl Background {
-    pub(super) fn new(clock: Arc<dyn Clock>, told: watch::Sender<Pass>) -> Self {
-        Self { clock, next_at: Instant::now(), last: 0, told }
+    pub(super) fn new(clock: Arc<dyn Clock>, receipts: Duration, told: watch::Sender<Pass>) -> Self {
+        Self { clock, receipts, next_at: Instant::now(), last: 0, told }
     }
 
     /// Says that there may be something to do.
@@ -83,6 +88,10 @@ impl Background {
             self.last = removal_no;
             return Ok(true);
         }
-        Ok(db.write(|| Ok(workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?))? > 0)
+        let swept = db.write(|| {
+            let receipts = change::sweep_receipts(db, self.receipts, now, RECEIPTS_AT_ONCE)?;
+            Ok(receipts + workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?)
+        })?;
+        Ok(swept > 0)
     }
 }

@@ -56,6 +56,7 @@ impl Connections {
         schema::check_newest(&checkpointer)?;
         let readers =
             (0..options.readers).map(|_| connect(options.busy_timeout, true)).collect::<Result<Vec<_>, _>>()?;
+        readers.iter().for_each(Db::is_of_a_store);
         Ok(Self { writer, checkpointer: Some(checkpointer), readers, found: Opened { read_only: false, privacy } })
     }
 

@@ -133,8 +133,8 @@ impl Writer {
         let mut pause = Duration::from_millis(1);
         while let Some(first) = asked.first() {
             self.db.begin_operation(first.asked().operation);
-            let error = match self.db.execute("BEGIN IMMEDIATE", params![]) {
-                Ok(_) => break,
+            let error = match self.db.begin("BEGIN IMMEDIATE") {
+                Ok(()) => break,
                 Err(error) => error,
             };
             if !error.is_retryable() {

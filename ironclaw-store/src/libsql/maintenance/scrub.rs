@@ -4,23 +4,29 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use crate::libsql::LibsqlStore;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
-use crate::libsql::{removal, workspace};
+use crate::libsql::{change, removal, workspace};
 
 const OPERATION: &str = "scrub";
 
 /// From this size on the file is rewritten by way of a temporary file, and not of memory.
 const REWRITTEN_IN_MEMORY: i64 = 256 << 20;
 
+/// How many receipts one step removes.
+const RECEIPTS_AT_ONCE: u32 = 1_000;
+
 /// Removes what is swept, rewrites the file and empties the log.
 pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     let mut pending = Vec::new();
     removal::settled(&store.engine, OPERATION).await?;
     while pending.is_empty() {
-        let now = store.engine.now();
-        let swept = store
-            .engine
-            .write(OPERATION, move |db| db.write(|| Ok(workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?)))
-            .await;
+        let (now, kept) = (store.engine.now(), store.limits().receipts_kept);
+        let swept = store.engine.write(OPERATION, move |db| {
+            db.write(|| {
+                let receipts = change::sweep_receipts(db, kept, now, RECEIPTS_AT_ONCE)?;
+                Ok(receipts + workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?)
+            })
+        });
+        let swept = swept.await;
         if note_busy(swept, "what was deleted is not swept", &mut pending)? == Some(0) {
             break;
         }

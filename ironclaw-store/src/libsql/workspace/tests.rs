@@ -233,13 +233,22 @@ async fn what_a_hold_protects_is_not_swept() {
     let id = hold.id;
     File::new("a", &[&["harbour"]]).write(&f.store, &ada).await;
     f.operator().apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
-    File::new("a", &[&["meadow"]]).write(&f.store, &ada).await;
+    // Given up, which nobody has ever seen: it is hidden, and its bytes stay.
+    let (operations, publish, _) = File::new("a", &[&["meadow"]]).operations();
+    let WorkspaceOp::Publish { version, .. } = publish else { unreachable!() };
+    let begun = operations.into_iter().fold(Change::new(), Change::with);
+    f.store.apply(&ada, begun.with(WorkspaceOp::Abandon { version })).await.unwrap();
     f.swept().await;
     assert_eq!(f.count("SELECT count(*) FROM entry_versions").await, 2);
-    assert_eq!(find(&f.store, &ada, "harbour").await, []);
+    assert_eq!(f.count("SELECT count(*) FROM entry_parts").await, 2);
     let path = WorkspacePath::parse("a").unwrap();
-    let refused = f.store.apply(&ada, Change::new().with(WorkspaceOp::DeleteEntry { path })).await.unwrap_err();
-    assert_eq!(refused.kind(), &StoreErrorKind::LegalHold);
+    let (operations, publish, _) = File::new("a", &[&["valley"]]).operations();
+    let over = operations.into_iter().fold(Change::new(), Change::with).with(publish);
+    for change in [Change::new().with(WorkspaceOp::DeleteEntry { path }), over] {
+        let refused = f.store.apply(&ada, change).await.unwrap_err();
+        assert_eq!(refused.kind(), &StoreErrorKind::LegalHold);
+    }
+    assert_eq!(find(&f.store, &ada, "harbour").await.len(), 1);
     f.operator().apply_system(SystemChange::ReleaseHold { id }).await.unwrap();
     f.swept().await;
     assert_eq!(f.count("SELECT count(*) FROM entry_versions").await, 1);

@@ -97,6 +97,7 @@ pub(super) fn publish(tx: &Tx<'_>, id: VersionId, size: u64, hash: ContentHash) 
         return Err(refused(tx, "size", Problem::Malformed { expected }));
     }
     if let Some(replaced) = current(tx, &version.path)? {
+        tx.check_not_held()?;
         supersede(tx, replaced)?;
     }
     tx.db.execute(

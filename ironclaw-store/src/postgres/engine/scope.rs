@@ -5,8 +5,16 @@ use ironclaw_core::scope::Principal;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::{Engine, millis};
+use crate::postgres::migration::NEWEST;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::{Entered, Tx};
+
+/// What gives the newest migration as `m.newest`. Reading it keeps others from migrating until the transaction ends.
+macro_rules! migrated {
+    () => {
+        "FROM (SELECT pg_catalog.max(version::text COLLATE pg_catalog.\"C\") AS newest FROM ironclaw.migrations) m"
+    };
+}
 
 /// Which user's scope a transaction has.
 #[derive(Debug, Clone)]
@@ -28,22 +36,30 @@ impl Engine {
         let idle = millis(self.timeouts.idle);
         let path = self.search_path.as_str();
         let entered = match reach {
-            Reach::User(scope) => {
-                tx.query_row(
-                    "SELECT owner_no, set_config('search_path', $4, true), set_config('statement_timeout', $5, true), \
-                     set_config('idle_in_transaction_session_timeout', $6, true) FROM ironclaw.enter($1, $2, $3)",
+            Reach::User(scope) => tx
+                .query_row(
+                    concat!(
+                        "SELECT m.newest, e.owner_no, set_config('search_path', $4, true), \
+                         set_config('statement_timeout', $5, true), \
+                         set_config('idle_in_transaction_session_timeout', $6, true) ",
+                        migrated!(),
+                        " LEFT JOIN ironclaw.enter($1, $2, $3) e ON true"
+                    ),
                     params![scope.tenant().as_str(), scope.owner().as_str(), chain(scope), path, statement, idle],
-                    |row| row.i64(0),
+                    known(|row| row.optional(1, Row::i64)),
                 )
                 .await?
-            }
+                .flatten(),
             Reach::Tenant(tenant) => {
                 tx.query_row(
-                    "SELECT 0::bigint, set_config('ironclaw.tenant', $1, true), set_config('search_path', $2, true), \
-                     set_config('statement_timeout', $3, true), \
-                     set_config('idle_in_transaction_session_timeout', $4, true)",
+                    concat!(
+                        "SELECT m.newest, 0::bigint, set_config('ironclaw.tenant', $1, true), \
+                         set_config('search_path', $2, true), set_config('statement_timeout', $3, true), \
+                         set_config('idle_in_transaction_session_timeout', $4, true) ",
+                        migrated!()
+                    ),
                     params![tenant.as_str(), path, statement, idle],
-                    |row| row.i64(0),
+                    known(|row| row.i64(1)),
                 )
                 .await?
             }
@@ -60,10 +76,13 @@ impl Engine {
             Reach::User(scope) => {
                 let entered = tx
                     .query_row(
-                        "SELECT owner_no, status, held, now, set_config('search_path', $5, true), \
-                         set_config('statement_timeout', $6, true), \
-                         set_config('idle_in_transaction_session_timeout', $7, true) \
-                         FROM ironclaw.enter_to_write($1, $2, $3, $4)",
+                        concat!(
+                            "SELECT m.newest, e.owner_no, e.status, e.held, e.now, \
+                             set_config('search_path', $5, true), set_config('statement_timeout', $6, true), \
+                             set_config('idle_in_transaction_session_timeout', $7, true) ",
+                            migrated!(),
+                            " CROSS JOIN ironclaw.enter_to_write($1, $2, $3, $4) e"
+                        ),
                         params![
                             scope.tenant().as_str(),
                             scope.owner().as_str(),
@@ -73,7 +92,7 @@ impl Engine {
                             millis(self.timeouts.statement),
                             millis(self.timeouts.idle)
                         ],
-                        entered,
+                        known(entered),
                     )
                     .await?;
                 entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
@@ -96,28 +115,39 @@ impl Engine {
         tx.execute("SET LOCAL ROLE ironclaw_owner", params![]).await?;
         let entered = tx
             .query_row(
-                "SELECT at, set_config('ironclaw.maintenance', 'on', true), \
-                 set_config('search_path', $1, true), set_config('lock_timeout', $2, true), \
-                 set_config('idle_in_transaction_session_timeout', $3, true) FROM clock_timestamp() at",
+                concat!(
+                    "SELECT m.newest, clock_timestamp(), set_config('ironclaw.maintenance', 'on', true), \
+                     set_config('search_path', $1, true), set_config('lock_timeout', $2, true), \
+                     set_config('idle_in_transaction_session_timeout', $3, true) ",
+                    migrated!()
+                ),
                 params![self.search_path.as_str(), millis(self.timeouts.lock), millis(self.timeouts.idle)],
-                |row| Ok(Entered { owner_no: 0, now: row.time(0)?, held: false, suspended: false }),
+                known(|row| Ok(Entered { owner_no: 0, now: row.time(1)?, held: false, suspended: false })),
             )
             .await?;
         entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the server gave no time"))
     }
 }
 
+/// Reads a row whose first column is the newest migration, which must be one that this version knows.
+fn known<T>(read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>) -> impl FnOnce(&Row<'_>) -> Result<T, StoreError> {
+    move |row| match row.optional(0, Row::text)? {
+        Some(newest) if newest.as_str() > NEWEST => Err(row.newer_schema(&newest)),
+        _ => read(row),
+    }
+}
+
 /// The user that `enter_to_write` gave.
 fn entered(row: &Row<'_>) -> Result<Entered, StoreError> {
     Ok(Entered {
-        owner_no: row.i64(0)?,
-        suspended: row.code(1, |status| match status {
+        owner_no: row.i64(1)?,
+        suspended: row.code(2, |status| match status {
             0 => Some(false),
             1 => Some(true),
             _ => None,
         })?,
-        held: row.bool(2)?,
-        now: row.time(3)?,
+        held: row.bool(3)?,
+        now: row.time(4)?,
     })
 }
 

@@ -19,7 +19,9 @@ pub(crate) struct Model {
     pub(crate) updated_at: TimeDateTimeWithTimeZone,
     pub(crate) content_format: i16,
     pub(crate) content_key: Option<Uuid>,
-    pub(crate) input: Json,
+    // Read as text: the driver's own decoding stops at 127 levels.
+    #[sea_orm(column_type = "Json", select_as = "text")]
+    pub(crate) input: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

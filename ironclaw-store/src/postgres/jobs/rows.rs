@@ -5,10 +5,10 @@ use ironclaw_core::llm::TokenUsage;
 use ironclaw_core::model::jobs::{Claim, Job, JobEvent, LlmCall, NewJob, SandboxJob};
 use ironclaw_core::store::StoreError;
 
-use crate::codes;
 use crate::postgres::entity::jobs;
 use crate::postgres::row::{Row, from_time};
 use crate::postgres::tx::Tx;
+use crate::{codes, json};
 
 pub(super) fn job(tx: &Tx, row: jobs::Model) -> Result<Job, StoreError> {
     let worker = row.worker.map(|worker| worker.parse().map_err(|_| tx.corrupt("jobs.worker"))).transpose()?;
@@ -18,7 +18,7 @@ pub(super) fn job(tx: &Tx, row: jobs::Model) -> Result<Job, StoreError> {
             kind: row.kind,
             conversation: row.conversation.map(|id| ConversationId::from_bytes(id.into_bytes())),
             agent: row.agent.map(|agent| agent.parse().map_err(|_| tx.corrupt("jobs.agent"))).transpose()?,
-            input: row.input,
+            input: json::read(&row.input).ok_or_else(|| tx.corrupt("jobs.input"))?,
         },
         state: codes::job_state(row.state.into()).ok_or_else(|| tx.corrupt("jobs.state"))?,
         claim: worker.zip(row.claimed_until).map(|(worker, until)| Claim { worker, until: from_time(until) }),

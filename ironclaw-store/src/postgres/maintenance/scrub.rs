@@ -5,7 +5,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use super::PostgresMaintenance;
 use crate::postgres::engine::Wait;
 use crate::postgres::row::params;
-use crate::postgres::workspace;
+use crate::postgres::{change, workspace};
 
 const OPERATION: &str = "scrub";
 
@@ -16,7 +16,13 @@ const SWEPT_AT_ONCE: u64 = 5_000;
 /// hold is the server's.
 pub(super) async fn scrub(maintenance: &PostgresMaintenance) -> Result<Scrubbed, StoreError> {
     while maintenance
-        .write(OPERATION, (), |tx, ()| async move { workspace::sweep(tx, SWEPT_AT_ONCE).await }.boxed())
+        .write(OPERATION, (), |tx, ()| {
+            async move {
+                let receipts = change::sweep_receipts(tx, SWEPT_AT_ONCE).await?;
+                Ok(receipts + workspace::sweep(tx, SWEPT_AT_ONCE).await?)
+            }
+            .boxed()
+        })
         .await?
         > 0
     {}

@@ -152,7 +152,9 @@ pub(super) async fn publish(tx: &Tx, id: VersionId, size: u64, hash: ContentHash
         let expected = "the size of all parts of the version together";
         return Err(refused(tx, "size", Problem::Malformed { expected }));
     }
-    supersede(tx, tx.owner_no(), &version.path).await?;
+    if supersede(tx, tx.owner_no(), &version.path).await? {
+        tx.check_not_held()?;
+    }
     tx.execute(
         "INSERT INTO ironclaw.workspace_entries (owner_no, path, version_no, created_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (owner_no, path) DO UPDATE SET version_no = excluded.version_no",

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use ironclaw_core::conformance::store::{Opened, Tampering};
 use ironclaw_core::conformance::{Capability, Failure, StoreHarness};
 use ironclaw_core::id::OperatorName;
-use ironclaw_core::{Clock, Scope};
+use ironclaw_core::{Clock, Scope, Store};
 use ironclaw_store::LibsqlStore;
+
+use super::copies;
 
 /// Stores in files of a folder that is removed at the end.
 pub(crate) struct OnDisk {
@@ -32,6 +34,7 @@ impl StoreHarness for OnDisk {
             Capability::ManualClock,
             Capability::Faults,
             Capability::Tampering,
+            Capability::Inspection,
             Capability::Audit,
         ]
     }
@@ -75,6 +78,16 @@ impl StoreHarness for OnDisk {
         Ok(())
     }
 
+    async fn stored(&self, place: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        dump(place).await
+    }
+
+    async fn copies(&self, place: &str, scope: &Scope) -> Result<(), Failure> {
+        let store = LibsqlStore::open(place).await?;
+        copies(&store.maintenance(OperatorName::parse("conformance")?), scope).await?;
+        Ok(store.close().await?)
+    }
+
     async fn tamper(&self, place: &str, scope: &Scope, tampering: Tampering) -> Result<(), Failure> {
         let connection = behind(place).await?;
         let (tenant, owner) = (scope.tenant().as_str().to_owned(), scope.owner().as_str().to_owned());
@@ -113,6 +126,38 @@ impl StoreHarness for OnDisk {
         }
         Ok(())
     }
+}
+
+/// The rows of all tables, and the bytes of the files.
+async fn dump(place: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut stored = Vec::new();
+    {
+        let connection = behind(place).await?;
+        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+        let mut tables = connection.query(sql, ()).await?;
+        while let Some(table) = tables.next().await? {
+            let table: String = table.get(0)?;
+            let mut rows = connection.query(&format!("SELECT * FROM {table}"), ()).await?;
+            while let Some(row) = rows.next().await? {
+                let mut bytes = Vec::new();
+                for column in 0..rows.column_count() {
+                    match row.get_value(column)? {
+                        libsql::Value::Text(text) => bytes.extend(text.into_bytes()),
+                        libsql::Value::Blob(blob) => bytes.extend(blob),
+                        libsql::Value::Null | libsql::Value::Integer(_) | libsql::Value::Real(_) => {}
+                    }
+                    bytes.push(0);
+                }
+                stored.push((format!("a row of {table}"), bytes));
+            }
+        }
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        // Another process reads them: this one would lose the locks that it holds on them.
+        let read = std::process::Command::new("cat").arg(format!("{place}{suffix}")).output()?;
+        stored.push((format!("the file {suffix}"), read.stdout));
+    }
+    Ok(stored)
 }
 
 /// Stores in memory, which have no place.

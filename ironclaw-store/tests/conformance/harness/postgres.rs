@@ -11,6 +11,7 @@ use ironclaw_store::PostgresStore;
 use ironclaw_testing::PgBouncer;
 use sqlx::{AssertSqlSafe, Executor};
 
+use super::copies;
 use crate::database::{Database, app_url, operator_url, pooled_app_url, pooler, superuser, unavailable};
 
 /// Stores in databases that are made from a template and dropped at the end.
