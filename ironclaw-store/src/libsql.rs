@@ -32,6 +32,7 @@ mod jobs;
 mod maintenance;
 mod privacy;
 mod removal;
+mod restore;
 mod row;
 mod schema;
 mod secrets;
@@ -74,6 +75,27 @@ impl LibsqlStore {
     /// As [`LibsqlStoreBuilder::open`].
     pub async fn in_memory() -> Result<Self, StoreError> {
         Self::builder().in_memory().await
+    }
+
+    /// Puts a copy of a backup, which may be any store's file with the log beside it, in the place of the file `to`,
+    /// which need not be there. The backup stays as it is. The old store is whole until the new one has taken its place,
+    /// also if the process is killed; nothing of its log is left to be read into the new one.
+    ///
+    /// # Errors
+    /// [`Busy`](StoreErrorKind::Busy) while anybody has the file `to` open;
+    /// [`NotAStore`](StoreErrorKind::NotAStore) if either is something else than a store;
+    /// [`NewerSchema`](StoreErrorKind::NewerSchema) for the backup of a newer version;
+    /// [`Corrupt`](StoreErrorKind::Corrupt) if the backup is damaged, or the old file so that it can't be opened: then
+    /// move that and the files beside it away first. The old store stays after each of them.
+    pub async fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), StoreError> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(|error| {
+                let context = "the path can't be made absolute";
+                StoreError::new(StoreErrorKind::Io, "restore", context).with_source(error)
+            })
+        };
+        let (from, to) = (absolute(from.as_ref())?, absolute(to.as_ref())?);
+        engine::on_thread("restore", move || restore::restore(&from, &to)).await
     }
 
     /// A store to open with other limits, another clock or other numbers of threads.

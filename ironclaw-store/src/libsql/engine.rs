@@ -18,6 +18,8 @@ pub(super) use self::handle::Handle;
 use self::log::LogStatus;
 pub(super) use self::place::{Found, Place};
 use self::private::Privacy;
+pub(super) use self::private::make_private;
+pub(super) use self::registry::without_engine;
 use self::writer::{Work, Writer};
 use super::db::Db;
 use super::workspace::VectorCache;

@@ -185,7 +185,7 @@ impl Maintenance for LibsqlMaintenance {
     }
 
     async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError> {
-        self.store.read_any("verify_audit", audit::verify_all).await
+        audit::verify_all(&self.store).await
     }
 
     async fn apply_retention(&self) -> Result<u64, StoreError> {

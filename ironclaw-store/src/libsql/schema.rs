@@ -96,16 +96,40 @@ pub(super) fn migrate(db: &Db) -> Result<(), StoreError> {
     check_newest(db)
 }
 
+/// Opens a store to be copied whole, with what is in a log beside it.
+pub(super) fn open_for_copying(place: &Place) -> Result<Db, StoreError> {
+    let has_log = ["-wal", "-journal"].iter().any(|ending| place.beside(ending).symlink_metadata().is_ok());
+    let (name, flags) = match has_log {
+        true if place.is_writable() => (place.name()?, libsql::OpenFlags::SQLITE_OPEN_READ_WRITE),
+        true => (place.name()?, libsql::OpenFlags::SQLITE_OPEN_READ_ONLY),
+        // Nobody has it open; nothing is made beside it.
+        false => (place.immutable_name()?, libsql::OpenFlags::SQLITE_OPEN_READ_ONLY),
+    };
+    let db = Db::open(&name, flags, Duration::from_secs(5))?;
+    db.batch("PRAGMA wal_autocheckpoint = 0")?;
+    Ok(db)
+}
+
+/// Fails if the file is no store, or a newer version's.
+pub(super) fn check_known(db: &Db) -> Result<(), StoreError> {
+    if check_version(db)? == 0 {
+        return Err(not_a_store("the database is empty"));
+    }
+    check_analysis(db)
+}
+
+fn check_analysis(db: &Db) -> Result<(), StoreError> {
+    let analysis = db.number("SELECT value FROM store_meta WHERE name = 'analysis_version'", params![])?;
+    if analysis > i64::from(ANALYSIS_VERSION) { Err(newer()) } else { Ok(()) }
+}
+
 /// Fails if the file's schema or analysis is not the newest that this version knows.
 pub(super) fn check_newest(db: &Db) -> Result<(), StoreError> {
     if check_version(db)? < MIGRATIONS.len() {
         let context = "an older version wrote the file; open it once where it can be written to";
         return Err(StoreError::new(StoreErrorKind::ReadOnly, OPEN, context));
     }
-    let analysis = db.number("SELECT value FROM store_meta WHERE name = 'analysis_version'", params![])?;
-    if analysis > i64::from(ANALYSIS_VERSION) {
-        return Err(newer(OPEN));
-    }
+    check_analysis(db)?;
     db.is_of_a_store();
     Ok(())
 }

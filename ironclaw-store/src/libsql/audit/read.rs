@@ -15,8 +15,9 @@ use crate::libsql::cursor;
 use crate::libsql::db::Db;
 use crate::libsql::removal;
 use crate::libsql::row::{Row, params};
+use crate::libsql::users;
 
-/// How many events are held in memory while a chain is verified.
+/// How many events are verified in one step, and held in memory.
 const VERIFIED_AT_ONCE: u64 = 1_000;
 
 #[async_trait]
@@ -37,7 +38,12 @@ impl Audit for LibsqlStore {
     }
 
     async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError> {
-        self.read("verify", scope, |tx| Ok(verify(tx.db, tx.owner_no)?.filter(|head| head.sequence > 0))).await
+        const OPERATION: &str = "verify";
+        let scope = scope.clone();
+        let Some(owner_no) = self.read_any(OPERATION, move |db| users::find_no(db, &scope)).await? else {
+            return Ok(None);
+        };
+        Ok(verify(self, OPERATION, owner_no).await?.filter(|head| head.sequence > 0))
     }
 }
 
@@ -51,14 +57,16 @@ pub(in crate::libsql) fn system_events(
 }
 
 /// Verifies every chain and gives their heads, the system's first. One that was changed does not hide others.
-pub(in crate::libsql) fn verify_all(db: &Db) -> Result<Vec<ChainHead>, StoreError> {
+pub(in crate::libsql) async fn verify_all(store: &LibsqlStore) -> Result<Vec<ChainHead>, StoreError> {
+    const OPERATION: &str = "verify_audit";
     let sql = "SELECT owner_no, stream FROM audit_streams ORDER BY owner_no";
-    let streams = db.query(sql, params![], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?))))?;
+    let streams = move |db: &Db| db.query(sql, params![], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?))));
+    let streams = store.read_any(OPERATION, streams).await?;
     let mut heads = Vec::with_capacity(streams.len());
     let mut broken = Vec::new();
     let mut first = None;
     for (owner_no, stream) in streams {
-        match verify(db, owner_no) {
+        match verify(store, OPERATION, owner_no).await {
             Ok(head) => heads.extend(head.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO)),
             Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
                 broken.push(stream);
@@ -68,7 +76,7 @@ pub(in crate::libsql) fn verify_all(db: &Db) -> Result<Vec<ChainHead>, StoreErro
         }
     }
     match first {
-        Some(first) => Err(broken_chains(db.operation(), &broken, first)),
+        Some(first) => Err(broken_chains(OPERATION, &broken, first)),
         None => Ok(heads),
     }
 }
@@ -120,44 +128,60 @@ fn head(db: &Db, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
     )
 }
 
-fn verify(db: &Db, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
+/// Verifies a chain in steps, so that no reading takes long: what was appended meanwhile is verified, too.
+async fn verify(store: &LibsqlStore, operation: &'static str, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
+    let mut verifier = None;
+    loop {
+        match store.read_any(operation, move |db| verify_step(db, owner_no, verifier)).await? {
+            Verified::Part(part) => verifier = Some(part),
+            Verified::All(head) => return Ok(head),
+        }
+    }
+}
+
+/// How much of a chain is verified.
+enum Verified {
+    Part(ChainVerifier),
+    /// All up to its head; there is no chain without one.
+    All(Option<ChainHead>),
+}
+
+fn verify_step(db: &Db, owner_no: i64, verifier: Option<ChainVerifier>) -> Result<Verified, StoreError> {
     let Some(head) = head(db, owner_no)? else {
-        return Ok(None);
+        return Ok(Verified::All(None));
     };
     let broken = |sequence, problem| {
         db.error(StoreErrorKind::Corrupt, "the audit trail was changed").with_source(ChainError { sequence, problem })
     };
-    let mut verifier = ChainVerifier::new(head.stream);
-    loop {
-        let read = db.query(
-            "SELECT e.sequence, s.stream, e.previous, e.time, e.user, e.principals, e.action, e.outcome, e.subjects, \
-             e.commitment, e.hash, e.tree_index, p.salt, p.private \
-             FROM audit_events e JOIN audit_streams s ON s.owner_no = e.owner_no \
-             LEFT JOIN audit_private p ON p.owner_no = e.owner_no AND p.sequence = e.sequence \
-             WHERE e.owner_no = ?1 AND e.sequence > ?2 ORDER BY e.sequence LIMIT ?3",
-            params![owner_no, verifier.head().sequence, VERIFIED_AT_ONCE],
-            |row| {
-                let salt = row.optional(12, Row::bytes::<32>)?;
-                Ok((event(row)?, salt.zip(row.optional(13, Row::blob)?)))
-            },
-        )?;
-        for (event, private) in &read {
-            verifier.push(event).map_err(|error| broken(error.sequence, error.problem))?;
-            if let Some((salt, private)) = private
-                && commitment(salt, private) != event.commitment
-            {
-                return Err(broken(event.sequence, ChainProblem::Commitment));
-            }
+    let mut verifier = verifier.unwrap_or_else(|| ChainVerifier::new(head.stream));
+    let read = db.query(
+        "SELECT e.sequence, s.stream, e.previous, e.time, e.user, e.principals, e.action, e.outcome, e.subjects, \
+         e.commitment, e.hash, e.tree_index, p.salt, p.private \
+         FROM audit_events e JOIN audit_streams s ON s.owner_no = e.owner_no \
+         LEFT JOIN audit_private p ON p.owner_no = e.owner_no AND p.sequence = e.sequence \
+         WHERE e.owner_no = ?1 AND e.sequence > ?2 ORDER BY e.sequence LIMIT ?3",
+        params![owner_no, verifier.head().sequence, VERIFIED_AT_ONCE],
+        |row| {
+            let salt = row.optional(12, Row::bytes::<32>)?;
+            Ok((event(row)?, salt.zip(row.optional(13, Row::blob)?)))
+        },
+    )?;
+    for (event, private) in &read {
+        verifier.push(event).map_err(|error| broken(error.sequence, error.problem))?;
+        if let Some((salt, private)) = private
+            && commitment(salt, private) != event.commitment
+        {
+            return Err(broken(event.sequence, ChainProblem::Commitment));
         }
-        if (read.len() as u64) < VERIFIED_AT_ONCE {
-            break;
-        }
+    }
+    if read.len() as u64 >= VERIFIED_AT_ONCE {
+        return Ok(Verified::Part(verifier));
     }
     // A chain whose end was cut off is whole by itself.
     if verifier.head() != head {
         return Err(broken(verifier.head().sequence + 1, ChainProblem::Sequence));
     }
-    Ok(Some(head))
+    Ok(Verified::All(Some(head)))
 }
 
 fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {

@@ -47,11 +47,11 @@ impl Connections {
         };
         // Nobody else asks for anything yet: SQLite may do the waiting.
         let writer = connect(options.busy_timeout, false)?;
+        writer.stay_at(Arc::clone(&place));
         schema::enable_wal(&writer, options.busy_timeout)?;
         schema::migrate(&writer)?;
         place.remember_log()?;
         writer.patience(STEP)?;
-        writer.stay_at(Arc::clone(&place));
         let checkpointer = connect(STEP, true)?;
         schema::check_newest(&checkpointer)?;
         let readers =

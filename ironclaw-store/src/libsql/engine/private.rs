@@ -11,7 +11,7 @@ const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// What was found when the store was opened.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Privacy {
+pub(in crate::libsql) struct Privacy {
     /// Others could read or write the files; now they can't.
     pub(super) mended: bool,
     /// Others can read the files, which are not ours to change.
@@ -22,7 +22,7 @@ pub(super) struct Privacy {
 
 /// Takes others' rights away from the files, or refuses a store that others could write to.
 #[cfg(unix)]
-pub(super) fn make_private(place: &Place) -> Result<Privacy, StoreError> {
+pub(in crate::libsql) fn make_private(place: &Place) -> Result<Privacy, StoreError> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let failed = |context: &str| StoreError::new(StoreErrorKind::Exposed, "open", context);
     let mut privacy = Privacy::default();
@@ -66,6 +66,6 @@ pub(super) fn make_private(place: &Place) -> Result<Privacy, StoreError> {
 
 /// Who may read a file is not told in bits here: the folder's rights hold.
 #[cfg(not(unix))]
-pub(super) fn make_private(_: &Place) -> Result<Privacy, StoreError> {
+pub(in crate::libsql) fn make_private(_: &Place) -> Result<Privacy, StoreError> {
     Ok(Privacy::default())
 }

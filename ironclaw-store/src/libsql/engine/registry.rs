@@ -1,7 +1,7 @@
 //! The engines of this process: one for each file, whatever names it is opened by.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, TryLockError, Weak};
 
 use ironclaw_core::store::StoreError;
 
@@ -35,21 +35,17 @@ pub(super) fn engine(place: Place, options: Options) -> Result<Arc<Engine>, Stor
 }
 
 /// Runs `run` while no engine of the file runs; `None` if one does.
-#[allow(dead_code, reason = "used by restoring")]
-pub(super) fn without_engine<T>(id: &FileId, run: impl FnOnce() -> T) -> Option<T> {
+pub(in crate::libsql) fn without_engine<T>(id: &FileId, run: impl FnOnce() -> T) -> Option<T> {
     let running = {
         let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = engines.entry(id.clone()).or_insert_with(|| Entry { engine: Weak::new(), running: Arc::default() });
         Arc::clone(&entry.running)
     };
     // An engine that ends just now is waited for by whoever closed it.
-    let alone = running.try_lock();
-    let alone = match alone {
+    let _alone = match running.try_lock() {
         Ok(alone) => alone,
-        Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(std::sync::TryLockError::WouldBlock) => return None,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return None,
     };
-    let result = run();
-    drop(alone);
-    Some(result)
+    Some(run())
 }

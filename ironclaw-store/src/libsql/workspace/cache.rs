@@ -26,6 +26,8 @@ pub(super) type Shared = Arc<RwLock<Cached>>;
 pub(super) struct Cached {
     /// The generation of the workspace that the matrix is of; absent while it is not whole.
     pub(super) generation: Option<i64>,
+    /// The generation up to which vectors were read of a matrix that is not whole yet.
+    pub(super) part: Option<i64>,
     pub(super) matrix: Matrix,
 }
 
@@ -58,7 +60,7 @@ impl VectorCache {
         let slot = match slots.iter().position(|slot| slot.owner_no == owner_no && slot.model == *model) {
             Some(at) => slots.remove(at),
             None => {
-                let cached = Cached { generation: None, matrix: Matrix::new(dimensions) };
+                let cached = Cached { generation: None, part: None, matrix: Matrix::new(dimensions) };
                 Slot { owner_no, model: model.clone(), bytes: 0, shared: Arc::new(RwLock::new(cached)) }
             }
         };
@@ -99,6 +101,20 @@ mod tests {
 
     fn is_kept(cache: &VectorCache, owner_no: i64, shared: &Shared) -> bool {
         cache.lock().iter().any(|slot| slot.owner_no == owner_no && Arc::ptr_eq(&slot.shared, shared))
+    }
+
+    #[test]
+    fn whoever_writes_keeps_his_vectors() {
+        let cache = VectorCache::new(10_000 * 52);
+        let shared = cache.shared(1, &model("m"), 3);
+        let mut cached = shared.write().unwrap();
+        // More than half of the limit: twice as much room would be over it.
+        cached.matrix.reserve(6_000);
+        for _ in 0..6_001 {
+            cached.matrix.push([0; 16], 1, &[0; 12]).unwrap();
+        }
+        cache.resized(&shared, cached.matrix.bytes());
+        assert!(is_kept(&cache, 1, &shared));
     }
 
     #[test]

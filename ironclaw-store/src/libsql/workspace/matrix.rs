@@ -11,6 +11,12 @@ pub(super) struct Matrix {
     rows: Vec<Row>,
 }
 
+/// The part of a matrix that is reserved for more.
+const SLACK: usize = 16;
+
+/// The most numbers for which room is made before they are there: 64 MiB.
+const RESERVED: usize = 16 << 20;
+
 /// Whose vector it is.
 #[derive(Debug, Clone, Copy)]
 struct Row {
@@ -34,15 +40,17 @@ impl Matrix {
         self.rows.len()
     }
 
-    /// The memory it takes.
+    /// The memory that its vectors take. What is reserved beyond them is a sixteenth at most.
     pub(super) fn bytes(&self) -> usize {
-        self.values.capacity() * size_of::<f32>() + self.rows.capacity() * size_of::<Row>()
+        self.values.len() * size_of::<f32>() + self.rows.len() * size_of::<Row>()
     }
 
-    /// Makes room for that many further vectors.
+    /// Makes room for that many further vectors, as far as that is little memory: how many there really are shows when
+    /// they are read.
     pub(super) fn reserve(&mut self, vectors: usize) {
-        self.values.reserve(vectors.saturating_mul(self.dimensions));
-        self.rows.reserve(vectors);
+        let vectors = vectors.min(RESERVED / self.dimensions.max(1));
+        self.values.reserve_exact(vectors * self.dimensions);
+        self.rows.reserve_exact(vectors);
     }
 
     /// Adds a vector as it is stored: `None` if it has not as many numbers as the others.
@@ -52,6 +60,12 @@ impl Matrix {
             return None;
         }
         let start = self.values.len();
+        // A vector's own growth would double what a user of many vectors takes, for a single one more.
+        if self.values.capacity() - start < self.dimensions {
+            let more = (self.rows.len() / SLACK).max(1);
+            self.values.reserve_exact(more * self.dimensions);
+            self.rows.reserve_exact(more);
+        }
         self.values.extend(numbers.iter().map(|number| f32::from_le_bytes(*number)));
         normalise(&mut self.values[start..]);
         self.rows.push(Row { chunk, version_no });
@@ -71,6 +85,8 @@ impl Matrix {
             self.values[last..].fill(0.0);
             self.values.truncate(last);
         }
+        self.values.shrink_to(self.values.len() + self.values.len() / SLACK);
+        self.rows.shrink_to(self.rows.len() + self.rows.len() / SLACK);
     }
 
     /// The chunks nearest to `query`, which has [`dimensions`](Self::dimensions) numbers, among the versions that
@@ -154,6 +170,21 @@ mod tests {
         assert_eq!(ids(&matrix.nearest(&[0.0, 1.0, 0.0], 9, |version| version == 9)), [4]);
         matrix.retain(|_| false);
         assert_eq!((matrix.len(), matrix.values.len()), (0, 0));
+    }
+
+    #[test]
+    fn one_vector_more_takes_no_more_than_a_sixteenth() {
+        let mut matrix = Matrix::new(3);
+        matrix.reserve(1_000);
+        for id in 0..1_001_u64 {
+            matrix.push([0; 16], id, &to_stored(&[1.0, 2.0, 3.0])).unwrap();
+        }
+        assert_eq!(matrix.bytes(), 1_001 * (3 * 4 + size_of::<Row>()));
+        assert!(matrix.values.capacity() <= 3 * 1_001 * 17 / 16, "{}", matrix.values.capacity());
+        matrix.retain(|version_no| version_no < 10);
+        assert!(matrix.values.capacity() <= 3 * 11 && matrix.rows.capacity() <= 11);
+        matrix.reserve(usize::MAX);
+        assert!(matrix.values.capacity() <= RESERVED + 3 * 10);
     }
 
     #[test]

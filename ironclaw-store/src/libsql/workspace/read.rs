@@ -9,7 +9,8 @@ use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
 use ironclaw_core::{Page, PageRequest, Scope};
 
-use super::{text, vectors};
+use super::text;
+use super::vectors::{self, Searched};
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::row::{Row, params};
@@ -106,8 +107,16 @@ impl Workspace for LibsqlStore {
         filter: &SearchFilter,
         limit: u32,
     ) -> Result<Vec<ChunkHit>, StoreError> {
-        let (query, filter, cache) = (query.clone(), filter.clone(), Arc::clone(&self.vectors));
-        self.read("search_vectors", scope, move |tx| vectors::search(tx, &cache, &query, &filter, limit as usize)).await
+        let (query, filter) = (Arc::new(query.clone()), Arc::new(filter.clone()));
+        let mut part = None;
+        loop {
+            let (query, filter, cache) = (Arc::clone(&query), Arc::clone(&filter), Arc::clone(&self.vectors));
+            let search = move |tx: &ReadTx<'_>| vectors::search(tx, &cache, &query, &filter, limit as usize, part);
+            match self.read("search_vectors", scope, search).await? {
+                Searched::Hits(hits) => return Ok(hits),
+                Searched::Part(shared) => part = Some(shared),
+            }
+        }
     }
 
     async fn chunks(&self, scope: &Scope, chunks: &[ChunkId]) -> Result<Vec<ChunkText>, StoreError> {

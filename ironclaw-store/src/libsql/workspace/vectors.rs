@@ -6,44 +6,69 @@ use ironclaw_core::id::ChunkId;
 use ironclaw_core::model::workspace::{ChunkHit, check_vector};
 use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind, VectorQuery};
 
-use super::cache::{Cached, VectorCache};
+use super::cache::{Cached, Shared, VectorCache};
 use super::matrix::Matrix;
 use super::text::{numbers, within};
 use crate::libsql::row::{Row, params};
-use crate::libsql::tx::ReadTx;
+use crate::libsql::tx::{Absent, ReadTx};
 
-/// The chunks whose vectors are nearest.
+/// How many vectors are read in one step at most, apart from those of a single change.
+const LOADED_AT_ONCE: u64 = 10_000;
+
+/// How far a search came.
+pub(super) enum Searched {
+    /// The chunks whose vectors are nearest.
+    Hits(Vec<ChunkHit>),
+    /// Some of the user's vectors were read into memory: search again with them.
+    Part((i64, Shared)),
+}
+
+impl Absent for Searched {
+    fn absent() -> Self {
+        Self::Hits(Vec::new())
+    }
+}
+
+/// The chunks whose vectors are nearest. Vectors that are not in memory are read in steps, so that no reading takes long.
 pub(super) fn search(
     tx: &ReadTx<'_>,
     cache: &VectorCache,
     query: &VectorQuery,
     filter: &SearchFilter,
     limit: usize,
-) -> Result<Vec<ChunkHit>, StoreError> {
+    part: Option<(i64, Shared)>,
+) -> Result<Searched, StoreError> {
     let Some(model) = Model::find(tx, query)? else {
-        return Ok(Vec::new());
+        return Ok(Searched::absent());
     };
     check_vector(&query.vector, model.dimensions)
         .map_err(|error| StoreError::invalid_input(tx.db.operation(), error))?;
     if model.chunks == 0 || limit == 0 {
-        return Ok(Vec::new());
+        return Ok(Searched::absent());
     }
     let within = filter.prefix.as_ref().map(|prefix| within(tx, prefix)).transpose()?;
     let visible = |version_no: u64| within.as_ref().is_none_or(|within| within.contains(&version_no));
-    let shared = cache.shared(tx.content_no, &query.model, model.dimensions);
+    // Whoever was forgotten since the last step has other content now.
+    let part = part.filter(|(content_no, _)| *content_no == tx.content_no).map(|(_, shared)| shared);
+    let shared = part.unwrap_or_else(|| cache.shared(tx.content_no, &query.model, model.dimensions));
     let mut cached = shared.read().unwrap_or_else(PoisonError::into_inner);
     if !model.is_known_to(&cached) {
         drop(cached);
         let mut writing = shared.write().unwrap_or_else(PoisonError::into_inner);
         // Another search may have done it in the meantime.
         if !model.is_known_to(&writing) {
-            model.refresh(tx, &mut writing)?;
+            let whole = model.refresh(tx, &mut writing)?;
             cache.resized(&shared, writing.matrix.bytes());
+            if !whole {
+                drop(writing);
+                return Ok(Searched::Part((tx.content_no, shared)));
+            }
         }
         cached = RwLockWriteGuard::downgrade(writing);
     }
     let hits = cached.matrix.nearest(&query.vector, limit, visible);
-    Ok(hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score }).collect())
+    let hits = hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score });
+    Ok(Searched::Hits(hits.collect()))
 }
 
 /// A user's vectors of one model, as a snapshot sees them.
@@ -78,31 +103,53 @@ impl<'a> Model<'a> {
             && cached.generation.is_some_and(|generation| generation >= self.generation)
     }
 
-    fn refresh(&self, tx: &ReadTx<'_>, cached: &mut Cached) -> Result<(), StoreError> {
+    /// Brings what is cached nearer to what this snapshot sees. Whether it is whole.
+    fn refresh(&self, tx: &ReadTx<'_>, cached: &mut Cached) -> Result<bool, StoreError> {
         // Until it is whole again, nobody may take it for that, whatever goes wrong.
-        let known = cached.generation.take();
-        let updated = match known {
-            Some(known) if cached.matrix.dimensions() == self.dimensions => {
-                self.update(tx, &mut cached.matrix, known)?
-            }
-            _ => false,
-        };
-        if !updated {
+        let known = cached.generation.take().or(cached.part.take());
+        let known = known.filter(|_| cached.matrix.dimensions() == self.dimensions);
+        if known.is_none() {
             cached.matrix = Matrix::new(self.dimensions);
             cached.matrix.reserve(self.chunks);
-            self.load_since(tx, &mut cached.matrix, 0)?;
+        }
+        let known = known.unwrap_or(0);
+        if let Some(until) = self.step(tx, known)? {
+            self.load(tx, &mut cached.matrix, known, until)?;
+            cached.part = Some(until);
+            return Ok(false);
+        }
+        if !self.update(tx, &mut cached.matrix, known)? {
+            cached.matrix = Matrix::new(self.dimensions);
+            cached.matrix.reserve(self.chunks);
+            self.load(tx, &mut cached.matrix, 0, i64::MAX)?;
         }
         if cached.matrix.len() != self.chunks {
             let context = "embedding_models.chunks is not the number of chunks; restore a backup";
             return Err(tx.db.error(StoreErrorKind::Corrupt, context));
         }
         cached.generation = Some(self.generation);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Up to which generation one step reads what became current after `known`; `None` if it reads all.
+    fn step(&self, tx: &ReadTx<'_>, known: i64) -> Result<Option<i64>, StoreError> {
+        let mut vectors = 0_u64;
+        let versions = tx.db.query(
+            "SELECT version_no, generation, chunks FROM entry_versions \
+             WHERE owner_no = ?1 AND model = ?2 AND generation > ?3 AND state = 1 ORDER BY generation LIMIT ?4",
+            params![tx.content_no, self.id, known, LOADED_AT_ONCE],
+            |row| Ok((row.i64(1)?, row.u64(2)?)),
+        )?;
+        let until = versions.into_iter().find(|(_, chunks)| {
+            vectors = vectors.saturating_add((*chunks).max(1));
+            vectors >= LOADED_AT_ONCE
+        });
+        Ok(until.map(|(generation, _)| generation))
     }
 
     /// Applies what has changed since the generation `known`. Whether the matrix is whole.
     fn update(&self, tx: &ReadTx<'_>, matrix: &mut Matrix, known: i64) -> Result<bool, StoreError> {
-        self.load_since(tx, matrix, known)?;
+        self.load(tx, matrix, known, i64::MAX)?;
         if matrix.len() != self.chunks {
             // Versions that were replaced or deleted may have been swept: only those that are left are known.
             let current = numbers(
@@ -115,13 +162,14 @@ impl<'a> Model<'a> {
         Ok(matrix.len() == self.chunks)
     }
 
-    /// Adds the vectors of the versions that became current after the generation `known` and still are.
-    fn load_since(&self, tx: &ReadTx<'_>, matrix: &mut Matrix, known: i64) -> Result<(), StoreError> {
+    /// Adds the vectors of the versions that became current after the generation `known`, up to `until`, and still are.
+    fn load(&self, tx: &ReadTx<'_>, matrix: &mut Matrix, known: i64, until: i64) -> Result<(), StoreError> {
         tx.db.for_each(
             "SELECT c.chunk_no, c.id, c.version_no, c.embedding FROM entry_versions v \
              JOIN memory_chunks c ON c.owner_no = v.owner_no AND c.version_no = v.version_no \
-             WHERE v.owner_no = ?1 AND v.model = ?2 AND v.generation > ?3 AND v.state = 1",
-            params![tx.content_no, self.id, known],
+             WHERE v.owner_no = ?1 AND v.model = ?2 AND v.generation > ?3 \
+             AND v.generation <= ?4 AND v.state = 1",
+            params![tx.content_no, self.id, known, until],
             |row: &Row<'_>| {
                 let embedding = row.blob(3)?;
                 matrix.push(row.bytes(1)?, row.u64(2)?, &embedding).ok_or_else(|| row.corrupt(3))
