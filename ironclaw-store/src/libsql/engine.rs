@@ -18,6 +18,7 @@ pub(super) use self::handle::Handle;
 use self::log::LogStatus;
 pub(super) use self::place::{Found, Place};
 use self::private::Privacy;
+use self::reserve::Reserve;
 use self::writer::{Work, Writer};
 use super::db::Db;
 use super::workspace::VectorCache;
@@ -31,6 +32,7 @@ mod log;
 mod place;
 mod private;
 mod registry;
+mod reserve;
 mod writer;
 
 /// A call on one connection that answers its caller by itself.
@@ -44,6 +46,7 @@ pub(super) struct Options {
     pub(super) readers: usize,
     pub(super) vector_cache_bytes: usize,
     pub(super) log_limit: u64,
+    pub(super) reserve_bytes: u64,
 }
 
 /// The threads and the ways to them.
@@ -165,12 +168,17 @@ fn open_all(
     tell: watch::Sender<Pass>,
 ) -> Result<(Writer, Vec<JoinHandle<()>>, Opened), StoreError> {
     let gate = Arc::new(Gate::default());
-    let Connections { writer, checkpointer, readers, found } = match place {
-        Some(place) => Connections::open(place, options)?,
+    let Connections { writer, checkpointer, readers, found } = match &place {
+        Some(place) => Connections::open(Arc::clone(place), options)?,
         None => Connections::in_memory(options)?,
     };
+    let kept = match (&place, found.read_only) {
+        (Some(place), false) => Reserve::keep(place, options.reserve_bytes).map(|kept| (kept, Arc::clone(place))),
+        _ => None,
+    };
+    let reserved = kept.as_ref().map(|(kept, _)| kept.bytes());
     let log = checkpointer
-        .map(|db| log::Log::new(db, &writer, Arc::clone(&gate), status, Arc::clone(&options.clock)))
+        .map(|db| log::Log::new(db, &writer, Arc::clone(&gate), status, Arc::clone(&options.clock), reserved))
         .transpose()?;
     let calls = Arc::new(Mutex::new(calls));
     let threads = readers.into_iter().map(|db| {
@@ -184,7 +192,7 @@ fn open_all(
     });
     let threads = threads.collect::<Result<_, _>>()?;
     let background = Background::new(Arc::clone(&options.clock), tell);
-    Ok((Writer::new(writer, log, work, background), threads, found))
+    Ok((Writer::new(writer, log, kept, work, background), threads, found))
 }
 
 fn next(calls: &Mutex<Receiver<Call>>) -> Option<Call> {

@@ -87,22 +87,22 @@ mod tests {
 
     #[test]
     fn nobody_reads_while_it_is_closed() {
-        let gate = Gate::default();
+        let gate = &Gate::default();
         let (began, begins) = mpsc::channel();
         let (end, ends) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let first = began.clone();
+            scope.spawn(move || {
                 gate.pass(|| {
-                    began.send("first").unwrap();
+                    first.send("first").unwrap();
                     ends.recv().unwrap();
                 });
             });
             assert_eq!(begins.recv().unwrap(), "first");
             assert_eq!(gate.closed(Some(Duration::ZERO), || panic!("a reading is under way")), None);
             end.send(()).unwrap();
-            let later = began.clone();
             gate.closed(None, || {
-                scope.spawn(|| gate.pass(move || later.send("second").unwrap()));
+                scope.spawn(move || gate.pass(move || began.send("second").unwrap()));
                 assert!(
                     begins.recv_timeout(Duration::from_millis(20)).is_err(),
                     "a reading began behind a closed gate"

@@ -19,7 +19,9 @@ pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
         let now = store.engine.now();
         let swept = store
             .engine
-            .write(OPERATION, move |db| db.write(|| Ok(workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?)))
+            .delete(OPERATION, move |db| {
+                db.write(|| Ok(workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?))
+            })
             .await;
         if note_busy(swept, "what was deleted is not swept", &mut pending)? == Some(0) {
             break;
