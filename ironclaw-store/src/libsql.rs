@@ -107,6 +107,7 @@ impl LibsqlStore {
             readers: 3,
             vector_cache_bytes: VectorCache::DEFAULT_BYTES,
             log_limit: 64 << 20,
+            reserve_bytes: 16 << 20,
         }
     }
 
@@ -168,6 +169,7 @@ pub struct LibsqlStoreBuilder {
     readers: usize,
     vector_cache_bytes: usize,
     log_limit: u64,
+    reserve_bytes: u64,
 }
 
 impl LibsqlStoreBuilder {
@@ -216,6 +218,18 @@ impl LibsqlStoreBuilder {
         self
     }
 
+    /// How much room on the disk to keep for deleting, in bytes; 0 for none. Default: 16 MiB, or a quarter of what is free
+    /// if that is less.
+    ///
+    /// It is a file beside the database, named as that with `-reserve` behind, which holds nothing. Without it nothing can
+    /// be deleted from a store whose disk is full, since deleting writes to the log first. The log is moved into the file
+    /// before it is larger than this.
+    #[must_use]
+    pub fn reserve_bytes(mut self, bytes: u64) -> Self {
+        self.reserve_bytes = bytes;
+        self
+    }
+
     /// Opens the store in this file, and makes it if there is no such file: readable and writable by its owner only.
     /// Its folder must exist.
     ///
@@ -257,6 +271,7 @@ impl LibsqlStoreBuilder {
             vector_cache_bytes: self.vector_cache_bytes,
             log_limit: self.log_limit,
             receipts_kept: self.limits.receipts_kept,
+            reserve_bytes: self.reserve_bytes,
         };
         let engine = Arc::new(Handle::open(path, self.limits, options).await?);
         Ok(LibsqlStore { vectors: Arc::clone(engine.vectors()), engine })

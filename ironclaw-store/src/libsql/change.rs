@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ironclaw_core::change::{ConversationOp, JobOp, Operation, Precondition, PrivacyOp, Row};
+use ironclaw_core::change::{
+    ConversationOp, JobOp, Operation, Precondition, PrivacyOp, Row, SecretOp, SettingOp, WorkspaceOp,
+};
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -63,6 +65,21 @@ pub(super) fn record(failure: &Failure, db: &Db, now: Timestamp) -> Result<(), S
 pub(super) fn leaves_something(prepared: &Prepared) -> bool {
     let leaves = |op: &Operation| matches!(op, Operation::Workspace(_)) || removes(op);
     prepared.change.operations().iter().any(leaves)
+}
+
+/// Whether a change does nothing but delete, so that it frees room.
+pub(super) fn only_deletes(prepared: &Prepared) -> bool {
+    let deletes = |op: &Operation| {
+        removes(op)
+            || matches!(
+                op,
+                Operation::Workspace(WorkspaceOp::DeleteEntry { .. } | WorkspaceOp::Abandon { .. })
+                    | Operation::Settings(SettingOp::Delete { .. })
+                    | Operation::Secrets(SecretOp::Delete { .. })
+            )
+    };
+    let operations = prepared.change.operations();
+    !operations.is_empty() && operations.iter().all(deletes)
 }
 
 /// Whether an operation deletes what may be too much for one transaction.

@@ -20,6 +20,7 @@ pub(super) use self::place::{Found, Place};
 use self::private::Privacy;
 pub(super) use self::private::make_private;
 pub(super) use self::registry::without_engine;
+use self::reserve::Reserve;
 use self::writer::{Work, Writer};
 use super::db::Db;
 use super::workspace::VectorCache;
@@ -33,6 +34,7 @@ mod log;
 mod place;
 mod private;
 mod registry;
+mod reserve;
 mod writer;
 
 /// A call on one connection that answers its caller by itself.
@@ -47,6 +49,7 @@ pub(super) struct Options {
     pub(super) vector_cache_bytes: usize,
     pub(super) log_limit: u64,
     pub(super) receipts_kept: Duration,
+    pub(super) reserve_bytes: u64,
 }
 
 /// The threads and the ways to them.
@@ -168,12 +171,17 @@ fn open_all(
     tell: watch::Sender<Pass>,
 ) -> Result<(Writer, Vec<JoinHandle<()>>, Opened), StoreError> {
     let gate = Arc::new(Gate::default());
-    let Connections { writer, checkpointer, readers, found } = match place {
-        Some(place) => Connections::open(place, options)?,
+    let Connections { writer, checkpointer, readers, found } = match &place {
+        Some(place) => Connections::open(Arc::clone(place), options)?,
         None => Connections::in_memory(options)?,
     };
+    let kept = match (&place, found.read_only) {
+        (Some(place), false) => Reserve::keep(place, options.reserve_bytes).map(|kept| (kept, Arc::clone(place))),
+        _ => None,
+    };
+    let reserved = kept.as_ref().map(|(kept, _)| kept.bytes());
     let log = checkpointer
-        .map(|db| log::Log::new(db, &writer, Arc::clone(&gate), status, Arc::clone(&options.clock)))
+        .map(|db| log::Log::new(db, &writer, Arc::clone(&gate), status, Arc::clone(&options.clock), reserved))
         .transpose()?;
     let calls = Arc::new(Mutex::new(calls));
     let threads = readers.into_iter().map(|db| {
@@ -187,7 +195,7 @@ fn open_all(
     });
     let threads = threads.collect::<Result<_, _>>()?;
     let background = Background::new(Arc::clone(&options.clock), options.receipts_kept, tell);
-    Ok((Writer::new(writer, log, work, background), threads, found))
+    Ok((Writer::new(writer, log, kept, work, background), threads, found))
 }
 
 fn next(calls: &Mutex<Receiver<Call>>) -> Option<Call> {

@@ -10,6 +10,7 @@ use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest, Receipt};
 
+use super::db::Db;
 use super::row::{Row, params};
 use super::{LibsqlStore, audit, cursor, removal};
 use crate::codes;
@@ -51,21 +52,22 @@ impl Maintenance for LibsqlMaintenance {
             SystemChange::EraseUser { id, .. } => Some(*id),
             _ => None,
         };
-        let receipt = self
-            .store
-            .engine
-            .write(OPERATION, move |db| {
-                let result = crate::system::check(OPERATION, &change)
-                    .and_then(|()| db.write(|| system::apply(db, operator.as_str(), &change, now)));
-                if let Err(error) = &result
-                    && is_of_the_change(error)
-                {
-                    // What failed must be in the trail before its caller hears of it.
-                    db.write(|| system::record_failure(db, operator.as_str(), &change, error, now))?;
-                }
-                result
-            })
-            .await?;
+        let call = move |db: &Db| {
+            let result = crate::system::check(OPERATION, &change)
+                .and_then(|()| db.write(|| system::apply(db, operator.as_str(), &change, now)));
+            if let Err(error) = &result
+                && is_of_the_change(error)
+            {
+                // What failed must be in the trail before its caller hears of it.
+                db.write(|| system::record_failure(db, operator.as_str(), &change, error, now))?;
+            }
+            result
+        };
+        let engine = &self.store.engine;
+        let receipt = match erasure {
+            Some(_) => engine.delete(OPERATION, call).await?,
+            None => engine.write(OPERATION, call).await?,
+        };
         let Some(erasure) = erasure else {
             return Ok(receipt);
         };

@@ -137,12 +137,14 @@ pub(super) fn promise_erasure(db: &Db, removal_no: i64, operator: &str, tenant: 
     .map(drop)
 }
 
-/// Takes a step of the next removal after the one with this number that nothing stops, in the open transaction. Its number;
-/// `None` if there is none.
-pub(super) fn step(db: &Db, after: i64, now: Timestamp) -> Result<Option<i64>, StoreError> {
-    let Some((removal_no, mut removal)) = next(db, after)? else {
-        return Ok(None);
+/// Takes a step of the next removal that nothing stops after the one that had the last turn, in the open transaction.
+/// `false` if there is none.
+pub(super) fn step(db: &Db, last: &mut i64, now: Timestamp) -> Result<bool, StoreError> {
+    let Some((removal_no, mut removal)) = next(db, *last)? else {
+        return Ok(false);
     };
+    // One that fails must not keep others waiting.
+    *last = removal_no;
     let before = removal.rows;
     let is_done = removal.advance(db)?;
     tracing::debug!(rows = removal.rows - before, kind = ?removal.kind, "removed");
@@ -154,7 +156,7 @@ pub(super) fn step(db: &Db, after: i64, now: Timestamp) -> Result<Option<i64>, S
             params![removal_no, removal.position, removal.rows],
         )?;
     }
-    Ok(Some(removal_no))
+    Ok(true)
 }
 
 /// In turns, so that a large one does not keep a small one waiting. A user is erased after what was begun before it.

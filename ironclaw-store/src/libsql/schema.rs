@@ -120,7 +120,7 @@ pub(super) fn check_known(db: &Db) -> Result<(), StoreError> {
 
 fn check_analysis(db: &Db) -> Result<(), StoreError> {
     let analysis = db.number("SELECT value FROM store_meta WHERE name = 'analysis_version'", params![])?;
-    if analysis > i64::from(ANALYSIS_VERSION) { Err(newer()) } else { Ok(()) }
+    if analysis > i64::from(ANALYSIS_VERSION) { Err(newer(OPEN)) } else { Ok(()) }
 }
 
 /// Fails if the file's schema or analysis is not the newest that this version knows.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ironclaw_core::Clock;
-use ironclaw_core::store::StoreError;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 use crate::error::repeat;
@@ -62,7 +62,12 @@ impl Background {
             return false;
         }
         db.begin_operation("remove");
-        let error = match self.remove(db) {
+        // A damaged row must not end the writer.
+        let removed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.remove(db))).unwrap_or_else(|_| {
+            db.roll_back();
+            Err(db.error(StoreErrorKind::Internal, "a removal broke off; the store's file may be damaged"))
+        });
+        let error = match removed {
             Ok(did) => {
                 if !did {
                     self.next_at = Instant::now() + INTERVAL;
@@ -84,8 +89,7 @@ impl Background {
     /// Whether there was something to do.
     fn remove(&mut self, db: &Db) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        if let Some(removal_no) = db.write(|| removal::step(db, self.last, now))? {
-            self.last = removal_no;
+        if db.write(|| removal::step(db, &mut self.last, now))? {
             return Ok(true);
         }
         let swept = db.write(|| {

@@ -95,6 +95,23 @@ impl Handle {
         T: Send + 'static,
         F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
     {
+        self.call_writer(operation, false, call).await
+    }
+
+    /// The same for a call that only deletes: it may use the reserve of a full disk.
+    pub(in crate::libsql) async fn delete<T, F>(&self, operation: &'static str, call: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.call_writer(operation, true, call).await
+    }
+
+    async fn call_writer<T, F>(&self, operation: &'static str, deletes: bool, call: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
+    {
         let asked = self.asked(operation)?;
         let (reply, answer) = oneshot::channel();
         let call = Box::new(move |db: Result<&Db, StoreError>| {
@@ -105,7 +122,7 @@ impl Handle {
             // A caller that has gone is no error.
             let _ = reply.send(result);
         });
-        self.engine.send(operation, Work::Call(AskedCall { call, asked }))?;
+        self.engine.send(operation, Work::Call(AskedCall { call, deletes, asked }))?;
         answer.await.map_err(|_| gone(operation))?
     }
 
@@ -136,7 +153,10 @@ impl Handle {
                         }
                     });
                     let asked = self.asked(operation)?;
-                    queues.writes.send(Work::Call(AskedCall { call, asked })).map_err(|_| gone(operation))?;
+                    queues
+                        .writes
+                        .send(Work::Call(AskedCall { call, deletes: false, asked }))
+                        .map_err(|_| gone(operation))?;
                 }
             }
         }

@@ -22,6 +22,9 @@ use crate::libsql::row::params;
 /// The size of the log at which it is moved into the file, unless a quarter of the limit is less: 4,000 pages.
 const CHECKPOINTED_AT: u64 = 16 << 20;
 
+/// The least size at which it is moved, however small the disk.
+const LEAST: u64 = 512 << 10;
+
 /// How long a change waits at most for the readings that are under way, while the log is below its limit.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -98,8 +101,10 @@ impl Log {
         gate: Arc<Gate>,
         status: Arc<LogStatus>,
         clock: Arc<dyn Clock>,
+        reserved: Option<u64>,
     ) -> Result<Self, StoreError> {
-        let threshold = CHECKPOINTED_AT.min(status.limit / 4);
+        // What is in the log and not in the file may need as much room there: no more than deleting could find.
+        let threshold = CHECKPOINTED_AT.min(status.limit / 4).min(reserved.unwrap_or(u64::MAX).max(LEAST));
         let log = Self { db, gate, status, clock, threshold, next_at: threshold, retry_at: None, done: Done::Nothing };
         log.keep(writer, threshold)?;
         Ok(log)

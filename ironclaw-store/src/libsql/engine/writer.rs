@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use self::work::Waits;
 pub(super) use self::work::{Asked, AskedCall, AskedChange, AskedLog, Work};
 use super::background::Background;
 use super::log::Log;
+use super::place::Place;
+use super::reserve::Reserve;
 use super::run;
 use crate::error::{is_of_the_change, repeat};
 use crate::libsql::change;
@@ -33,6 +36,8 @@ pub(super) struct Writer {
     db: Db,
     /// Absent for a store in memory.
     log: Option<Log>,
+    /// What deleting may use of a full disk.
+    reserve: Option<(Reserve, Arc<Place>)>,
     work: Receiver<Work>,
     waiting: VecDeque<Work>,
     background: Background,
@@ -41,8 +46,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(db: Db, log: Option<Log>, work: Receiver<Work>, background: Background) -> Self {
-        Self { db, log, work, waiting: VecDeque::new(), background, last_group: 1 }
+    pub(super) fn new(
+        db: Db,
+        log: Option<Log>,
+        reserve: Option<(Reserve, Arc<Place>)>,
+        work: Receiver<Work>,
+        background: Background,
+    ) -> Self {
+        Self { db, log, reserve, work, waiting: VecDeque::new(), background, last_group: 1 }
     }
 
     /// Works until nobody can ask any more and all is done; then ends the other threads and closes the file.
@@ -161,9 +172,14 @@ impl Writer {
         for call in self.begin(vec![call]) {
             self.db.roll_back();
             self.db.wait_until(Some(call.asked.until));
-            let AskedCall { call, asked: _asked } = call;
+            let AskedCall { call, deletes, asked: _asked } = call;
             let before = self.db.changes();
-            run(&self.db, Box::new(|db| call(Ok(db))));
+            let run = |writer: &mut Self| run(&writer.db, Box::new(|db| call(Ok(db))));
+            if deletes {
+                self.with_reserve(run)
+            } else {
+                run(self)
+            }
             if self.db.changes() != before {
                 self.background.wake();
             }
@@ -181,10 +197,34 @@ impl Writer {
     }
 
     fn in_background(&mut self) {
-        if self.background.step(&self.db)
+        if self.background.idle().is_zero()
+            && self.with_reserve(|writer| writer.background.step(&writer.db))
             && let Some(log) = &mut self.log
         {
             log.after_change(&self.db);
+        }
+    }
+
+    /// Runs what only deletes. On a disk that is nearly full it gets the reserve; what is in the log goes into the file
+    /// before it and after it, so that the room is there again.
+    fn with_reserve<T>(&mut self, delete: impl FnOnce(&mut Self) -> T) -> T {
+        let is_needed = |(reserve, place): &(Reserve, Arc<Place>)| reserve.is_needed(place);
+        if !self.reserve.as_ref().is_some_and(is_needed) {
+            return delete(self);
+        }
+        self.reserve.iter().for_each(|(reserve, _)| reserve.release());
+        self.move_log();
+        let deleted = delete(self);
+        self.move_log();
+        self.reserve.iter().for_each(|(reserve, _)| reserve.refill());
+        deleted
+    }
+
+    fn move_log(&mut self) {
+        if let Some(log) = &mut self.log
+            && let Err(error) = log.empty(&self.db)
+        {
+            tracing::warn!(%error, "the log could not be moved into the file");
         }
     }
 
@@ -192,6 +232,16 @@ impl Writer {
     fn commit(&mut self, group: Vec<AskedChange>) {
         if group.iter().any(|asked| change::leaves_something(&asked.change)) {
             self.background.wake();
+        }
+        let (deletes, group) = self.apart(group);
+        for asked in deletes {
+            self.with_reserve(|writer| {
+                let begun = writer.begin(vec![asked]);
+                writer.answer_alone(begun);
+            });
+        }
+        if group.is_empty() {
+            return;
         }
         let mut group = self.begin(group);
         tracing::debug!(changes = group.len(), "commit");
@@ -212,6 +262,16 @@ impl Writer {
             return;
         }
         self.answer_alone(std::mem::take(&mut group));
+    }
+
+    /// The changes that only delete and need the reserve for it, and the others.
+    fn apart(&self, group: Vec<AskedChange>) -> (Vec<AskedChange>, Vec<AskedChange>) {
+        match &self.reserve {
+            Some((reserve, place)) if reserve.is_needed(place) => {
+                group.into_iter().partition(|asked| change::only_deletes(&asked.change))
+            }
+            _ => (Vec::new(), group),
+        }
     }
 
     /// All changes in the open transaction, each under a savepoint. `Err` if the transaction as a whole failed.

@@ -44,7 +44,7 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
             let limits = store.limits().clone();
             let (rows, more) = store
                 .engine
-                .write(OPERATION, move |db| {
+                .delete(OPERATION, move |db| {
                     db.write(|| {
                         let (rows, more) = match next_owner(db, &policy, before)? {
                             Some(user) => {

@@ -20,7 +20,7 @@ pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     removal::settled(&store.engine, OPERATION).await?;
     while pending.is_empty() {
         let (now, kept) = (store.engine.now(), store.limits().receipts_kept);
-        let swept = store.engine.write(OPERATION, move |db| {
+        let swept = store.engine.delete(OPERATION, move |db| {
             db.write(|| {
                 let receipts = change::sweep_receipts(db, kept, now, RECEIPTS_AT_ONCE)?;
                 Ok(receipts + workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?)

@@ -62,10 +62,10 @@ impl Store {
     fn step(&mut self) -> bool {
         let before = self.rows();
         self.db.begin_operation("remove");
-        let stepped = self.db.write(|| step(&self.db, self.last, self.now)).unwrap();
-        self.last = stepped.unwrap_or(self.last);
+        let (db, last, now) = (&self.db, &mut self.last, self.now);
+        let stepped = db.write(|| step(db, last, now)).unwrap();
         assert!(lost(&before, &self.rows()) <= i64::from(AT_ONCE) + BESIDES);
-        stepped.is_some()
+        stepped
     }
 
     /// Takes all steps. How many.
@@ -179,7 +179,7 @@ async fn what_is_forgotten_is_hidden_at_once_and_removed_in_small_steps() {
     }
     let events = || {
         let filter = ironclaw_core::model::audit::AuditFilter::default();
-        audit::events(&store.db, numbers.owner_no, &filter, None, &PageRequest::new(1_000).unwrap()).unwrap().items
+        audit::events(&store.db, numbers.owner_no, &filter, None, &PageRequest::first(1_000).unwrap()).unwrap().items
     };
     let hidden = events().iter().filter(|e| e.event.action.is_forgotten() && e.private.is_some()).count();
     assert_eq!(hidden, 0, "private parts are gone for readers");

@@ -40,6 +40,8 @@ pub(in crate::libsql::engine) struct AskedChange {
 /// A call that answers its caller by itself: also that it could not be run.
 pub(in crate::libsql::engine) struct AskedCall {
     pub(in crate::libsql::engine) call: Box<dyn FnOnce(Result<&Db, StoreError>) + Send>,
+    /// Whether it only deletes, and may use the reserve.
+    pub(in crate::libsql::engine) deletes: bool,
     pub(in crate::libsql::engine) asked: Asked,
 }
 

@@ -1,0 +1,131 @@
+//! Room on the disk that only deleting may use.
+//!
+//! To delete is to write: the pages that change go into the log first, overwritten ones included. On a disk that is full
+//! nothing could be deleted, and so nothing would ever free room. A file beside the database keeps some: it is emptied
+//! for a change that only deletes, and filled again after it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use super::place::Place;
+
+/// What the file begins with, so that no other file of that name is taken for it.
+const MARK: &[u8] = b"room that only deleting may use; made again when it is missing\n";
+
+/// A disk with less than this free may be too full for a change that deletes.
+const LITTLE: u64 = 8 << 20;
+
+/// The room that is kept.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    path: PathBuf,
+    /// How large it should be.
+    bytes: u64,
+}
+
+impl Reserve {
+    /// Keeps so many bytes beside the database, or what there was, or a quarter of what is free if that is less. `None` if
+    /// that is nothing, or not possible.
+    pub(super) fn keep(place: &Place, bytes: u64) -> Option<Self> {
+        let path = place.beside("-reserve");
+        if bytes == 0 {
+            return None;
+        }
+        let there = match path.symlink_metadata() {
+            Ok(found) if found.is_file() => found.len(),
+            Ok(_) => return None,
+            Err(_) => 0,
+        };
+        let room = place.free_bytes().map_or(bytes, |free| free.saturating_add(there) / 4);
+        let reserve = Self { path, bytes: bytes.min(room.max(there)) };
+        match reserve.fill() {
+            Ok(true) => Some(reserve),
+            Ok(false) => {
+                tracing::warn!(path = %reserve.path.display(), "another file stands in the reserve's place");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no room could be reserved for deleting");
+                None
+            }
+        }
+    }
+
+    /// How much it keeps when it is full.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the disk has so little room that deleting might need the reserve.
+    pub(super) fn is_needed(&self, place: &Place) -> bool {
+        place.free_bytes().is_some_and(|free| free < LITTLE)
+    }
+
+    /// Gives the room back to the disk.
+    pub(super) fn release(&self) {
+        if let Err(error) = self.open().and_then(|file| file.set_len(0)) {
+            tracing::warn!(%error, "the reserve could not be released");
+        }
+    }
+
+    /// Takes the room again, as much of it as there is.
+    pub(super) fn refill(&self) {
+        if let Err(error) = self.fill() {
+            tracing::warn!(%error, "the reserve is not whole: free space on the disk");
+        }
+    }
+
+    /// `false` if the file is somebody else's.
+    fn fill(&self) -> std::io::Result<bool> {
+        let mut file = self.open()?;
+        let there = file.metadata()?.len();
+        let mut begins = Vec::new();
+        (&mut file).take(MARK.len() as u64).read_to_end(&mut begins)?;
+        if there > 0 && begins != MARK {
+            return Ok(false);
+        }
+        if there >= self.bytes {
+            return Ok(true);
+        }
+        if there == 0 {
+            file.write_all(&MARK[..MARK.len().min(usize::try_from(self.bytes).unwrap_or(usize::MAX))])?;
+        }
+        self.allocate(&mut file)?;
+        Ok(true)
+    }
+
+    fn open(&self) -> std::io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&self.path)?;
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(file)
+    }
+
+    /// Makes the file as large as it should be, with room on the disk behind all of it.
+    fn allocate(&self, file: &mut File) -> std::io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        match rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, self.bytes) {
+            Ok(()) => return Ok(()),
+            // Not all file systems can; they are written to.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let at = file.seek(SeekFrom::End(0))?;
+        let zeros = [0; 64 << 10];
+        let mut left = self.bytes.saturating_sub(at);
+        while left > 0 {
+            let next = usize::try_from(left).unwrap_or(zeros.len()).min(zeros.len());
+            match file.write(&zeros[..next]) {
+                Ok(written) => left -= written as u64,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
