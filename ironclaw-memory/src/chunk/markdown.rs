@@ -44,15 +44,23 @@ struct Unit<'a> {
 
 impl<'a> Unit<'a> {
     fn new(text: &str, blocks: &'a [Block], at: usize, block: &'a Block) -> Self {
-        let before = at.checked_sub(1).map(|before| blocks[before].kind);
-        let rank = match (before, block.kind) {
+        let before = at.checked_sub(1).map(|before| &blocks[before]);
+        let kind = before.map(|before| before.kind);
+        let rank = match (kind, block.kind) {
             (Some(BlockKind::Heading(_)), _) => AFTER_HEADING,
             (_, BlockKind::Heading(level)) if block.shared == 0 => usize::from(level),
             _ => BLOCKS + block.shared.min(DEEPEST),
         };
-        let goes_on = match block.kind {
-            BlockKind::Row => before == Some(BlockKind::Row) && block.shared > 0,
-            kind => kind == BlockKind::Indented,
+        let goes_on = match (before, block.kind) {
+            (Some(before), BlockKind::Row) => {
+                let between = &text[before.range.end..block.range.start];
+                let mut lines: Vec<&str> = between.split('\n').skip(1).collect();
+                lines.pop();
+                let is_blank = |line: &&str| line.trim_matches(['>', ' ', '\t', '\r']).is_empty();
+                // Another table stands after a blank line.
+                before.kind == BlockKind::Row && !lines.iter().any(is_blank)
+            }
+            (_, kind) => kind == BlockKind::Indented,
         };
         let line_break = goes_on && text[..block.range.start].ends_with('\n');
         Self { block, start: block.range.start - usize::from(line_break), rank }
@@ -71,9 +79,10 @@ impl<S: Fn(&str, usize) -> Vec<Range<usize>>> Cutter<'_, S> {
     fn pack(&mut self, units: &[Unit<'_>]) {
         let (Some(first), Some(last)) = (units.first(), units.last()) else { return };
         let end = last.block.range.end;
-        // Only code that stands alone can't be told from paragraphs by what is around it.
-        let alone = units.iter().all(|unit| unit.block.kind == BlockKind::Indented);
-        let start = if alone || first.block.kind == BlockKind::Row { first.start } else { first.block.range.start };
+        // What stands with other blocks is told from paragraphs by what is around it.
+        let all = |kind| units.iter().all(|unit| unit.block.kind == kind);
+        let alone = all(BlockKind::Indented) || all(BlockKind::Row);
+        let start = if alone { first.start } else { first.block.range.start };
         if end - start <= self.bytes {
             if units.iter().any(|unit| !unit.block.text.is_empty()) {
                 self.chunks.push(start..end);
