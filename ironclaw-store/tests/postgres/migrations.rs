@@ -17,7 +17,7 @@ use crate::raw::{Role, must};
 ironclaw_testing::tests![
     many_at_once_migrate_once,
     many_processes_migrate_once,
-    child_migrates,
+    child_migrates ignored "what the other processes do",
     who_waits_too_long_for_another_is_told_so,
     a_migration_whose_connection_is_cut_leaves_nothing,
     a_process_that_is_killed_lets_the_next_one_in,
@@ -168,7 +168,7 @@ async fn many_processes_migrate_once() {
 /// A process that migrates the database.
 fn start_child(database: &Database) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "migrations::child_migrates"])
+        .args(["--exact", "migrations::child_migrates", "--include-ignored"])
         .env(CHILD, url(database))
         .stdout(Stdio::null())
         .spawn()
@@ -177,9 +177,7 @@ fn start_child(database: &Database) -> Child {
 
 /// Not a test of its own: what the other processes do.
 async fn child_migrates() {
-    if let Ok(url) = std::env::var(CHILD) {
-        PostgresStore::migrate(&url).await.unwrap();
-    }
+    PostgresStore::migrate(&std::env::var(CHILD).unwrap()).await.unwrap();
 }
 
 async fn who_waits_too_long_for_another_is_told_so() {
