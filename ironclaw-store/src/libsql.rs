@@ -17,7 +17,7 @@ use self::db::Db;
 use self::engine::{Handle, Options};
 use self::tx::{Absent, ReadTx};
 use self::workspace::VectorCache;
-use crate::prepared::{self, APPLY, Failure, Prepared};
+use crate::prepared::{self, APPLY, Failure, Prepared, removes};
 
 mod access;
 mod audit;
@@ -291,7 +291,7 @@ impl Apply for LibsqlStore {
             return Ok(Receipt { at: self.engine.now(), numbers: Vec::new(), replayed: false });
         }
         let forgets = change.operations().iter().any(|op| matches!(op, Operation::Privacy(PrivacyOp::Forget)));
-        let removes = change.operations().iter().any(change::removes);
+        let removes = change.operations().iter().any(removes);
         let prepared = Prepared::make(scope.clone(), change).await?;
         let promised = if forgets { prepared.promise() } else { None };
         let receipt = self.engine.apply(prepared).await?;

@@ -38,7 +38,7 @@ async fn files_are_their_owners_only() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["agent.db", "agent.db-shm", "agent.db-wal"]);
+    assert_eq!(names, ["agent.db", "agent.db-reserve", "agent.db-shm", "agent.db-wal"]);
     store.close().await.unwrap();
 }
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use ironclaw_core::change::{
-    ConversationOp, JobOp, Operation, Precondition, PrivacyOp, Row, SecretOp, SettingOp, WorkspaceOp,
-};
+use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row, SecretOp, SettingOp, WorkspaceOp};
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -16,7 +14,7 @@ use super::tx::Tx;
 use super::users;
 use super::{access, audit, conversations, jobs, privacy, removal, secrets, settings, workspace};
 use crate::copy::STAGED;
-use crate::prepared::{Failure, Prepared, PreparedEvent};
+use crate::prepared::{Failure, Prepared, PreparedEvent, removes};
 
 /// Applies the change in the open transaction.
 pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestamp) -> Result<Receipt, StoreError> {
@@ -80,16 +78,6 @@ pub(super) fn only_deletes(prepared: &Prepared) -> bool {
     };
     let operations = prepared.change.operations();
     !operations.is_empty() && operations.iter().all(deletes)
-}
-
-/// Whether an operation deletes what may be too much for one transaction.
-pub(super) fn removes(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Privacy(PrivacyOp::Forget)
-            | Operation::Conversations(ConversationOp::Delete { .. })
-            | Operation::Jobs(JobOp::Delete { .. })
-    )
 }
 
 /// Removes receipts that are older than `kept`, at most `max_rows` of them. How many. What a copy brings is not there yet.

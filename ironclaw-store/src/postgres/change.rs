@@ -14,7 +14,7 @@ use super::tx::Tx;
 use super::{access, audit, conversations, jobs, privacy, secrets, settings, workspace};
 use crate::copy::STAGED;
 use crate::error::is_of_the_change;
-use crate::prepared::{self, APPLY, Failure, Prepared};
+use crate::prepared::{self, APPLY, Failure, Prepared, removes};
 
 /// Commits a change with its audit events, or nothing but the events that say why.
 pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
@@ -150,6 +150,9 @@ fn oldest_receipt(tx: &Tx) -> Timestamp {
 }
 
 async fn perform(tx: &Tx, scope: &Scope, operation: &Operation, terms: &[Terms]) -> Result<u64, StoreError> {
+    if removes(operation) {
+        tx.take_time().await?;
+    }
     match operation {
         Operation::Conversations(op) => conversations::apply(tx, op, terms).await,
         Operation::Workspace(op) => workspace::apply(tx, op, terms).await,

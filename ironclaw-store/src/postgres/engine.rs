@@ -347,8 +347,8 @@ fn millis(duration: Duration) -> String {
 /// How much longer than the server's own limit for a statement its answer may take.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// An operator's statements may take as long as they need: a day is not reached.
-const UNBOUNDED: Duration = Duration::from_secs(86_400);
+/// An operator's statements, and those that delete all of something, may take as long as they need: a day is not reached.
+pub(super) const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
 /// Says that a commit whose answer was lost may have been done.
 fn unknown(error: StoreError) -> StoreError {

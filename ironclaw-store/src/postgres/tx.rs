@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, Executor, Postgres};
 use tokio::sync::Mutex;
 
 use super::connection::{Connection, bounded};
+use super::engine::UNBOUNDED;
 use super::error::{from_orm, from_sqlx};
 use super::row::{Params, Row, params};
 
@@ -134,6 +135,13 @@ impl Tx {
         let (patience, query) = (connection.patience, self.prepared(sql.into(), params)?);
         let done = bounded(patience, query.execute(connection.as_mut(self.operation)?)).await;
         Ok(done.map_err(|error| self.failed(error))?.rows_affected())
+    }
+
+    /// From now on the transaction's statements may take as long as they need: what deletes a million rows makes nobody else
+    /// wait, and could not be done at all if it had to end sooner.
+    pub(super) async fn take_time(&self) -> Result<(), StoreError> {
+        self.connection.lock().await.patience = UNBOUNDED;
+        self.query_row("SELECT set_config('statement_timeout', '0', true)", params![], |_| Ok(())).await.map(drop)
     }
 
     /// Enters the scope of a user within an operator's transaction, to write: locks the user, who is made known if

@@ -12,7 +12,7 @@ use crate::libsql::db::Db;
 use crate::libsql::{change, removal, workspace};
 
 /// How often to look for what became old enough, or what another process left.
-const INTERVAL: Duration = Duration::from_secs(3_600);
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long it is put off while another process holds the write lock.
 const PAUSE: Duration = Duration::from_millis(20);
