@@ -120,7 +120,13 @@ fn a_passage_is_known_by_how_it_begins() {
     let items = passage("    - one\n\n      more\n    - two");
     assert_eq!(items.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["one", "more", "two"]);
     assert!(items.iter().all(|(kind, _)| *kind == BlockKind::Paragraph));
-    assert_eq!(passage(">     >   in <!-- no --> both"), [(BlockKind::Paragraph, "in  both".into())]);
+    for text in
+        [">     >   in <!-- no --> both\n\n> more", "    in <!-- no --> both\n\nmore", "  ```\n  a\n  ```\n\nmore"]
+    {
+        let last = passage(text).pop();
+        assert_eq!(last, Some((BlockKind::Paragraph, "more".into())), "{text}");
+        assert!(passage(text)[0].1.starts_with("in ") || passage(text)[0].1 == "a", "{text}");
+    }
 }
 
 fn check(text: &str) {

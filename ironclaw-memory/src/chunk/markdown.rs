@@ -83,6 +83,13 @@ impl<S: Fn(&str, usize) -> Vec<Range<usize>>> Cutter<'_, S> {
         let all = |kind| units.iter().all(|unit| unit.block.kind == kind);
         let alone = all(BlockKind::Indented) || all(BlockKind::Row);
         let start = if alone { first.start } else { first.block.range.start };
+        let indented = units.iter().take_while(|unit| unit.block.kind == BlockKind::Indented).count();
+        if indented > 0 && indented < units.len() {
+            // A passage that begins with it would be taken for a part of an item.
+            self.pack(&units[..indented]);
+            self.pack(&units[indented..]);
+            return;
+        }
         if end - start <= self.bytes {
             if units.iter().any(|unit| !unit.block.text.is_empty()) {
                 self.chunks.push(start..end);
