@@ -40,10 +40,11 @@ impl Audit for LibsqlStore {
     async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError> {
         const OPERATION: &str = "verify";
         let scope = scope.clone();
-        let Some(user) = self.read_any(OPERATION, move |db| users::find_numbers(db, &scope)).await? else {
+        let find = move |db: &Db| users::find_numbers(db, &scope);
+        let Some(users::Numbers { owner_no, .. }) = self.read_any(OPERATION, find).await? else {
             return Ok(None);
         };
-        Ok(verify(self, OPERATION, user.owner_no).await?.filter(|head| head.sequence > 0))
+        Ok(verify(self, OPERATION, owner_no).await?.filter(|head| head.sequence > 0))
     }
 }
 

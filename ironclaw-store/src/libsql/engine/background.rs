@@ -77,6 +77,12 @@ impl Background {
             }
             Err(error) => error,
         };
+        if *error.kind() == StoreErrorKind::ReadOnly {
+            // Nothing can be done in a file that can't be written to, and nobody can have asked for it.
+            self.next_at = Instant::now() + INTERVAL;
+            self.told.send_replace(Pass { failure: Some(Arc::new(error)) });
+            return false;
+        }
         // Another process's lock is waited for, but not here: others want to be answered.
         self.next_at = Instant::now() + if error.is_retryable() { PAUSE } else { RETRY };
         if !error.is_retryable() {
