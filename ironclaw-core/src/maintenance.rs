@@ -68,8 +68,8 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
     /// changed (as 32 hexadecimal digits), with the first break as its source.
     async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError>;
 
-    /// Deletes what retention policies no longer keep, except what a legal hold protects. How many rows were
-    /// deleted.
+    /// Deletes what retention policies no longer keep, except what a legal hold protects. How many conversations, jobs and
+    /// files were deleted.
     ///
     /// # Errors
     /// A [`StoreError`]; what was deleted before it stays deleted.

@@ -8,12 +8,14 @@ use super::{Instance, StoreSubject, tenant_user, user, with_agent};
 use crate::change::{Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
 use crate::clock::SystemClock;
 use crate::conformance::check::{Failure, Outcome, Present, all_pages, refused};
-use crate::id::{ConversationId, ErasureId, SecretName, ToolName};
+use crate::id::{ConversationId, ErasureId, IdempotencyKey, SecretName, ToolName};
+use crate::limits::Limits;
 use crate::maintenance::SystemChange;
 use crate::model::audit::{Action, AuditFilter, AuditRecord, Outcome as Audited};
 use crate::model::privacy::RetainedCategory;
 use crate::page::PageRequest;
 use crate::scope::{Principal, Scope};
+use crate::search::TextQuery;
 use crate::store::StoreErrorKind;
 
 /// What of a snapshot belongs to these categories.
@@ -297,5 +299,82 @@ pub(super) async fn scrub_is_clean(subject: &StoreSubject) -> Outcome {
     assert!(t.store.conversations().conversation(&user("bob")?, kept).await?.is_some());
     assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
     conversation(&*t.store, &ada).await?;
+    Ok(())
+}
+
+/// A conversation of so many words that no store should delete them all in one small step.
+async fn long_conversation(t: &Instance, scope: &Scope) -> Result<ConversationId, Failure> {
+    let id = conversation(&*t.store, scope).await?;
+    let mut change = Change::new();
+    for number in 0..150 {
+        let words: Vec<String> = (0..10).map(|word| format!("word{}", number * 3 + word)).collect();
+        change = change.with(saying(id, words.join(" ")));
+    }
+    t.store.apply(scope, change).await?;
+    Ok(id)
+}
+
+pub(super) async fn much_is_forgotten_as_little_is(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob) = (user("ada")?, user("bob")?);
+    let id = long_conversation(&t, &ada).await?;
+    let others = long_conversation(&t, &bob).await?;
+    let key = IdempotencyKey::parse("forget once")?;
+    let kept = setting("kept", 1)?;
+    let forget = || Change::new().with(kept.clone()).with(PrivacyOp::Forget).idempotent(key.clone());
+    let receipt = t.store.apply(&ada, forget()).await?;
+    assert!(receipt.numbers[1] > 150, "{receipt:?}");
+    let replayed = t.store.apply(&ada, forget()).await?;
+    assert!(replayed.replayed && replayed.numbers == receipt.numbers, "{replayed:?} of {receipt:?}");
+    assert_eq!(t.store.conversations().conversation(&ada, id).await?, None);
+    assert_eq!(t.store.conversations().messages(&ada, id, &PageRequest::default()).await?.items, []);
+    let filter = AuditFilter { action: Some(Action::Forget), ..AuditFilter::default() };
+    let told = t.store.audit().events(&ada, &filter, &PageRequest::default()).await?.items;
+    assert_eq!(told.len(), 1, "one event says that it is done");
+    t.store.audit().verify(&ada).await?.present()?;
+    // Ids and names are free, and searching works on what is new alone.
+    apply(&*t.store, &ada, ConversationOp::Create { id, title: "again".into() }).await?;
+    say(&*t.store, &ada, id, "word3").await?;
+    let query = TextQuery::new("word3", &Limits::default());
+    assert_eq!(t.store.conversations().search_messages(&ada, &query, 10).await?.len(), 1);
+    let page = PageRequest::first(1_000)?;
+    assert_eq!(t.store.conversations().messages(&bob, others, &page).await?.items.len(), 150, "another's stay");
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    Ok(())
+}
+
+pub(super) async fn much_is_erased_as_little_is(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let id = long_conversation(&t, &ada).await?;
+    let receipt = erase(&t, &ada).await?;
+    let erasures = t.maintenance.erasures(&PageRequest::default()).await?.items;
+    assert_eq!(erasures.iter().map(|erasure| erasure.rows).collect::<Vec<_>>(), receipt.numbers);
+    assert!(receipt.numbers[0] > 150, "{receipt:?}");
+    assert!(t.maintenance.users(&PageRequest::default()).await?.items.is_empty());
+    let told = t.maintenance.system_events(&PageRequest::default()).await?.items;
+    assert_eq!(told.iter().filter(|entry| entry.event.action == Action::UserErase).count(), 1);
+    // Whoever comes under the name is another.
+    apply(&*t.store, &ada, ConversationOp::Create { id, title: "again".into() }).await?;
+    assert_eq!(t.store.conversations().messages(&ada, id, &PageRequest::default()).await?.items, []);
+    t.maintenance.verify_audit().await?;
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    Ok(())
+}
+
+pub(super) async fn a_long_conversation_is_deleted_as_a_short_one_is(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let (id, other) = (long_conversation(&t, &ada).await?, conversation(&*t.store, &ada).await?);
+    say(&*t.store, &ada, other, "word3 word4").await?;
+    assert_eq!(apply(&*t.store, &ada, ConversationOp::Delete { id }).await?.numbers, [1]);
+    assert_eq!(apply(&*t.store, &ada, ConversationOp::Delete { id }).await?.numbers, [0]);
+    refused(say(&*t.store, &ada, id, "late").await, StoreErrorKind::NotFound);
+    let query = TextQuery::new("word3", &Limits::default());
+    let hits = t.store.conversations().search_messages(&ada, &query, 10).await?;
+    assert_eq!(hits.iter().map(|hit| hit.message.conversation).collect::<Vec<_>>(), [other]);
+    apply(&*t.store, &ada, ConversationOp::Create { id, title: "again".into() }).await?;
+    assert_eq!(t.store.conversations().messages(&ada, id, &PageRequest::default()).await?.items, []);
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
     Ok(())
 }

@@ -252,7 +252,7 @@ async fn an_erased_user_is_nobody_at_once() {
     store.one(&ada, setting()).await.unwrap();
     assert_eq!(*store.system(&erase(id)).unwrap_err().kind(), StoreErrorKind::AlreadyExists);
     assert!(store.steps() > 8);
-    assert_eq!(store.count("SELECT count(*) FROM erasures WHERE deleted_rows > 3000"), 1);
+    assert_eq!(store.count("SELECT count(*) FROM erasures WHERE deleted_rows > 1000"), 1);
     assert_eq!(store.count("SELECT count(*) FROM settings"), 1);
     assert_eq!(store.count("SELECT count(*) FROM users"), 1);
     let erased = format!("SELECT count(*) FROM audit_events WHERE action = {}", Action::UserErase.code());

@@ -35,7 +35,8 @@ pub(super) async fn policies(tx: &Tx) -> Result<Vec<RetentionPolicy>, StoreError
     .await
 }
 
-/// Deletes what no policy keeps any more, one small transaction after the other. How many rows.
+/// Deletes what no policy keeps any more, one small transaction after the other. How many
+/// conversations, jobs and files.
 pub(super) async fn apply(maintenance: &PostgresMaintenance) -> Result<u64, StoreError> {
     const OPERATION: &str = "apply_retention";
     let mut total = 0;

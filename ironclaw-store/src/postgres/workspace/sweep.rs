@@ -64,8 +64,7 @@ pub(in crate::postgres) async fn sweep_user(tx: &Tx, owner_no: i64, max_rows: u6
 }
 
 /// Deletes files that were last published before `before`, at most `max_entries` of them, with all their rows, in an
-/// operator's transaction that has locked the user; the caller has checked holds. How many rows were deleted; 0 when
-/// nothing is left to delete.
+/// operator's transaction that has locked the user; the caller has checked holds. How many files.
 pub(in crate::postgres) async fn retain(
     tx: &Tx,
     owner_no: i64,
@@ -81,15 +80,15 @@ pub(in crate::postgres) async fn retain(
             |row| Ok((row.i64(0)?, row.text(1)?)),
         )
         .await?;
-    let mut rows = 0;
+    let mut files = 0;
     for (version_no, path) in old {
-        rows += versions::delete_entry(tx, owner_no, &path).await?;
+        files += versions::delete_entry(tx, owner_no, &path).await?;
         let exists = "SELECT count(*) FROM ironclaw.entry_versions WHERE owner_no = $1 AND version_no = $2";
         while tx.number(exists, params![owner_no, version_no]).await? > 0 {
-            rows += remove_step(tx, owner_no, version_no).await?;
+            remove_step(tx, owner_no, version_no).await?;
         }
     }
-    Ok(rows)
+    Ok(files)
 }
 
 /// Deletes everything of the user (the caller has checked holds). How many rows.
