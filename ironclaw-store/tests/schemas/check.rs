@@ -6,10 +6,10 @@ use ironclaw_core::model::access::{ApprovalState, UserStatus};
 use ironclaw_core::model::audit::{Action, AuditFilter, Outcome};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::jobs::{JobFilter, JobState};
-use ironclaw_core::page::PageRequest;
+
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, Store, VectorQuery};
-use ironclaw_core::{Limits, Maintenance};
+use ironclaw_core::{Limits, Maintenance, PageRequest};
 use serde_json::json;
 
 use crate::known::*;

@@ -8,10 +8,10 @@ use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::model::audit::{Action, AuditFilter, AuditRecord};
 use ironclaw_core::model::jobs::JobFilter;
-use ironclaw_core::page::PageRequest;
+
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, Store, StoreErrorKind, VectorQuery};
-use ironclaw_core::{Clock, Limits, Maintenance, ManualClock};
+use ironclaw_core::{Clock, Limits, Maintenance, ManualClock, PageRequest};
 use ironclaw_store::{LibsqlStore, Movable, PostgresStore, Selection, copy_store, discard_unfinished_copies};
 
 use crate::check::check;
@@ -127,8 +127,9 @@ async fn an_open_libsql_store_notices() {
     let version: i64 = version.get(0).unwrap();
     newer.execute(&format!("PRAGMA user_version = {}", version + 1), ()).await.unwrap();
     every_call(&store, &maintenance, &maintenance).await;
-    let again = LibsqlStore::open(&path).await.unwrap_err();
-    assert_eq!(*again.kind(), StoreErrorKind::NewerSchema);
+    let again = LibsqlStore::open(&path).await.unwrap();
+    let refused = again.settings().setting(&ada(), &name("theme")).await.unwrap_err();
+    assert_eq!(*refused.kind(), StoreErrorKind::NewerSchema);
     // Nothing was written: with its own schema everything is as it was.
     newer.execute(&format!("PRAGMA user_version = {version}"), ()).await.unwrap();
     check(&store, &maintenance, DEPTH).await;

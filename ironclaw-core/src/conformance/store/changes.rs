@@ -184,7 +184,7 @@ pub(super) async fn no_legal_hold_is_required(subject: &StoreSubject) -> Outcome
     let refusal = t.store.apply(&ada, change()?).await.map_err(|e| e.kind().clone());
     let held = [StoreErrorKind::LegalHold, StoreErrorKind::PreconditionFailed];
     assert!(refusal.as_ref().is_err_and(|kind| held.contains(kind)), "{refusal:?}");
-    apply(&*t.store, &ada, setting("a", 2)?).await?;
+    apply(&*t.store, &ada, setting("b", 2)?).await?;
     release_hold(&t, hold).await?;
     t.store.apply(&ada, change()?).await?;
     Ok(())

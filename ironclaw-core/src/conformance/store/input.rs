@@ -225,7 +225,7 @@ pub(super) async fn malformed_is_refused(subject: &StoreSubject) -> Outcome {
         let name = format!("{operation:?}");
         assert_eq!(refused_field(apply(&*t.store, &ada, operation).await), field, "{name}");
     }
-    let key = AuditRecord::new(Action::SecretUse).detail("a\0", "b");
+    let key = AuditRecord::new(Action::HostEvent).detail("a\0", "b");
     assert_eq!(refused_field(t.store.apply(&ada, Change::new().event(key)).await), "audit detail");
     t.store.audit().verify(&ada).await?;
     Ok(())

@@ -42,6 +42,7 @@ impl StoreHarness for Postgres {
             Capability::ManualClock,
             Capability::Faults,
             Capability::Tampering,
+            Capability::Inspection,
             Capability::Audit,
         ]
     }
@@ -93,6 +94,33 @@ impl StoreHarness for Postgres {
         }
         connection.execute(AssertSqlSafe(sql)).await?;
         Ok(())
+    }
+
+    async fn stored(&self, place: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let mut connection = superuser(place).await;
+        let mut stored = Vec::new();
+        for table in self.fault_points(place).await? {
+            // Bytes as text, in which what is ASCII stands as it is.
+            let columns: Vec<String> = sqlx::query_scalar(
+                "SELECT CASE atttypid WHEN 'bytea'::regtype THEN format('encode(%I, ''escape'')', attname) \
+                 ELSE format('%I::text', attname) END FROM pg_attribute \
+                 WHERE attrelid = format('ironclaw.%I', $1)::regclass AND attnum > 0 AND NOT attisdropped",
+            )
+            .bind(&table)
+            .fetch_all(&mut connection)
+            .await?;
+            let sql = format!("SELECT concat_ws('|', {}) FROM ironclaw.{table}", columns.join(", "));
+            let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await?;
+            stored.extend(rows.into_iter().map(|row| (format!("a row of {table}"), row.into_bytes())));
+        }
+        Ok(stored)
+    }
+
+    async fn copies(&self, place: &str, scope: &Scope) -> Result<(), Failure> {
+        let operator = OperatorName::parse("conformance")?;
+        let builder = PostgresStore::builder().max_connections(4);
+        let maintenance = builder.connect_maintenance(&operator_url(place), operator).await?;
+        copies(&maintenance, scope).await
     }
 
     async fn tamper(&self, place: &str, scope: &Scope, tampering: Tampering) -> Result<(), Failure> {
