@@ -6,6 +6,7 @@ mod bad_input;
 mod cancellation;
 mod copy;
 mod credentials;
+mod damage;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
