@@ -23,6 +23,8 @@ mod walk;
 pub(super) use read::events;
 pub(super) use read::{system_events, verify_all};
 pub(super) use walk::Walk;
+#[cfg(test)]
+pub(super) use walk::verify_here;
 
 /// The chain of what operators do, in place of a user's number.
 pub(super) const SYSTEM_NO: i64 = 0;

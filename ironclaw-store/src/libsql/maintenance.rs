@@ -23,6 +23,8 @@ mod scrub;
 pub(super) mod system;
 
 pub(super) use integrity::Looked;
+#[cfg(test)]
+pub(super) use integrity::check_here;
 
 /// The admin plane of a [`LibsqlStore`], by [`LibsqlStore::maintenance`].
 #[derive(Debug, Clone)]

@@ -9,6 +9,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::database::{Database, app_url, operator_url};
 
+ironclaw_testing::tests![nonsense_in_a_column_is_told];
+
 /// What is put into a column of a type.
 fn nonsense(kind: &str) -> &'static [&'static str] {
     match kind {
@@ -42,7 +44,6 @@ fn is_sense(table: &str, column: &str, kind: &str, value: &str) -> bool {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn nonsense_in_a_column_is_told() {
     let database = Database::fresh().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();

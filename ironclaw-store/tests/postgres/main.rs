@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         cancellation::tests(),
         copy::tests(),
         credentials::tests(),
+        damage::tests(),
         migrations::tests(),
         pool::tests(),
         pooler::tests(),

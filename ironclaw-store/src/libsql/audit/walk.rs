@@ -121,3 +121,15 @@ impl Walk {
         Ok(wrong)
     }
 }
+
+/// Verifies every chain at once, on a connection of a test.
+#[cfg(test)]
+pub(in crate::libsql) fn verify_here(db: &Db) {
+    let streams = db.query("SELECT owner_no FROM audit_streams", params![], |row| row.i64(0)).unwrap();
+    for owner_no in streams {
+        let (mut walk, mut is_done) = (Walk::new(owner_no), false);
+        while !is_done {
+            (walk, is_done) = walk.go_on(db).unwrap();
+        }
+    }
+}

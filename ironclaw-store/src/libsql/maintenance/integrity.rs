@@ -67,6 +67,14 @@ pub(super) async fn check(store: &LibsqlStore) -> Result<Vec<String>, StoreError
     }
 }
 
+/// The same at once, on a connection of a test.
+#[cfg(test)]
+pub(in crate::libsql) fn check_here(db: &Db) -> Vec<String> {
+    let mut check = Check { stages: None, memory: Memory::default(), found: Found::default() };
+    while !check.step(db).unwrap() {}
+    check.found.into_lines()
+}
+
 struct Check {
     /// Those that are left, the next at the end; absent until the tables are known.
     stages: Option<Vec<Box<dyn Stage>>>,
