@@ -71,7 +71,8 @@ async fn nonsense_is_told(part: usize, parts: usize) {
         let sql = format!("CREATE TEMP TABLE kept_{table} AS SELECT * FROM main.{table}");
         behind.execute_batch(&sql).await.unwrap();
         let kept = rows(&behind, &format!("SELECT CAST(count(*) AS TEXT) FROM kept_{table}")).await;
-        assert_ne!(kept[0][0], "0", "{table} has no rows: nothing of it would be tested");
+        // A removal is there for moments only.
+        assert!(kept[0][0] != "0" || **table == "removals", "{table} has no rows: nothing of it would be tested");
     }
     let mut wrong = Vec::new();
     macro_rules! expect {
