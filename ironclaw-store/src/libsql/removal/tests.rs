@@ -9,7 +9,7 @@ use ironclaw_core::id::{
     VersionId,
 };
 use ironclaw_core::maintenance::SystemChange;
-use ironclaw_core::model::audit::Action;
+use ironclaw_core::model::audit::{Action, AuditFilter};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::jobs::{JobStep, NewJob};
 use ironclaw_core::model::privacy::Hold;
@@ -178,7 +178,7 @@ async fn what_is_forgotten_is_hidden_at_once_and_removed_in_small_steps() {
         assert_eq!(store.count(&sql), 0, "{table}");
     }
     let events = || {
-        let filter = ironclaw_core::model::audit::AuditFilter::default();
+        let filter = AuditFilter::default();
         audit::events(&store.db, numbers.owner_no, &filter, None, &PageRequest::first(1_000).unwrap()).unwrap().items
     };
     let hidden = events().iter().filter(|e| e.event.action.is_forgotten() && e.private.is_some()).count();
