@@ -13,6 +13,7 @@ use ironclaw_vault::{EnvelopeVault, KeyFile};
 use crate::failure::Failure;
 use crate::models::{self, Models};
 use crate::output::Output;
+use crate::worker::Worker;
 
 const DATABASE: &str = "agent.db";
 
@@ -70,6 +71,8 @@ pub(crate) struct Host {
     sandbox: WasmSandbox,
     /// Whether answers come from the extractive stand-in and not from a language model.
     extractive: bool,
+    /// Holds the name under which this process works.
+    _worker: Option<Worker>,
 }
 
 impl Host {
@@ -80,13 +83,17 @@ impl Host {
         let Models { llm, embedder, extractive } = models::configure(&store, &vault, &scope, reset, output).await?;
         let memory = HybridMemory::new(store.clone(), embedder);
         let sandbox = WasmSandbox::builder().tool_bytes(components::CALCULATOR, Grants::none()).build().await?;
-        let agent =
-            Agent::builder().store(store.clone()).memory(memory.clone()).tools(sandbox.clone()).llm(llm).build()?;
+        let builder = Agent::builder().store(store.clone()).memory(memory.clone()).tools(sandbox.clone()).llm(llm);
+        let worker = Worker::take(data)?;
+        let agent = match &worker {
+            Some(worker) => builder.worker(worker.name.clone()).build()?,
+            None => builder.build()?,
+        };
         let interrupted = agent.recover(&scope).await?;
         if !interrupted.is_empty() {
             output.note(&format!("{} answers of earlier runs were interrupted.", interrupted.len()));
         }
-        Ok(Self { scope, store, memory, agent, vault, sandbox, extractive })
+        Ok(Self { scope, store, memory, agent, vault, sandbox, extractive, _worker: worker })
     }
 
     /// The conversation to go on with: the newest, or a new one.

@@ -11,6 +11,7 @@ mod models;
 mod output;
 mod prompt;
 mod sources;
+mod worker;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -3,8 +3,9 @@
 //! [`Agent::send`] answers a message. What it does on the way is a job that anybody can look at afterwards: what was
 //! retrieved, each call of the model with its request and response, each call of a tool with its arguments and result.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,6 +15,7 @@ use crate::change::{Change, JobOp, Precondition, Row};
 use crate::clock::Clock;
 use crate::id::{AgentName, ConversationId, JobId, WorkerName};
 use crate::input::{InputError, Problem, check_text};
+use crate::limits::Limits;
 use crate::llm::{LlmOptions, LlmProvider};
 use crate::memory::Memory;
 use crate::model::jobs::{JobFilter, JobState};
@@ -22,13 +24,13 @@ use crate::scope::{Principal, Scope};
 use crate::store::{Store, StoreErrorKind, StoreExt};
 
 mod answer;
+mod bounds;
 mod builder;
 mod citations;
 mod context;
 mod error;
 mod reply;
 mod retrieval;
-mod text;
 mod tokens;
 mod toolbox;
 mod turn;
@@ -65,6 +67,9 @@ const WAITING_EVENTS: usize = 64;
 /// Messages sent to one conversation at the same time are answered independently: each answer sees the messages that
 /// were committed before its own question. After a crash a job stays running until [`Agent::recover`]; a call without a
 /// result is shown to the model as interrupted.
+///
+/// Whatever models, tools and services say is bounded before it is recorded: a text that is too long is cut with a note,
+/// JSON that is too long or too deep is kept as text, and of thousands of calls in one answer the first are kept.
 #[derive(Debug, Clone)]
 pub struct Agent {
     inner: Arc<Inner>,
@@ -81,12 +86,15 @@ struct Inner {
     clock: Arc<dyn Clock>,
     config: Config,
     closed: AtomicBool,
+    /// The jobs of the answers that are being made: what `recover` finds beside them under our name was left behind.
+    live: Mutex<HashSet<JobId>>,
     /// Read by each answer for as long as it is being made; whoever can write knows that none is.
     running: Arc<RwLock<()>>,
 }
 
 #[derive(Debug)]
 struct Config {
+    limits: Limits,
     instructions: String,
     context_tokens: usize,
     recent_messages: u32,
@@ -167,8 +175,12 @@ impl Agent {
         AgentStream::new(receiver)
     }
 
-    /// Ends the jobs that were interrupted: those of this agent's answers for this user that are still running though
-    /// their claim has run out. They fail with the error `interrupted`. Gives their ids.
+    /// Ends the jobs that were interrupted: those of this agent's answers for this user that are still running, though
+    /// nobody works on them. They fail with the error `interrupted`. Gives their ids.
+    ///
+    /// Nobody works on a job whose claim has run out, and on one that is claimed under this agent's own
+    /// [worker name](AgentBuilder::worker) though this agent isn't making its answer: a process of that name was killed.
+    /// The name is all that tells who is alive, so two agents that are alive must never share one.
     ///
     /// Call it when a process starts. Jobs that somebody else ends or claims meanwhile are left alone.
     ///
@@ -185,10 +197,15 @@ impl Agent {
             let now = self.inner.clock.now();
             for job in jobs.items {
                 let ours = job.job.kind == JOB_KIND && job.job.agent.as_ref() == Some(&self.inner.name);
-                if !ours || job.claim.is_some_and(|claim| claim.until > now) {
+                let id = job.job.id;
+                let held = match &job.claim {
+                    Some(claim) if claim.worker == self.inner.worker => self.inner.live().contains(&id),
+                    Some(claim) => claim.until > now,
+                    None => false,
+                };
+                if !ours || held {
                     continue;
                 }
-                let id = job.job.id;
                 let change = Change::new()
                     .require(Precondition::RowVersion { row: Row::Job(id), version: job.version })
                     .with(turn::state_event(id, JobState::Failed))
@@ -247,6 +264,13 @@ impl Agent {
 
     fn acting(&self, scope: &Scope) -> Scope {
         scope.acting(Principal::Agent(self.inner.name.clone()))
+    }
+}
+
+impl Inner {
+    fn live(&self) -> std::sync::MutexGuard<'_, HashSet<JobId>> {
+        // A set of ids is whole whoever panicked.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

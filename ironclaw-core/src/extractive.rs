@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures::stream;
 
+use crate::llm::history::SEPARATOR;
 use crate::llm::{
     FinishReason, LlmError, LlmEvent, LlmMessage, LlmProvider, LlmRequest, LlmResponse, LlmStream, TokenUsage,
 };
@@ -76,7 +77,8 @@ fn answer(request: &LlmRequest) -> (String, Vec<crate::llm::ToolCall>) {
         LlmMessage::User { text } => Some(text.as_str()),
         _ => None,
     });
-    let question = question.unwrap_or_default();
+    // What was asked before and never answered stands above it.
+    let question = question.unwrap_or_default().rsplit(SEPARATOR).next().unwrap_or_default();
     match Command::read(question, &request.tools) {
         Some(Command::Call(call)) => (String::new(), vec![call]),
         Some(Command::Explain(text)) => (text, Vec::new()),

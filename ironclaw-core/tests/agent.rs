@@ -11,6 +11,8 @@ mod context;
 mod ending;
 #[path = "agent/faults.rs"]
 mod faults;
+#[path = "agent/lying.rs"]
+mod lying;
 #[path = "agent/sending.rs"]
 mod sending;
 #[path = "agent/support.rs"]

@@ -10,6 +10,8 @@ mod environment;
 mod faults;
 #[path = "genai/gemini.rs"]
 mod gemini;
+#[path = "genai/histories.rs"]
+mod histories;
 #[path = "genai/loopback.rs"]
 mod loopback;
 #[path = "genai/ollama.rs"]
@@ -24,5 +26,7 @@ mod retries;
 mod shapes;
 #[path = "genai/splits.rs"]
 mod splits;
+#[path = "genai/strict.rs"]
+mod strict;
 #[path = "genai/support.rs"]
 mod support;

@@ -1,37 +1,84 @@
 //! A model's answer made fit to be kept.
 
-use super::text::{clean, clean_json};
+use std::collections::HashSet;
+
+use super::Config;
+use super::bounds::{clean, dismantle, json, json_bytes, short};
 use crate::id::NAME_BYTES;
-use crate::input::{JSON_DEPTH, json_depth};
-use crate::limits::Limits;
-use crate::llm::{LlmError, LlmErrorKind, LlmResponse, TokenUsage, ToolCall};
+use crate::llm::history::is_blank;
+use crate::llm::{FinishReason, LlmError, LlmErrorKind, LlmResponse, TokenUsage, ToolCall};
 
 /// The longest id of a call that is kept as the model wrote it.
 const CALL_ID_BYTES: usize = 256;
+/// How many calls of one answer are kept, if not more of them are made.
+const KEPT_CALLS: usize = 128;
+/// The largest count that is kept: what a database's number holds.
+const LARGEST: u64 = i64::MAX.unsigned_abs();
 
-/// The answer as it can be kept: without U+0000, each call with a name and with an id of its own.
-pub(super) fn fit(response: LlmResponse) -> Result<LlmResponse, LlmError> {
-    if response.text.len() > Limits::default().message_bytes {
+/// The answer as it can be kept: bounded, without U+0000, each call with a name and with an id of its own. And how many
+/// calls more it had than are kept.
+///
+/// # Errors
+/// [`LlmErrorKind::EmptyAnswer`], or [`LlmErrorKind::MalformedAnswer`] for a text longer than a message may be and for a
+/// call that names no tool.
+pub(super) fn fit(response: LlmResponse, config: &Config) -> Result<(LlmResponse, usize), LlmError> {
+    let LlmResponse { text, tool_calls: mut came, finish, usage, model } = response;
+    let left_out = came.split_off(came.len().min(kept_calls(config)));
+    let more = left_out.len();
+    left_out.into_iter().for_each(|call| dismantle(call.arguments));
+    // Taken apart before anything else is looked at: a value that is very deep can't even be dropped as it is.
+    let mut room = config.limits.json_bytes / 2;
+    for call in &mut came {
+        let arguments = json(std::mem::take(&mut call.arguments), room);
+        room = room.saturating_sub(json_bytes(&arguments));
+        call.arguments = arguments;
+    }
+    if text.len() > config.limits.message_bytes {
         return Err(malformed("the answer is longer than a message may be"));
     }
-    let mut tool_calls: Vec<ToolCall> = Vec::with_capacity(response.tool_calls.len());
-    for ToolCall { id, name, arguments } in response.tool_calls {
-        let is_new = |id: &str| !tool_calls.iter().any(|other| other.id == id);
-        let id = match !id.is_empty() && id.len() <= CALL_ID_BYTES && !id.contains('\0') && is_new(&id) {
-            true => id,
-            false => (1..).map(|n| format!("call-{n}")).find(|id| is_new(id)).unwrap_or(id),
+    if is_blank(&text) && came.is_empty() {
+        let why = match &finish {
+            FinishReason::Length => ": the limit of its length was reached before its first word",
+            FinishReason::Filtered => ": the service withheld it",
+            _ => "",
         };
-        let name: String = name.chars().filter(|c| !c.is_control()).collect();
-        let name = name[..name.floor_char_boundary(NAME_BYTES)].to_owned();
+        let context = format!("the answer has neither text nor calls{why}");
+        return Err(LlmError::new(LlmErrorKind::EmptyAnswer, "stream", context));
+    }
+    let mut ids: HashSet<String> = HashSet::with_capacity(came.len());
+    let mut tool_calls: Vec<ToolCall> = Vec::with_capacity(came.len());
+    for ToolCall { mut id, name, arguments } in came {
+        let mut made = ids.len();
+        while id.is_empty() || id.len() > CALL_ID_BYTES || id.contains('\0') || ids.contains(&id) {
+            made += 1;
+            id = format!("call-{made}");
+        }
+        ids.insert(id.clone());
+        let name = short(name.chars().filter(|c| !c.is_control()).take(NAME_BYTES).collect(), NAME_BYTES);
         if name.is_empty() {
             return Err(unnamed());
         }
-        if json_depth(&arguments) > JSON_DEPTH {
-            return Err(malformed("a call's arguments are nested too deeply to be kept"));
-        }
-        tool_calls.push(ToolCall { id, name, arguments: clean_json(arguments) });
+        tool_calls.push(ToolCall { id, name, arguments });
     }
-    Ok(LlmResponse { text: clean(response.text), tool_calls, model: clean(response.model), ..response })
+    let usage = TokenUsage {
+        input: usage.input.map(|tokens| tokens.min(LARGEST)),
+        output: usage.output.map(|tokens| tokens.min(LARGEST)),
+        cost_micro_usd: usage.cost_micro_usd.map(|cost| cost.min(LARGEST)),
+    };
+    let finish = match finish {
+        FinishReason::Other(word) => FinishReason::Other(short(word, FinishReason::OTHER_BYTES)),
+        finish => finish,
+    };
+    Ok((LlmResponse { text: clean(text), tool_calls, finish, usage, model: short(model, NAME_BYTES) }, more))
+}
+
+/// How many calls of one answer are kept: those that are made and at least one that is refused, but no more than one
+/// change can hold with their results.
+fn kept_calls(config: &Config) -> usize {
+    const OPERATIONS_PER_CALL: usize = 3;
+    const OTHER_OPERATIONS: usize = 16;
+    let held = config.limits.operations.saturating_sub(OTHER_OPERATIONS) / OPERATIONS_PER_CALL;
+    KEPT_CALLS.max(config.tool_calls.saturating_add(1)).min(held).max(1)
 }
 
 pub(super) fn malformed(context: &str) -> LlmError {

@@ -1,11 +1,12 @@
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::toolbox::Toolbox;
 use super::{Agent, AgentError, AgentErrorKind, Config, Inner, context};
 use crate::clock::{Clock, SystemClock};
 use crate::id::{AgentName, JobId, WorkerName};
+use crate::limits::Limits;
 use crate::llm::{LlmOptions, LlmProvider};
 use crate::memory::Memory;
 use crate::sandbox::Sandbox;
@@ -35,6 +36,7 @@ use crate::tool::Tool;
 /// | [`deadline`](Self::deadline) | 10 minutes |
 /// | [`worker`](Self::worker) | the agent's name and a new id |
 /// | [`clock`](Self::clock) | [`SystemClock`] |
+/// | [`limits`](Self::limits) | those of a store that was given none |
 #[derive(Debug)]
 #[must_use]
 pub struct AgentBuilder {
@@ -66,6 +68,7 @@ impl AgentBuilder {
             worker: None,
             clock: Arc::new(SystemClock),
             config: Config {
+                limits: Limits::default(),
                 instructions: INSTRUCTIONS.to_owned(),
                 context_tokens: 16_000,
                 recent_messages: 40,
@@ -165,7 +168,7 @@ impl AgentBuilder {
         self
     }
 
-    /// The most calls of one round; the model is told that the further ones were not made.
+    /// The most calls of one round; the model is told that the further ones were not made. At most 1,000.
     pub fn tool_calls_per_round(mut self, calls: usize) -> Self {
         self.config.tool_calls = calls;
         self
@@ -208,9 +211,18 @@ impl AgentBuilder {
         self
     }
 
-    /// Who claims the jobs: one name for each process.
+    /// Who claims the jobs. Give a process the same name at each start, and [`Agent::recover`] ends at once what the last
+    /// one left when it was killed. Two agents that are alive at the same time must have different names: whichever
+    /// recovers takes the other's answers for left behind.
     pub fn worker(mut self, worker: WorkerName) -> Self {
         self.worker = Some(worker);
+        self
+    }
+
+    /// What the store accepts: give the agent the store's limits, if it has others than the default. What models and
+    /// tools say is cut to them before it is recorded.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
         self
     }
 
@@ -239,6 +251,9 @@ impl AgentBuilder {
         }
         if config.passages > 100 || config.past_messages > 100 {
             return Err(refused("passages, past_messages: at most 100"));
+        }
+        if config.tool_calls > 1_000 {
+            return Err(refused("tool_calls_per_round: at most 1,000"));
         }
         if config.deadline.is_zero() || config.deadline > Duration::from_secs(86_400) {
             return Err(refused("deadline: more than nothing, at most a day"));
@@ -269,6 +284,7 @@ impl AgentBuilder {
                 clock: self.clock,
                 config,
                 closed: AtomicBool::new(false),
+                live: Mutex::default(),
                 running: Arc::default(),
             }),
         })

@@ -1,6 +1,9 @@
+/// How much of what stands beside a number says where it comes from, in characters.
+const BESIDE: usize = 8;
+
 /// The numbers that a text cites (`[1]`, `[2, 3]`, `【1】`), each once, in the order of first citation, if they are 1 to
-/// `count`.
-pub(super) fn cited_numbers(text: &str, count: usize) -> Vec<usize> {
+/// the number of passages. A number that the text took over with the words beside it from a passage is none of its own.
+pub(super) fn cited_numbers(text: &str, passages: &[&str]) -> Vec<usize> {
     let mut numbers: Vec<usize> = Vec::new();
     for (at, _) in text.match_indices(['[', '【']) {
         let inside = text[at..].trim_start_matches(['[', '【']);
@@ -10,13 +13,27 @@ pub(super) fn cited_numbers(text: &str, count: usize) -> Vec<usize> {
             continue;
         };
         let cited: Vec<usize> = cited;
+        if !cited.iter().any(|number| (1..=passages.len()).contains(number))
+            || is_quoted(text, at, inside, end, passages)
+        {
+            continue;
+        }
         for number in cited {
-            if (1..=count).contains(&number) && !numbers.contains(&number) {
+            if (1..=passages.len()).contains(&number) && !numbers.contains(&number) {
                 numbers.push(number);
             }
         }
     }
     numbers
+}
+
+/// Whether a passage has the number together with what stands before it, or with what stands after it.
+fn is_quoted(text: &str, at: usize, inside: &str, end: usize, passages: &[&str]) -> bool {
+    let closing = inside[end..].chars().next().map_or(0, char::len_utf8);
+    let after = text.len() - inside.len() + end + closing;
+    let before = text[..at].char_indices().rev().nth(BESIDE - 1).map(|(start, _)| &text[start..after]);
+    let behind = text[after..].char_indices().nth(BESIDE - 1).map(|(i, c)| &text[at..after + i + c.len_utf8()]);
+    before.into_iter().chain(behind).any(|words| passages.iter().any(|passage| passage.contains(words)))
 }
 
 #[cfg(test)]
@@ -25,13 +42,21 @@ mod tests {
 
     #[test]
     fn numbers_are_found_in_the_order_of_first_citation() {
-        assert_eq!(cited_numbers("On 3 May [2], moved twice [1][2], see [3, 1].", 3), [2, 1, 3]);
-        assert_eq!(cited_numbers("五月三日【2】。", 2), [2]);
+        assert_eq!(cited_numbers("On 3 May [2], moved twice [1][2], see [3, 1].", &[""; 3]), [2, 1, 3]);
+        assert_eq!(cited_numbers("五月三日【2】。", &[""; 2]), [2]);
     }
 
     #[test]
     fn what_is_no_citation_is_left_alone() {
-        assert_eq!(cited_numbers("[0] [4] [x] [3 May] [] [1", 3), Vec::<usize>::new());
-        assert_eq!(cited_numbers("[99999999999999999999999]", 3), Vec::<usize>::new());
+        assert_eq!(cited_numbers("[0] [4] [x] [3 May] [] [1", &[""; 3]), Vec::<usize>::new());
+        assert_eq!(cited_numbers("[99999999999999999999999]", &[""; 3]), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn a_number_of_a_passages_own_is_not_cited() {
+        let passages = ["The war ended in 1945 [2]. [3] See also the index.", "", ""];
+        assert_eq!(cited_numbers("> The war ended in 1945 [2]. [1]", &passages), [1]);
+        assert_eq!(cited_numbers("[3] See also the index [1]", &passages), [1]);
+        assert_eq!(cited_numbers("It ended [2] in 1945 [3].", &passages), [2, 3]);
     }
 }

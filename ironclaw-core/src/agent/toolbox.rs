@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use serde_json::Value;
 
-use super::text::{clean, clean_json, cut};
-use super::{AgentError, AgentErrorKind};
-use crate::input::{JSON_DEPTH, json_depth};
+use super::bounds::{REASON_BYTES, clean, cut, json, short};
+use super::{AgentError, AgentErrorKind, Config};
 use crate::llm::ToolCall;
 use crate::model::jobs::ToolOutcome;
 use crate::scope::{Principal, Scope};
-use crate::tool::{LogLine, SandboxUsage, Tool, ToolError, ToolErrorKind, ToolOutput, ToolSpec};
+use crate::tool::{LogLevel, LogLine, SandboxUsage, Tool, ToolError, ToolErrorKind, ToolOutput, ToolSpec};
 
 /// The tools that the model may call.
 #[derive(Debug, Default)]
@@ -21,8 +20,13 @@ pub(super) struct Toolbox {
     by_name: HashMap<String, Arc<dyn Tool>>,
 }
 
-/// The largest result that is kept whole with the job, in bytes of JSON; what is larger is kept by its beginning.
+/// The largest result that is kept whole with the job, and the longest log, in bytes of JSON; what is larger is kept by
+/// its beginning.
 const RECORDED_BYTES: usize = 1 << 20;
+/// The longest error that is kept with the job, in bytes.
+const ERROR_BYTES: usize = 64 << 10;
+/// The largest count that is kept: what a database's number holds.
+const LARGEST: u64 = i64::MAX.unsigned_abs();
 /// The longest name that every model's API takes.
 const NAME_BYTES: usize = 64;
 
@@ -35,7 +39,7 @@ pub(super) struct Called {
     pub(super) is_error: bool,
     pub(super) duration: Duration,
     /// What a sandboxed run took, and logged.
-    pub(super) run: Option<(SandboxUsage, Vec<LogLine>)>,
+    pub(super) run: Option<(SandboxUsage, String)>,
 }
 
 impl Toolbox {
@@ -63,7 +67,8 @@ impl Toolbox {
     }
 
     /// Calls a tool. Whatever goes wrong is an outcome that the model is told of.
-    pub(super) async fn call(&self, scope: &Scope, call: &ToolCall, deadline: Duration, shown_bytes: usize) -> Called {
+    pub(super) async fn call(&self, scope: &Scope, call: &ToolCall, config: &Config) -> Called {
+        let deadline = config.tool_deadline;
         let begun = Instant::now();
         let result = match (self.by_name.get(&call.name), &call.arguments) {
             (None, _) => Err(error(ToolErrorKind::UnknownTool, "call one of the tools that were given")),
@@ -80,43 +85,36 @@ impl Toolbox {
                 }
             }
         };
-        Called::new(result, begun.elapsed(), shown_bytes)
+        Called::new(result, begun.elapsed(), config)
     }
 }
 
 impl Called {
-    fn new(result: Result<ToolOutput, ToolError>, duration: Duration, shown_bytes: usize) -> Self {
+    fn new(result: Result<ToolOutput, ToolError>, duration: Duration, config: &Config) -> Self {
+        let recorded_bytes = RECORDED_BYTES.min(config.limits.json_bytes);
+        // Room for the note of what was cut.
+        let shown_bytes = config.tool_result_bytes.min(config.limits.message_bytes.saturating_sub(128));
         match result {
-            Ok(output) if json_depth(&output.value) > JSON_DEPTH => {
-                let context = "the result is nested too deeply to be kept";
-                Self::new(Err(error(ToolErrorKind::MalformedOutput, context)), duration, shown_bytes)
-            }
             Ok(ToolOutput { value, logs, usage }) => {
-                let value = clean_json(value);
+                // Whole, as long as it can be read at all: what the model is shown is cut from it.
+                let value = json(value, recorded_bytes.max(shown_bytes));
                 let text = match &value {
                     Value::String(text) => text.clone(),
                     value => value.to_string(),
                 };
-                let recorded = match text.len() > RECORDED_BYTES {
-                    true => Value::String(cut(text.clone(), RECORDED_BYTES)),
-                    false => value,
-                };
                 Self {
-                    outcome: ToolOutcome::Success(recorded),
+                    outcome: ToolOutcome::Success(json(value, recorded_bytes)),
                     shown: cut(text, shown_bytes),
                     is_error: false,
                     duration,
-                    run: usage.map(|usage| (usage, logs)),
+                    run: usage.map(|usage| (bounded(usage), log_text(logs, recorded_bytes))),
                 }
             }
             Err(error) => {
-                let message = clean(error.to_string());
+                let message = clean(cut(error.to_string(), ERROR_BYTES.min(shown_bytes.max(REASON_BYTES))));
                 Self {
                     shown: cut(message.clone(), shown_bytes),
-                    outcome: ToolOutcome::Failure {
-                        code: error.kind().code().to_owned(),
-                        message: cut(message, RECORDED_BYTES / 2),
-                    },
+                    outcome: ToolOutcome::Failure { code: error.kind().code().to_owned(), message },
                     is_error: true,
                     duration,
                     run: None,
@@ -135,6 +133,40 @@ impl Called {
             run: None,
         }
     }
+}
+
+/// The usage with counts that a database can hold.
+fn bounded(usage: SandboxUsage) -> SandboxUsage {
+    SandboxUsage {
+        component: short(usage.component, NAME_BYTES),
+        fuel: usage.fuel.min(LARGEST),
+        memory_bytes: usage.memory_bytes.min(LARGEST),
+        duration_us: usage.duration_us.min(LARGEST),
+    }
+}
+
+/// The lines as `level: message`.
+fn log_text(logs: Vec<LogLine>, limit: usize) -> String {
+    let mut text = String::new();
+    for LogLine { level, message } in logs {
+        let level = match level {
+            LogLevel::Trace => "trace",
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+        };
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(level);
+        text.push_str(": ");
+        text.push_str(&message);
+        if text.len() > limit {
+            break;
+        }
+    }
+    clean(cut(text, limit.saturating_sub(128)))
 }
 
 fn error(kind: ToolErrorKind, context: impl Into<String>) -> ToolError {

@@ -1,5 +1,6 @@
 //! The answer to one message, from its first commit to its last.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,16 +10,18 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::answer::{add, fit, malformed, unnamed};
+use super::bounds::{REASON_BYTES, reason, record, short};
 use super::citations::cited_numbers;
 use super::context::Prompt;
 use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
 use super::retrieval::{self, Retrieved};
-use super::text::{clean, clean_json};
 use super::toolbox::Called;
 use super::{AgentError, AgentErrorKind, Inner, JOB_KIND};
 use crate::change::{Change, ConversationOp, JobOp, Operation, Receipt};
 use crate::clock::Timestamp;
-use crate::id::{ConversationId, JobId, LlmCallId, MessageId, SandboxJobId, ToolName};
+use crate::id::{ConversationId, JobId, LlmCallId, MessageId, NAME_BYTES, SandboxJobId, ToolName};
+use crate::input::JSON_DEPTH;
+use crate::limits::Limits;
 use crate::llm::{
     LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage, ToolCall,
 };
@@ -26,7 +29,6 @@ use crate::model::conversations::{NewMessage, Role, ToolResult};
 use crate::model::jobs::{JobState, JobStep, LlmCall, NewJob, SandboxJob};
 use crate::scope::Scope;
 use crate::store::{StoreError, StoreErrorKind};
-use crate::tool::{LogLevel, LogLine};
 
 /// Stands for the result of a call that was not made, or not waited for, since the caller had gone.
 const CANCELLED: &str = "The call was cancelled. If it had begun, it may have taken effect.";
@@ -41,6 +43,8 @@ pub(super) struct Turn {
     text: String,
     events: mpsc::Sender<Result<AgentEvent, AgentError>>,
     job: JobId,
+    /// Keeps the job among those that are worked on.
+    _live: Live,
     question: MessageId,
     begun: Instant,
     /// What goes into the next commit.
@@ -50,6 +54,24 @@ pub(super) struct Turn {
     degraded: Vec<String>,
     usage: TokenUsage,
     timings: Timings,
+    /// How many calls of the last answer were not even kept.
+    not_kept: usize,
+}
+
+/// A job among those that this agent works on, for as long as this is there.
+struct Live(Arc<Inner>, JobId);
+
+impl Live {
+    fn new(inner: &Arc<Inner>, job: JobId) -> Self {
+        inner.live().insert(job);
+        Self(Arc::clone(inner), job)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live().remove(&self.1);
+    }
 }
 
 /// The step that says that a job changed its state.
@@ -66,6 +88,7 @@ impl Turn {
         events: mpsc::Sender<Result<AgentEvent, AgentError>>,
     ) -> Self {
         let (job, question) = (JobId::make(&*inner.clock), MessageId::make(&*inner.clock));
+        let live = Live::new(&inner, job);
         Self {
             inner,
             scope,
@@ -73,6 +96,7 @@ impl Turn {
             text,
             events,
             job,
+            _live: live,
             question,
             begun: Instant::now(),
             pending: Vec::new(),
@@ -80,6 +104,7 @@ impl Turn {
             degraded: Vec::new(),
             usage: TokenUsage::default(),
             timings: Timings::default(),
+            not_kept: 0,
         }
     }
 
@@ -143,7 +168,7 @@ impl Turn {
 
     async fn rounds(&mut self, mut retrieved: Retrieved) -> Result<Reply, AgentError> {
         self.timings.retrieval = retrieved.took;
-        self.degraded = std::mem::take(&mut retrieved.degraded);
+        self.degraded = std::mem::take(&mut retrieved.degraded).into_iter().map(reason).collect();
         let inner = Arc::clone(&self.inner);
         let tools = inner.toolbox.specs();
         let mut prompt = Prompt::new(&inner.config, tools, retrieved, std::mem::take(&mut self.text));
@@ -176,33 +201,35 @@ impl Turn {
     async fn ask(&mut self, request: LlmRequest) -> Result<LlmResponse, AgentError> {
         let begun = Instant::now();
         let created_at = self.inner.clock.now();
-        let recorded = serde_json::to_value(&request).unwrap_or(Value::Null);
+        let limits = &self.inner.config.limits;
+        let recorded = to_record(serde_json::to_value(&request), limits);
         let mut waited = Duration::ZERO;
         let answer = self.listen(request, &mut waited).await;
         self.timings.model += waited;
-        let answer = answer.and_then(|response| fit(response).map_err(failed));
+        let answer = answer.and_then(|response| fit(response, &self.inner.config).map_err(failed));
         let (response, error, usage) = match &answer {
-            Ok(response) => (serde_json::to_value(response).ok(), None, response.usage),
-            Err(error) => (None, Some(clean(describe(error))), TokenUsage::default()),
+            Ok((response, _)) => (Some(to_record(serde_json::to_value(response), limits)), None, response.usage),
+            Err(error) => (None, Some(describe(error)), TokenUsage::default()),
+        };
+        let call = LlmCall {
+            id: LlmCallId::make(&*self.inner.clock),
+            job: self.job,
+            model: short(self.inner.llm.model().to_owned(), NAME_BYTES),
+            request: recorded,
+            response,
+            error,
+            usage,
+            latency_us: micros(begun.elapsed()),
+            created_at,
         };
         add(&mut self.usage, usage);
-        self.pending.push(
-            JobOp::RecordLlmCall {
-                call: LlmCall {
-                    id: LlmCallId::make(&*self.inner.clock),
-                    job: self.job,
-                    model: clean(self.inner.llm.model().to_owned()),
-                    request: clean_json(recorded),
-                    response,
-                    error,
-                    usage,
-                    latency_us: micros(begun.elapsed()),
-                    created_at,
-                },
-            }
-            .into(),
-        );
-        answer
+        self.pending.push(JobOp::RecordLlmCall { call }.into());
+        let (response, more) = answer?;
+        if more > 0 {
+            self.note(JobStep::Note { text: format!("{more} more calls of the model's answer were not kept") });
+        }
+        self.not_kept = more;
+        Ok(response)
     }
 
     /// The model's answer. Its deadline counts the time that the model takes, not the time that the caller does.
@@ -234,13 +261,13 @@ impl Turn {
 
         let mut messages = vec![LlmMessage::Assistant { text, tool_calls: tool_calls.clone() }];
         let mut stopped = None;
+        let calls = tool_calls.len();
         for (number, (call, name)) in tool_calls.into_iter().zip(names).enumerate() {
+            let last = (number + 1 == calls).then_some(self.not_kept);
             let begun_at = inner.clock.now();
             let called = match &stopped {
                 Some(_) => Called::refused("cancelled", CANCELLED),
-                None if number >= inner.config.tool_calls => {
-                    Called::refused("too_many_calls", "The call was not made: too many calls in one answer.")
-                }
+                None if number >= inner.config.tool_calls => Called::refused("too_many_calls", &too_many(&inner, last)),
                 None => match self.call_tool(&call).await {
                     Ok(called) => called,
                     Err(error) => {
@@ -267,7 +294,7 @@ impl Turn {
             arguments: call.arguments.clone(),
         })
         .await?;
-        let run = self.inner.toolbox.call(&self.scope, call, config.tool_deadline, config.tool_result_bytes);
+        let run = self.inner.toolbox.call(&self.scope, call, config);
         let called = self.wait(run).await?;
         let event = AgentEvent::ToolFinished {
             call_id: call.id.clone(),
@@ -289,14 +316,14 @@ impl Turn {
             outcome: outcome.clone(),
             duration_us: micros(duration),
         });
-        if let Some((usage, logs)) = run {
+        if let Some((usage, log)) = run {
             let run = SandboxJob {
                 id: SandboxJobId::make(&*self.inner.clock),
                 job: self.job,
                 tool: name.clone(),
                 parameters: call.arguments.clone(),
                 outcome: outcome.clone(),
-                log: log_text(logs),
+                log,
                 usage: Some(usage),
                 created_at: begun_at,
             };
@@ -315,7 +342,8 @@ impl Turn {
     /// The last commit: the answer and the job's success.
     async fn finish(&mut self, response: LlmResponse, prompt: &Prompt) -> Result<Reply, AgentError> {
         let sources = prompt.sources();
-        let citations: Vec<Citation> = cited_numbers(&response.text, sources.len())
+        let texts: Vec<&str> = sources.iter().map(|source| source.passage.text.as_str()).collect();
+        let citations: Vec<Citation> = cited_numbers(&response.text, &texts)
             .into_iter()
             .filter_map(|number| {
                 let source = sources.get(number - 1)?.clone();
@@ -350,7 +378,7 @@ impl Turn {
     async fn end_without_answer(&mut self, error: &AgentError) {
         let (state, why) = match error.kind() {
             AgentErrorKind::Cancelled => (JobState::Cancelled, None),
-            _ => (JobState::Failed, Some(clean(describe(error)))),
+            _ => (JobState::Failed, Some(describe(error))),
         };
         let end = [state_event(self.job, state), JobOp::SetState { job: self.job, state, error: why }.into()];
         self.pending.extend(end.iter().cloned());
@@ -384,14 +412,16 @@ impl Turn {
     async fn model<T>(&self, work: impl Future<Output = T>, waited: &mut Duration) -> Result<T, AgentError> {
         let begun = Instant::now();
         let left = self.inner.config.llm_deadline.saturating_sub(*waited);
+        let work = AssertUnwindSafe(work).catch_unwind();
         let done = self.wait(tokio::time::timeout(left, work)).await?;
         *waited += begun.elapsed();
-        done.map_err(|_| {
+        let done = done.map_err(|_| {
             let deadline = self.inner.config.llm_deadline;
             let context = format!("no answer within {deadline:?}; raise `llm_deadline` for a slower model");
             let timeout = LlmError::new(LlmErrorKind::Unreachable, "stream", context);
             failed(timeout)
-        })
+        })?;
+        done.map_err(|_| failed(malformed("the provider panicked")))
     }
 
     /// Waits until the work is done, the caller has gone, or the answer has taken too long.
@@ -425,36 +455,36 @@ fn refused_record(error: StoreError) -> AgentError {
     AgentError::new(kind, "send", "").with_source(error)
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, as it is recorded: in one line, bounded.
 fn describe(error: &AgentError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
+    while let Some(cause) = source.filter(|_| text.len() <= REASON_BYTES) {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    text
+    reason(text)
+}
+
+/// A model's request or response as it is recorded. It has values inside that are as deep as a value may be.
+fn to_record(value: Result<Value, serde_json::Error>, limits: &Limits) -> Value {
+    const WRAPPING: usize = 16;
+    record(value.unwrap_or(Value::Null), limits.json_bytes, JSON_DEPTH + WRAPPING)
+}
+
+/// What the model is told of a call that is not made since there are too many; the last is told of those that were not
+/// even kept.
+fn too_many(inner: &Inner, not_kept: Option<usize>) -> String {
+    let most = inner.config.tool_calls;
+    let more = match not_kept {
+        None | Some(0) => String::new(),
+        Some(more) => format!(" {more} more calls of the same answer were left out."),
+    };
+    format!("The call was not made: too many calls in one answer. Make at most {most} at a time.{more}")
 }
 
 fn failed(error: LlmError) -> AgentError {
     AgentError::new(AgentErrorKind::Llm, "send", "").with_source(error)
-}
-
-fn log_text(logs: Vec<LogLine>) -> String {
-    let lines: Vec<String> = logs
-        .into_iter()
-        .map(|LogLine { level, message }| {
-            let level = match level {
-                LogLevel::Trace => "trace",
-                LogLevel::Debug => "debug",
-                LogLevel::Info => "info",
-                LogLevel::Warn => "warn",
-                LogLevel::Error => "error",
-            };
-            format!("{level}: {message}")
-        })
-        .collect();
-    clean(lines.join("\n"))
 }
 
 fn micros(time: Duration) -> u64 {

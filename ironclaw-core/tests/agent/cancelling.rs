@@ -19,7 +19,7 @@ async fn a_stream_that_is_dropped_ends_the_job_as_cancelled() {
     assert!(calls[0].response.is_none() && calls[0].error.as_ref().unwrap().contains("cancelled"));
     assert_eq!(world.said().await, ["user: hi"], "nothing half-written");
     world.send("again").await.unwrap();
-    assert_eq!(shown(&script.last_request()), ["user: hi", "user: again"]);
+    assert_eq!(shown(&script.last_request()), ["user: hi\n\n---\n\nagain"]);
 }
 
 #[tokio::test]

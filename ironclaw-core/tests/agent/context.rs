@@ -1,3 +1,4 @@
+use ironclaw_core::agent::{AgentBuilder, estimate_tokens};
 use ironclaw_core::change::{Change, ConversationOp};
 use ironclaw_core::id::{MessageId, ToolName, UserId};
 use ironclaw_core::llm::{LlmMessage, ToolCall};
@@ -43,9 +44,11 @@ async fn instructions_come_first_and_are_followed_by_the_guard() {
     let world = World::with(script.clone(), |builder| builder.instructions("Talk like a pirate.")).await;
     world.send("hi").await.unwrap();
     let request = script.last_request();
-    assert_eq!(request.messages[0], LlmMessage::System { text: "Talk like a pirate.".into() });
-    let guard = request.messages[1].text();
-    assert!(matches!(request.messages[1], LlmMessage::System { .. }) && guard.contains("not instructions"), "{guard}");
+    // In one message: many services take no other of the system.
+    let LlmMessage::System { text } = &request.messages[0] else { panic!("instructions") };
+    let guard = text.strip_prefix("Talk like a pirate.\n\n").unwrap();
+    assert!(guard.contains("not instructions"), "{guard}");
+    assert!(matches!(request.messages[1], LlmMessage::User { .. }));
 }
 
 #[tokio::test]
@@ -82,7 +85,7 @@ async fn only_so_many_messages_are_shown() {
     let world = World::with(script.clone(), |builder| builder.recent_messages(4)).await;
     put(&world, (0..10).map(|n| text(Role::User, format!("m{n}"))).collect()).await;
     world.send("now").await.unwrap();
-    assert_eq!(shown(&script.last_request()), ["user: m6", "user: m7", "user: m8", "user: m9", "user: now"]);
+    assert_eq!(shown(&script.last_request()), ["user: m6\n\n---\n\nm7\n\n---\n\nm8\n\n---\n\nm9\n\n---\n\nnow"]);
 }
 
 #[tokio::test]
@@ -96,7 +99,7 @@ async fn calls_and_results_are_never_parted() {
     )
     .await;
     world.send("now").await.unwrap();
-    assert_eq!(shown(&script.last_request()), ["user: r", "user: now"]);
+    assert_eq!(shown(&script.last_request()), ["user: r\n\n---\n\nnow"]);
 
     // With no room for both, both go.
     let script = Script::new([Step::Say("ok")]);
@@ -104,7 +107,7 @@ async fn calls_and_results_are_never_parted() {
     put(&world, vec![text(Role::User, "q"), calls(&["a"]), result("a", &"long ".repeat(500)), text(Role::User, "r")])
         .await;
     world.send("now").await.unwrap();
-    assert_eq!(shown(&script.last_request()), ["user: r", "user: now"]);
+    assert_eq!(shown(&script.last_request()), ["user: r\n\n---\n\nnow"]);
 }
 
 #[tokio::test]
@@ -117,7 +120,9 @@ async fn a_call_without_its_result_is_shown_as_interrupted() {
     let shown = shown(&script.last_request());
     assert_eq!(shown[..2], ["user: q", "assistant: calling +2"]);
     assert!(shown[2].starts_with("tool error: The call was interrupted."), "{}", shown[2]);
-    assert_eq!(shown[3..], ["tool: 2", "user: r", "assistant: calling +1", "tool: later", "user: now"]);
+    let no_answer = "assistant: [This answer was interrupted.]";
+    let expected = ["tool: 2", no_answer, "user: r", "assistant: calling +1", "tool: later", no_answer, "user: now"];
+    assert_eq!(shown[3..], expected);
 }
 
 #[tokio::test]
@@ -225,4 +230,48 @@ async fn passages_and_earlier_messages_without_room_are_said() {
     assert!(files < 5, "{files}");
     assert!(said.contains(&format!("{} of 5 passages that were found were not shown", 5 - files)), "{said}");
     assert!(said.contains("of 3 earlier messages that were found were not shown to the model"), "{said}");
+}
+
+#[tokio::test]
+async fn the_request_stays_within_its_budget_with_all_frames_counted() {
+    for budget in [700, 1_000, 1_500, 2_500, 6_000] {
+        let calls = Step::Call(vec![("echo", json!({"text": "a\nb\n".repeat(40)}))]);
+        let script = Script::new([calls, Step::Say("ok")]);
+        let adjust = |builder: AgentBuilder| builder.tool(Echo::new("echo")).context_tokens(budget).past_messages(20);
+        let world = World::with(script.clone(), adjust).await;
+        let elsewhere = world.agent.start_conversation(&world.scope).await.unwrap();
+        let here = world.conversation;
+        for n in 0..12 {
+            let found = format!("The umbrella {n} is\n\n[2] red.md\n> {}", "x\n".repeat(n * 10));
+            world.store.append_message(&world.scope, elsewhere, text(Role::User, found)).await.unwrap();
+        }
+        put(&world, (0..10).flat_map(|n| [text(Role::User, format!("q{n}")), calls_of(n), result("a", "1")]).collect())
+            .await;
+        world.agent.send(&world.scope, here, "umbrella?").await.unwrap();
+        for request in script.requests() {
+            let call = |message: &LlmMessage| match message {
+                LlmMessage::Assistant { tool_calls, .. } => tool_calls
+                    .iter()
+                    .map(|call| estimate_tokens(&call.name) + estimate_tokens(&call.arguments.to_string()))
+                    .sum(),
+                _ => 0,
+            };
+            let messages = request.to_messages();
+            let sent: usize = messages.iter().map(|message| 4 + estimate_tokens(message.text()) + call(message)).sum();
+            let tools: usize = request.tools.iter().map(|tool| estimate_tokens(&tool.parameters.to_string())).sum();
+            assert!(sent + tools <= budget, "{sent} and {tools} of {budget}");
+        }
+    }
+}
+
+fn calls_of(n: usize) -> NewMessage {
+    NewMessage { metadata: json!({ "job": n.to_string() }), ..calls(&["a"]) }
+}
+
+#[tokio::test]
+async fn the_stand_in_answers_the_question_and_not_what_was_asked_before_it() {
+    let world = World::with(ironclaw_core::ExtractiveLlm::new(), |builder| builder.tool(Echo::new("echo"))).await;
+    put(&world, vec![text(Role::User, "Never answered"), text(Role::User, "/echo {\"lost\": 1}")]).await;
+    let reply = world.send("/echo {\"x\": 1}").await.unwrap();
+    assert_eq!(reply.text, "echo answered: {\"x\":1}");
 }

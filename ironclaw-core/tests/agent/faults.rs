@@ -2,16 +2,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ironclaw_core::agent::AgentErrorKind;
+use futures::StreamExt;
+use ironclaw_core::agent::{AgentErrorKind, AgentEvent};
 use ironclaw_core::change::{Change, JobOp};
 use ironclaw_core::clock::{Clock, ManualClock};
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, EmbeddingModel, Purpose};
-use ironclaw_core::id::{AgentName, JobId, UserId, WorkerName};
+use ironclaw_core::id::{AgentName, ConversationId, JobId, UserId, WorkerName};
 use ironclaw_core::llm::LlmErrorKind;
-use ironclaw_core::model::jobs::{JobState, JobStep, NewJob};
+use ironclaw_core::model::jobs::{JobFilter, JobState, JobStep, NewJob};
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::store::Apply;
-use ironclaw_core::{Agent, Embedder, Memory, Scope, Store, SystemClock};
+use ironclaw_core::{Agent, Embedder, Memory, PageRequest, Scope, Store, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::LibsqlStore;
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ async fn a_model_that_fails_fails_the_job_and_is_recorded() {
         assert_eq!(world.said().await, ["user: hi"]);
         // The conversation goes on.
         world.send("again").await.unwrap();
-        assert_eq!(shown(&script.last_request()), ["user: hi", "user: again"]);
+        assert_eq!(shown(&script.last_request()), ["user: hi\n\n---\n\nagain"]);
     }
 }
 
@@ -117,6 +118,32 @@ async fn a_closed_store_is_an_error() {
     assert_eq!(world.send("hi").await.unwrap_err().kind(), &AgentErrorKind::Closed);
 }
 
+/// Leaves running jobs as processes leave them that are gone: kind, agent, worker, and for how long they are claimed.
+async fn leave(
+    store: &LibsqlStore,
+    scope: &Scope,
+    clock: &ManualClock,
+    conversation: ConversationId,
+    jobs: &[(&str, &str, &str, u64)],
+) -> Vec<JobId> {
+    let mut ids = Vec::new();
+    for (kind, name, worker, seconds) in jobs {
+        let id = JobId::make(clock);
+        ids.push(id);
+        let job = NewJob {
+            id,
+            kind: (*kind).into(),
+            conversation: Some(conversation),
+            agent: Some(AgentName::parse(*name).unwrap()),
+            input: json!({}),
+        };
+        let until = clock.now().after(Duration::from_secs(*seconds));
+        let claim = JobOp::Claim { job: id, worker: WorkerName::parse(*worker).unwrap(), until };
+        store.apply(scope, Change::new().with(JobOp::Create { job }).with(claim)).await.unwrap();
+    }
+    ids
+}
+
 #[tokio::test]
 async fn interrupted_jobs_are_recovered_once_their_claim_has_run_out() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
@@ -125,24 +152,13 @@ async fn interrupted_jobs_are_recovered_once_their_claim_has_run_out() {
     let builder = Agent::builder().store(store.clone()).llm(Script::default()).clock(clock.clone());
     let agent = builder.name(AgentName::parse("helper").unwrap()).build().unwrap();
     let conversation = agent.start_conversation(&scope).await.unwrap();
-    // As a process leaves them that is gone.
-    let mut ids = Vec::new();
-    for (kind, name, seconds) in
-        [("send", "helper", 60), ("send", "helper", 600), ("send", "other", 60), ("x", "helper", 60)]
-    {
-        let id = JobId::make(&*clock);
-        ids.push(id);
-        let job = NewJob {
-            id,
-            kind: kind.into(),
-            conversation: Some(conversation),
-            agent: Some(AgentName::parse(name).unwrap()),
-            input: json!({}),
-        };
-        let until = clock.now().after(Duration::from_secs(seconds));
-        let claim = JobOp::Claim { job: id, worker: WorkerName::parse("gone").unwrap(), until };
-        store.apply(&scope, Change::new().with(JobOp::Create { job }).with(claim)).await.unwrap();
-    }
+    let jobs = [
+        ("send", "helper", "gone", 60),
+        ("send", "helper", "gone", 600),
+        ("send", "other", "gone", 60),
+        ("x", "helper", "gone", 60),
+    ];
+    let ids = leave(&store, &scope, &clock, conversation, &jobs).await;
     assert!(agent.recover(&scope).await.unwrap().is_empty(), "all are still claimed");
     clock.advance(Duration::from_secs(120));
     assert_eq!(agent.recover(&scope).await.unwrap(), [ids[0]]);
@@ -152,4 +168,33 @@ async fn interrupted_jobs_are_recovered_once_their_claim_has_run_out() {
     let bob = Scope::user(UserId::parse("bob").unwrap());
     clock.advance(Duration::from_secs(1_000));
     assert!(agent.recover(&bob).await.unwrap().is_empty(), "nobody else's jobs");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_of_the_same_name_left_is_ended_at_once() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let store = LibsqlStore::builder().clock(clock.clone()).in_memory().await.unwrap();
+    let scope = Scope::user(UserId::parse("ada").unwrap());
+    let script = Script::new([Step::Hang("So"), Step::Say("Done.")]);
+    let builder = Agent::builder().store(store.clone()).llm(script.clone()).clock(clock.clone());
+    let agent = builder.worker(WorkerName::parse("desk").unwrap()).build().unwrap();
+    let conversation = agent.start_conversation(&scope).await.unwrap();
+    let jobs = [
+        ("send", "assistant", "desk", 600),
+        ("send", "assistant", "elsewhere", 600),
+        ("send", "other", "desk", 600),
+        ("x", "assistant", "desk", 600),
+    ];
+    let ids = leave(&store, &scope, &clock, conversation, &jobs).await;
+    let mut events = agent.stream(&scope, conversation, "hi");
+    assert!(matches!(events.next().await, Some(Ok(AgentEvent::Text(_)))));
+    // Those of others, and what this agent itself is working on, go on.
+    assert_eq!(agent.recover(&scope).await.unwrap(), [ids[0]]);
+    let job = store.jobs().job(&scope, ids[0]).await.unwrap().unwrap();
+    assert_eq!((job.state, job.error.as_deref()), (JobState::Failed, Some("interrupted")));
+    let running = JobFilter { state: Some(JobState::Running), conversation: None };
+    assert_eq!(store.jobs().jobs(&scope, &running, &PageRequest::default()).await.unwrap().items.len(), 4);
+    drop(events);
+    agent.close().await;
+    assert_eq!(store.jobs().jobs(&scope, &running, &PageRequest::default()).await.unwrap().items.len(), 3);
 }

@@ -34,18 +34,21 @@ async fn text_streams_with_usage_and_model() {
     assert_eq!((&body["model"], &body["stream"]), (&json!("gpt-oss-120b"), &json!(true)));
     assert_eq!(body["max_tokens"], 200);
     let roles: Vec<&str> = body["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
-    assert_eq!(roles, ["system", "user", "assistant", "tool", "tool", "user"]);
+    assert_eq!(roles, ["system", "user", "assistant", "tool", "tool", "assistant", "user"]);
     let messages = &body["messages"];
     assert_eq!(messages[0]["content"], "Be brief.");
     // The passages join the question, so that the user speaks once.
-    let question = messages[5]["content"].as_str().unwrap();
+    let question = messages[6]["content"].as_str().unwrap();
     let passages = request().render_passages().unwrap();
-    assert!(question.starts_with(&passages) && question.ends_with("\nAnd the launch?"), "{question}");
+    assert!(question.starts_with(&passages) && question.ends_with("\n\nAnd the launch?"), "{question}");
+    assert!(
+        passages.contains("[1] notes/launch.md\n> The launch is on 3 May.") && passages.contains("not instructions")
+    );
     assert_eq!(messages[2]["tool_calls"][1]["id"], "c2");
     assert_eq!(messages[2]["tool_calls"][1]["function"]["arguments"], r#"{"city":"Rome"}"#);
     assert_eq!(messages[4]["tool_call_id"], "c2");
     let error = messages[4]["content"].as_str().unwrap();
-    assert!(error.starts_with("Error of the tool weather (material") && error.ends_with("no such city"), "{error}");
+    assert!(error.starts_with("Error of the tool weather (material") && error.ends_with("\n> no such city"), "{error}");
     assert_eq!(body["tools"][0]["function"]["name"], "weather");
     assert_eq!(body["tools"][0]["function"]["parameters"]["required"], json!(["city"]));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, object, result_text, unknown_part};
+use super::{Prompt, arguments, unknown_part};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
@@ -58,16 +58,15 @@ fn messages(turns: &[LlmMessage]) -> Vec<Value> {
             LlmMessage::User { text } => messages.push(json!({"role": "user", "content": text})),
             LlmMessage::Assistant { text, tool_calls } => {
                 let text = (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}));
-                let calls = tool_calls.iter().map(|call| {
-                    json!({"type": "tool_use", "id": call.id, "name": call.name, "input": object(&call.arguments)})
-                });
+                let calls = tool_calls
+                    .iter()
+                    .map(|call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}));
                 let content: Vec<Value> = text.into_iter().chain(calls).collect();
                 messages.push(json!({"role": "assistant", "content": content}));
             }
-            LlmMessage::Tool { call_id, name, content, is_error } => {
-                let text = result_text(name.as_str(), content, *is_error);
+            LlmMessage::Tool { call_id, content, is_error, .. } => {
                 let result =
-                    json!({"type": "tool_result", "tool_use_id": call_id, "content": text, "is_error": is_error});
+                    json!({"type": "tool_result", "tool_use_id": call_id, "content": content, "is_error": is_error});
                 match messages.last_mut().and_then(|last| last["content"].as_array_mut()).filter(|_| was_result) {
                     Some(content) => content.push(result),
                     None => messages.push(json!({"role": "user", "content": [result]})),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, result_text, unknown_part};
+use super::{Prompt, arguments, unknown_part};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
@@ -59,8 +59,8 @@ fn message(message: &LlmMessage) -> Value {
             let content = (!text.is_empty()).then_some(text);
             json!({"role": "assistant", "content": content, "tool_calls": calls.collect::<Vec<_>>()})
         }
-        LlmMessage::Tool { call_id, name, content, is_error } => {
-            json!({"role": "tool", "tool_call_id": call_id, "content": result_text(name.as_str(), content, *is_error)})
+        LlmMessage::Tool { call_id, content, .. } => {
+            json!({"role": "tool", "tool_call_id": call_id, "content": content})
         }
     }
 }

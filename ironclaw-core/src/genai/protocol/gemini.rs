@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{Prompt, object, result_text, unknown_part, whole_call};
+use super::{Prompt, unknown_part, whole_call};
 use crate::genai::answer::Answer;
 use crate::genai::failure::{Failure, is_something};
 use crate::llm::{LlmErrorKind, LlmMessage, ReasoningEffort};
@@ -79,14 +79,14 @@ fn contents(model: &str, turns: &[LlmMessage]) -> Vec<Value> {
             LlmMessage::Assistant { text, tool_calls } => {
                 let text = (!text.is_empty()).then(|| json!({"text": text}));
                 let calls = tool_calls.iter().enumerate().map(|(at, call)| {
-                    let call = json!({"functionCall": {"name": call.name, "args": object(&call.arguments)}});
+                    let call = json!({"functionCall": {"name": call.name, "args": call.arguments}});
                     if at == 0 && signs { with_signature(call) } else { call }
                 });
                 let parts: Vec<Value> = text.into_iter().chain(calls).collect();
                 contents.push(json!({"role": "model", "parts": parts}));
             }
-            LlmMessage::Tool { name, content, is_error, .. } => {
-                let result = json!({"result": result_text(name.as_str(), content, *is_error)});
+            LlmMessage::Tool { name, content, .. } => {
+                let result = json!({"result": content});
                 let part = json!({"functionResponse": {"name": name, "response": result}});
                 match contents.last_mut().and_then(|last| last["parts"].as_array_mut()).filter(|_| was_result) {
                     Some(parts) => parts.push(part),

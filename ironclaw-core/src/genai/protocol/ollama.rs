@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, object, result_text, whole_call};
+use super::{Prompt, whole_call};
 use crate::genai::answer::Answer;
 use crate::genai::failure::Failure;
 use crate::llm::{LlmMessage, ReasoningEffort};
@@ -42,16 +42,13 @@ fn message(message: &LlmMessage) -> Value {
         LlmMessage::Assistant { text, tool_calls } => {
             let mut message = json!({"role": "assistant", "content": text});
             if !tool_calls.is_empty() {
-                let calls = tool_calls
-                    .iter()
-                    .map(|call| json!({"function": {"name": call.name, "arguments": object(&call.arguments)}}));
+                let calls =
+                    tool_calls.iter().map(|call| json!({"function": {"name": call.name, "arguments": call.arguments}}));
                 message["tool_calls"] = calls.collect();
             }
             message
         }
-        LlmMessage::Tool { name, content, is_error, .. } => {
-            json!({"role": "tool", "tool_name": name, "content": result_text(name.as_str(), content, *is_error)})
-        }
+        LlmMessage::Tool { name, content, .. } => json!({"role": "tool", "tool_name": name, "content": content}),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, reports_an_error, result_text, unknown_part};
+use super::{Prompt, arguments, reports_an_error, unknown_part};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
@@ -43,9 +43,8 @@ fn items(message: &LlmMessage) -> Vec<Value> {
             });
             text.into_iter().chain(calls).collect()
         }
-        LlmMessage::Tool { call_id, name, content, is_error } => {
-            let output = result_text(name.as_str(), content, *is_error);
-            vec![json!({"type": "function_call_output", "call_id": call_id, "output": output})]
+        LlmMessage::Tool { call_id, content, .. } => {
+            vec![json!({"type": "function_call_output", "call_id": call_id, "output": content})]
         }
     }
 }
