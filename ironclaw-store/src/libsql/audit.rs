@@ -19,6 +19,8 @@ mod read;
 
 #[cfg(test)]
 pub(super) use read::events;
+#[cfg(test)]
+pub(super) use read::verify_on;
 pub(super) use read::{system_events, verify_all};
 
 /// The chain of what operators do, in place of a user's number.
