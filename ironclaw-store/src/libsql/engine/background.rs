@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::repeat;
 use crate::libsql::db::Db;
+use crate::libsql::row::params;
 use crate::libsql::{change, removal, workspace};
 
 /// How often to look for what became old enough, or what another process left.
@@ -54,6 +55,14 @@ impl Background {
     /// How long there is nothing to do.
     pub(super) fn idle(&self) -> Duration {
         self.next_at.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether there is something to remove, though a hold may keep it.
+    pub(super) fn is_anything_left(&self, db: &Db) -> bool {
+        db.begin_operation("remove");
+        let sql = "SELECT EXISTS (SELECT 1 FROM removals) OR EXISTS (SELECT 1 FROM entry_versions WHERE state <> 1)";
+        // Whatever is wrong is found again by the step.
+        db.number(sql, params![]).is_ok_and(|found| found != 0)
     }
 
     /// Does one step, if one is due. Whether there was something to do.

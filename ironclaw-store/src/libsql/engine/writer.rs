@@ -197,10 +197,15 @@ impl Writer {
     }
 
     fn in_background(&mut self) {
-        if self.background.idle().is_zero()
-            && self.with_reserve(|writer| writer.background.step(&writer.db))
-            && let Some(log) = &mut self.log
-        {
+        if !self.background.idle().is_zero() {
+            return;
+        }
+        // What finds nothing to do needs no room.
+        let did = match self.background.is_anything_left(&self.db) {
+            true => self.with_reserve(|writer| writer.background.step(&writer.db)),
+            false => self.background.step(&self.db),
+        };
+        if did && let Some(log) = &mut self.log {
             log.after_change(&self.db);
         }
     }
