@@ -194,15 +194,15 @@ async fn a_search_gives_as_many_as_asked_whoever_else_is_in_the_index() {
     }
     let queries = random.vectors(DIMENSIONS, 6);
     // What nobody may find is nearer than all that may be found: versions that were begun, and under a hold, which keeps
-    // the sweep away, versions that were replaced and files that were deleted before.
+    // the sweep away, versions that were given up.
     for (scope, _) in &users {
         let close = queries.iter().flat_map(|query| vec![query.clone(); 30]);
-        let gone = File::of_vectors("gone", MODEL, close.clone());
-        write(&store, scope, &gone).await;
+        let (version, operations) = File::of_vectors("d/gone", MODEL, close.clone()).staged();
+        apply(&store, scope, operations).await;
         let (_, operations) = File::of_vectors("d/begun", MODEL, close).staged();
         apply(&store, scope, operations).await;
         hold(&maintenance, scope).await;
-        write(&store, scope, &File::of_texts("gone", ["nothing to be near to"])).await;
+        apply(&store, scope, vec![WorkspaceOp::Abandon { version }.into()]).await;
     }
     for indexed in [false, true] {
         if indexed {
