@@ -197,7 +197,8 @@ mod tests {
         assert_eq!(json_depth(&serde_json::json!("text")), 0);
         assert_eq!(json_depth(&serde_json::json!([])), 1);
         assert_eq!(json_depth(&serde_json::json!([1, {"a": [[], 2]}, [3]])), 4);
-        let nested = |levels| (0..levels).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
+        let nested =
+            |levels| (0..levels).fold(serde_json::Value::Null, |inner, _| serde_json::Value::Array(vec![inner]));
         assert!(check_json("value", &nested(64), 1_000, 64).is_ok());
         let error = check_json("value", &nested(65), 1_000, 64).unwrap_err();
         assert_eq!(error.to_string(), "value: 65 levels exceed the limit of 64 levels");

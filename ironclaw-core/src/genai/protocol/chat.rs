@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, result_text, unknown_part};
+use super::{Prompt, arguments, object, result_text, unknown_part};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
@@ -52,7 +52,7 @@ fn message(message: &LlmMessage) -> Value {
         }
         LlmMessage::Assistant { text, tool_calls } => {
             let calls = tool_calls.iter().map(|call| {
-                let function = json!({"name": call.name, "arguments": arguments(Some(&call.arguments))});
+                let function = json!({"name": call.name, "arguments": object(&call.arguments).to_string()});
                 json!({"id": call.id, "type": "function", "function": function})
             });
             // Strict services refuse an empty text, and want null beside calls.

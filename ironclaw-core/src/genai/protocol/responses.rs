@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, reports_an_error, result_text, unknown_part};
+use super::{Prompt, arguments, object, reports_an_error, result_text, unknown_part};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
@@ -39,7 +39,7 @@ fn items(message: &LlmMessage) -> Vec<Value> {
             let text = (!text.is_empty()).then(|| json!({"role": "assistant", "content": text}));
             let calls = tool_calls.iter().map(|call| {
                 json!({"type": "function_call", "call_id": call.id, "name": call.name,
-                       "arguments": arguments(Some(&call.arguments))})
+                       "arguments": object(&call.arguments).to_string()})
             });
             text.into_iter().chain(calls).collect()
         }
