@@ -102,10 +102,10 @@ async fn strict_services_find_nothing_empty_and_nothing_that_is_no_object() {
         LlmMessage::User { text: "And?".into() },
     ]);
     let sent = body(Provider::OpenAi, "m", asked.clone()).await;
-    assert_eq!(
-        (&sent["messages"][1]["content"], &sent["messages"][1]["tool_calls"][0]["function"]["arguments"]),
-        (&Value::Null, &json!("{}"))
-    );
+    let message = &sent["messages"][1];
+    assert_eq!((&message["content"], &message["tool_calls"][0]["function"]["arguments"]), (&Value::Null, &json!("{}")));
+    let sent = body(Provider::OpenAiResponses, "m", asked.clone()).await;
+    assert_eq!((&sent["input"][1]["type"], &sent["input"][1]["arguments"]), (&json!("function_call"), &json!("{}")));
     let sent = body(Provider::Anthropic, "m", asked.clone()).await;
     assert_eq!(
         sent["messages"][1]["content"],

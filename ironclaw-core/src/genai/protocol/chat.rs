@@ -52,7 +52,7 @@ fn message(message: &LlmMessage) -> Value {
         }
         LlmMessage::Assistant { text, tool_calls } => {
             let calls = tool_calls.iter().map(|call| {
-                let function = json!({"name": call.name, "arguments": arguments(Some(&call.arguments))});
+                let function = json!({"name": call.name, "arguments": call.arguments.to_string()});
                 json!({"id": call.id, "type": "function", "function": function})
             });
             // Strict services refuse an empty text, and want null beside calls.

@@ -39,7 +39,7 @@ fn items(message: &LlmMessage) -> Vec<Value> {
             let text = (!text.is_empty()).then(|| json!({"role": "assistant", "content": text}));
             let calls = tool_calls.iter().map(|call| {
                 json!({"type": "function_call", "call_id": call.id, "name": call.name,
-                       "arguments": arguments(Some(&call.arguments))})
+                       "arguments": call.arguments.to_string()})
             });
             text.into_iter().chain(calls).collect()
         }
