@@ -37,7 +37,6 @@ mod row;
 mod schema;
 mod secrets;
 mod settings;
-mod statement;
 mod tx;
 mod users;
 mod workspace;

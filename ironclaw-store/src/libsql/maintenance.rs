@@ -22,10 +22,6 @@ mod retention;
 mod scrub;
 pub(super) mod system;
 
-pub(super) use integrity::Looked;
-#[cfg(test)]
-pub(super) use integrity::check_here;
-
 /// The admin plane of a [`LibsqlStore`], by [`LibsqlStore::maintenance`].
 #[derive(Debug, Clone)]
 pub struct LibsqlMaintenance {
@@ -126,7 +122,7 @@ impl Maintenance for LibsqlMaintenance {
                             created_at: row.time(5)?,
                             released_at: row.optional(6, Row::time)?,
                         };
-                        Ok((row.count(0)?, hold))
+                        Ok((row.u64(0)?, hold))
                     },
                 )?;
                 Ok(cursor::page(&page, items, |(hold_no, _)| *hold_no).map(|(_, hold)| hold))
@@ -151,10 +147,10 @@ impl Maintenance for LibsqlMaintenance {
                         let erasure = Erasure {
                             id: ErasureId::from_bytes(row.bytes(1)?),
                             stream: row.bytes(2)?,
-                            rows: row.count(3)?,
+                            rows: row.u64(3)?,
                             created_at: row.time(4)?,
                         };
-                        Ok((row.count(0)?, erasure))
+                        Ok((row.u64(0)?, erasure))
                     },
                 )?;
                 Ok(cursor::page(&page, items, |(erasure_no, _)| *erasure_no).map(|(_, erasure)| erasure))
@@ -178,7 +174,7 @@ impl Maintenance for LibsqlMaintenance {
                     params![after.map_or(-1, u64::cast_signed), cursor::rows(&page)],
                     |row| {
                         Ok(AuditCheckpoint {
-                            size: row.count(0)?,
+                            size: row.u64(0)?,
                             root: row.bytes(1)?,
                             note: row.text(2)?,
                             created_at: row.time(3)?,
@@ -204,6 +200,6 @@ impl Maintenance for LibsqlMaintenance {
     }
 
     async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
-        integrity::check(&self.store).await
+        self.store.read_any("check_integrity", integrity::check).await
     }
 }

@@ -4,7 +4,6 @@
 //! nothing could be deleted, and so nothing would ever free room. A file beside the database keeps some: it is emptied
 //! for a change that only deletes, and filled again after it.
 
-use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -23,8 +22,6 @@ pub(super) struct Reserve {
     path: PathBuf,
     /// How large it should be.
     bytes: u64,
-    /// Whether it is.
-    is_whole: Cell<bool>,
 }
 
 impl Reserve {
@@ -41,7 +38,7 @@ impl Reserve {
             Err(_) => 0,
         };
         let room = place.free_bytes().map_or(bytes, |free| free.saturating_add(there) / 4);
-        let reserve = Self { path, bytes: bytes.min(room.max(there)), is_whole: Cell::new(true) };
+        let reserve = Self { path, bytes: bytes.min(room.max(there)) };
         match reserve.fill() {
             Ok(true) => Some(reserve),
             Ok(false) => {
@@ -60,9 +57,9 @@ impl Reserve {
         self.bytes
     }
 
-    /// Whether the disk has so little room that deleting might need the reserve, or that not all of it could be kept.
+    /// Whether the disk has so little room that deleting might need the reserve.
     pub(super) fn is_needed(&self, place: &Place) -> bool {
-        !self.is_whole.get() || place.free_bytes().is_some_and(|free| free < LITTLE)
+        place.free_bytes().is_some_and(|free| free < LITTLE)
     }
 
     /// Gives the room back to the disk.
@@ -74,9 +71,7 @@ impl Reserve {
 
     /// Takes the room again, as much of it as there is.
     pub(super) fn refill(&self) {
-        let filled = self.fill();
-        self.is_whole.set(filled.is_ok());
-        if let Err(error) = filled {
+        if let Err(error) = self.fill() {
             tracing::warn!(%error, "the reserve is not whole: free space on the disk");
         }
     }
@@ -116,8 +111,8 @@ impl Reserve {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         match rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, self.bytes) {
             Ok(()) => return Ok(()),
-            // Not all file systems can, and none does it in part: they are written to, as far as that goes.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::NOSPC) => {}
+            // Not all file systems can; they are written to.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
             Err(error) => return Err(error.into()),
         }
         let at = file.seek(SeekFrom::End(0))?;
