@@ -112,7 +112,7 @@ impl ChainVerifier {
     /// # Errors
     /// What is wrong with it; the verifier stays where it was.
     pub fn push(&mut self, event: &AuditEvent) -> Result<(), ChainError> {
-        let sequence = self.head.sequence + 1;
+        let sequence = self.head.sequence.saturating_add(1);
         let problem = if event.stream != self.head.stream {
             ChainProblem::Stream
         } else if event.sequence != sequence {

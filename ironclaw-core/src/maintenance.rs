@@ -82,11 +82,13 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
     /// A [`StoreError`]. That another process prevents it is no error: the report says what is pending.
     async fn scrub(&self) -> Result<Scrubbed, StoreError>;
 
-    /// Checks the store's own consistency: the database's structure, references between rows, search indexes
-    /// against their rows. What is wrong, in words; empty if nothing is.
+    /// Checks the store's own consistency: the database's structure, what every column of every row holds, references
+    /// between rows, search indexes against their texts, contents against their hashes, the audit chains. What is
+    /// wrong, in words that name table, column and row without a user's content; empty if nothing is. At most ten rows
+    /// are named of each kind, and the others counted. Writers may go on meanwhile.
     ///
     /// # Errors
-    /// A [`StoreError`] if the check itself could not be made.
+    /// A [`StoreError`] if the check itself could not be made. Damage is no error of the check.
     async fn check_integrity(&self) -> Result<Vec<String>, StoreError>;
 }
 

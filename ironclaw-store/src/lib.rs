@@ -7,8 +7,11 @@ mod copy;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod cursor;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod damage;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod error;
-
+#[cfg(any(feature = "libsql", feature = "postgres"))]
+mod integrity;
 mod json;
 #[cfg(feature = "libsql")]
 mod libsql;

@@ -37,6 +37,7 @@ mod row;
 mod schema;
 mod secrets;
 mod settings;
+mod statement;
 mod tx;
 mod users;
 mod workspace;

@@ -134,39 +134,6 @@ pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     Ok(rows)
 }
 
-/// What is wrong between the rows of access, in words.
-pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
-    for (sql, what) in [
-        (
-            "SELECT count(*) FROM policies p WHERE NOT EXISTS \
-             (SELECT 1 FROM agents a WHERE a.owner_no = p.owner_no AND a.name = p.agent)",
-            "policies",
-        ),
-        (
-            "SELECT count(*) FROM tokens t WHERE NOT EXISTS \
-             (SELECT 1 FROM agents a WHERE a.owner_no = t.owner_no AND a.name = t.agent)",
-            "tokens",
-        ),
-        (
-            "SELECT count(*) FROM leases l WHERE NOT EXISTS \
-             (SELECT 1 FROM agents a WHERE a.owner_no = l.owner_no AND a.name = l.agent)",
-            "leases",
-        ),
-        (
-            "SELECT count(*) FROM approvals q WHERE NOT EXISTS \
-             (SELECT 1 FROM agents a WHERE a.owner_no = q.owner_no AND a.name = q.agent)",
-            "approvals",
-        ),
-    ] {
-        let rows = db.number(sql, params![])?;
-        if rows > 0 {
-            found.push(format!("access: {rows} {what} of agents that are not there"));
-        }
-    }
-    Ok(found)
-}
-
 fn put_agent(tx: &Tx<'_>, name: &AgentName, active: bool) -> Result<u64, StoreError> {
     tx.db.execute(
         "INSERT INTO agents (owner_no, name, active, policy_epoch, created_at, updated_at) \

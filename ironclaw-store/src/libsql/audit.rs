@@ -12,15 +12,20 @@ use super::db::Db;
 use super::row::params;
 use super::users::UserRow;
 use crate::codes::coded;
+use crate::damage;
 use crate::prepared::PreparedEvent;
 use crate::random::random;
 
 mod read;
+mod walk;
 
 #[cfg(test)]
 pub(super) use read::events;
 #[cfg(test)]
 pub(super) use read::{system_events, verify_all};
+pub(super) use walk::Walk;
+#[cfg(test)]
+pub(super) use walk::verify_here;
 
 /// The chain of what operators do, in place of a user's number.
 pub(super) const SYSTEM_NO: i64 = 0;
@@ -115,13 +120,19 @@ impl Chain {
         let head = db.query_row(
             "SELECT owner_no, stream, sequence, hash FROM audit_streams WHERE owner_no = ?1",
             params![self.owner_no],
-            |row| Ok((row.bytes(1)?, row.u64(2)?, row.bytes(3)?)),
+            |row| Ok((row.bytes(1)?, row.count(2)?, row.bytes(3)?)),
         )?;
         let Some((stream, mut sequence, mut previous)) = head else {
-            return Err(db.error(StoreErrorKind::Corrupt, "a user without a row in audit_streams"));
+            let what = format!("audit_streams has no row {}", self.owner_no);
+            return Err(damage::corrupt(db.operation(), what));
         };
         for prepared in events {
-            sequence += 1;
+            sequence = damage::next(sequence).ok_or_else(|| {
+                damage::corrupt(
+                    db.operation(),
+                    format!("audit_streams.sequence of row {} is no sequence", self.owner_no),
+                )
+            })?;
             let mut event = AuditEvent {
                 stream: StreamId(stream),
                 sequence,

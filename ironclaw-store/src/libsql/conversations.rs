@@ -20,7 +20,7 @@ use crate::codes::{role, role_code};
 
 mod search;
 
-pub(super) use search::insert as index;
+pub(super) use search::{check_terms, insert as index, is_of_its_message};
 
 /// Applies one operation with the terms of its text; the number is the operation's in the receipt.
 pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result<u64, StoreError> {
@@ -40,7 +40,7 @@ pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result
                  WHERE owner_no = ?1 AND id = (SELECT id FROM visible_conversations WHERE owner_no = ?1 AND id = ?2) \
                  RETURNING version",
                 params![tx.content_no(), id.as_bytes(), title.as_str(), tx.now],
-                |row| row.u64(0),
+                |row| row.count(0),
             )?;
             version.ok_or_else(|| tx.not_found("the conversation"))
         }
@@ -114,11 +114,6 @@ pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     )?;
     rows += some(db, "DELETE FROM message_statistics WHERE owner_no = ?1 AND ?2 > 0", owner_no, 1)?;
     Ok(rows)
-}
-
-/// What is wrong between messages and their index, in words.
-pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
-    search::check(db)
 }
 
 #[async_trait]
@@ -206,7 +201,7 @@ fn append(tx: &Tx<'_>, conversation: ConversationId, message: &NewMessage, terms
          WHERE owner_no = ?1 AND id = (SELECT id FROM visible_conversations WHERE owner_no = ?1 AND id = ?2) \
          RETURNING messages",
         params![tx.content_no(), conversation.as_bytes(), tx.now],
-        |row| row.u64(0),
+        |row| row.count(0),
     )?;
     let sequence = sequence.ok_or_else(|| tx.not_found("the conversation"))?;
     let json = |value: &Value| (!value.is_null()).then(|| value.to_string());
@@ -241,15 +236,15 @@ fn conversation(row: &Row<'_>) -> Result<Conversation, StoreError> {
         title: row.text(1)?,
         created_at: row.time(2)?,
         updated_at: row.time(3)?,
-        messages: row.u64(4)?,
-        version: row.u64(5)?,
+        messages: row.count(4)?,
+        version: row.count(5)?,
     })
 }
 
 fn message(row: &Row<'_>) -> Result<Message, StoreError> {
     Ok(Message {
         conversation: ConversationId::from_bytes(row.bytes(1)?),
-        sequence: row.u64(2)?,
+        sequence: row.count(2)?,
         created_at: row.time(3)?,
         message: NewMessage {
             id: ironclaw_core::id::MessageId::from_bytes(row.bytes(0)?),

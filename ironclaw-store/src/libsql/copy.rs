@@ -234,7 +234,13 @@ fn chains(db: &Db, which: Which) -> Result<Vec<Chain>, StoreError> {
             }),
             None => None,
         };
-        Ok(Chain { owner_no: row.i64(0)?, stream: row.bytes(1)?, sequence: row.u64(2)?, hash: row.bytes(3)?, identity })
+        Ok(Chain {
+            owner_no: row.i64(0)?,
+            stream: row.bytes(1)?,
+            sequence: row.count(2)?,
+            hash: row.bytes(3)?,
+            identity,
+        })
     })
 }
 

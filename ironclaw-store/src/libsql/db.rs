@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use libsql::params::Params;
-use libsql::{Connection, Statement, Value};
+use libsql::{Connection, Value};
 
 use super::engine::{Found, Place};
 use super::removal::Budget;
 use super::row::{Row, params};
 use super::schema;
+use super::statement::Prepared;
 
 /// One connection, used by one thread at a time.
 pub(super) struct Db {
     // The order of the fields is the order in which they are dropped: statements before their connection.
-    statements: RefCell<HashMap<(usize, usize), Statement>>,
+    statements: RefCell<HashMap<(usize, usize), Prepared>>,
     connection: Connection,
     operation: Cell<&'static str>,
     /// Where the file must still be for a change to count; absent for a store in memory.
@@ -116,8 +117,8 @@ impl Db {
 
     /// Runs a statement that gives no rows. How many rows it inserted, changed or deleted.
     pub(super) fn execute(&self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
-        self.with_statement(sql, |statement| {
-            let rows = now(self.operation(), statement.execute(Params::Positional(params)))?;
+        self.with_statement(sql, |prepared| {
+            let rows = now(self.operation(), prepared.statement.execute(Params::Positional(params)))?;
             Ok(rows as u64)
         })
     }
@@ -144,13 +145,31 @@ impl Db {
         params: Vec<Value>,
         mut take: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.with_statement(sql, |statement| {
-            let mut rows = now(self.operation(), statement.query(Params::Positional(params)))?;
+        self.with_statement(sql, |prepared| {
+            let mut rows = now(self.operation(), prepared.statement.query(Params::Positional(params)))?;
             while let Some(row) = now(self.operation(), rows.next())? {
-                take(&Row::new(&row, statement, self.operation()))?;
+                take(&Row::new(&row, &prepared.columns, self.operation()))?;
             }
             Ok(())
         })
+    }
+
+    /// Runs a statement that was put together from texts in the program, and hands out its rows until it is told to
+    /// stop.
+    pub(super) fn for_some(
+        &self,
+        sql: &str,
+        params: Vec<Value>,
+        mut take: impl FnMut(&Row<'_>) -> Result<Next, StoreError>,
+    ) -> Result<(), StoreError> {
+        let prepared = Prepared::new(&self.connection, self.operation(), sql)?;
+        let mut rows = now(self.operation(), prepared.statement.query(Params::Positional(params)))?;
+        while let Some(row) = now(self.operation(), rows.next())? {
+            if take(&Row::new(&row, &prepared.columns, self.operation()))? == Next::Stop {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Runs a statement and maps its first row, if there is one. Changes with `RETURNING` are made whole before that.
@@ -160,10 +179,10 @@ impl Db {
         params: Vec<Value>,
         map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        self.with_statement(sql, |statement| {
-            let mut rows = now(self.operation(), statement.query(Params::Positional(params)))?;
+        self.with_statement(sql, |prepared| {
+            let mut rows = now(self.operation(), prepared.statement.query(Params::Positional(params)))?;
             match now(self.operation(), rows.next())? {
-                Some(row) => map(&Row::new(&row, statement, self.operation())).map(Some),
+                Some(row) => map(&Row::new(&row, &prepared.columns, self.operation())).map(Some),
                 None => Ok(None),
             }
         })
@@ -277,25 +296,35 @@ impl Db {
     fn with_statement<T>(
         &self,
         sql: &'static str,
-        run: impl FnOnce(&Statement) -> Result<T, StoreError>,
+        run: impl FnOnce(&Prepared) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // Texts in the program are known by their address, which is cheaper to hash than the text.
         let key = (sql.as_ptr() as usize, sql.len());
         let kept = self.statements.borrow_mut().remove(&key);
-        let statement = match kept {
-            Some(statement) => statement,
-            None => now(self.operation(), self.connection.prepare(sql))?,
+        let prepared = match kept {
+            Some(prepared) => prepared,
+            None => Prepared::new(&self.connection, self.operation(), sql)?,
         };
-        let result = run(&statement);
+        let result = run(&prepared);
         // Binding to a statement that was not reset would be ignored.
-        statement.reset();
-        self.statements.borrow_mut().insert(key, statement);
+        prepared.statement.reset();
+        self.statements.borrow_mut().insert(key, prepared);
         result
     }
 }
 
+/// Whether further rows are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    GoOn,
+    Stop,
+}
+
 /// The calls of a local connection are ready at once: the crate runs SQLite inside them.
-fn now<T>(operation: &'static str, future: impl Future<Output = Result<T, libsql::Error>>) -> Result<T, StoreError> {
+pub(super) fn now<T>(
+    operation: &'static str,
+    future: impl Future<Output = Result<T, libsql::Error>>,
+) -> Result<T, StoreError> {
     match future.now_or_never() {
         Some(result) => result.map_err(|e| error(operation, e)),
         None => Err(StoreError::new(StoreErrorKind::Internal, operation, "a call of a local database had to wait")),

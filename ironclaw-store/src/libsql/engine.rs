@@ -63,6 +63,8 @@ pub(super) struct Engine {
     vectors: Arc<VectorCache>,
     log: Arc<LogStatus>,
     background: watch::Receiver<Pass>,
+    /// Held by the one check of the file's integrity that runs.
+    checking: tokio::sync::Mutex<()>,
 }
 
 /// What was found when the file was opened.
@@ -97,6 +99,7 @@ impl Engine {
             opened,
             ended,
             background,
+            checking: tokio::sync::Mutex::default(),
         };
         // Opening waits for other processes' locks, so it is done on the thread too.
         spawn("ironclaw-store-writer", move || {
@@ -202,7 +205,7 @@ fn next(calls: &Mutex<Receiver<Call>>) -> Option<Call> {
     calls.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-/// Runs a call; one that panics, as the crate does on text that is not UTF-8, fails alone.
+/// Runs a call; one that panics fails alone.
 fn run(db: &Db, call: Call) {
     if std::panic::catch_unwind(AssertUnwindSafe(|| call(db))).is_err() {
         tracing::error!(operation = db.operation(), "a call of the store panicked");

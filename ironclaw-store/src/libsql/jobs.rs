@@ -16,6 +16,7 @@ use super::removal::{self, sized};
 use super::row::{Row, params};
 use super::tx::Tx;
 use crate::codes;
+use crate::damage;
 
 mod rows;
 
@@ -286,7 +287,7 @@ fn claim(tx: &Tx<'_>, job: JobId, worker: &WorkerName, until: Timestamp) -> Resu
             until,
             tx.now
         ],
-        |row| row.u64(0),
+        |row| row.count(0),
     )?;
     version.ok_or_else(|| tx.not_found("the job"))
 }
@@ -308,18 +309,19 @@ fn set_state(tx: &Tx<'_>, job: JobId, state: JobState, error: Option<&str>) -> R
             tx.now,
             state == JobState::Running
         ],
-        |row| row.u64(0),
+        |row| row.count(0),
     )?;
     version.ok_or_else(|| tx.not_found("the job"))
 }
 
 fn append_event(tx: &Tx<'_>, job: JobId, step: &JobStep) -> Result<u64, StoreError> {
     check_exists(tx, job)?;
-    let last = tx.db.number(
-        "SELECT max(sequence) FROM job_events WHERE owner_no = ?1 AND job = ?2 HAVING count(*) > 0",
+    let last = tx.db.query_row(
+        "SELECT sequence FROM job_events WHERE owner_no = ?1 AND job = ?2 ORDER BY sequence DESC LIMIT 1",
         params![tx.content_no(), job.as_bytes()],
+        |row| damage::next(row.count(0)?).ok_or_else(|| row.corrupt(0)),
     )?;
-    let sequence = last.cast_unsigned() + 1;
+    let sequence = last.unwrap_or(1);
     tx.db.execute(
         "INSERT INTO job_events (owner_no, job, sequence, created_at, step) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![tx.content_no(), job.as_bytes(), sequence, tx.now, json(tx, step)?],

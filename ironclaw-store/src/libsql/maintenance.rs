@@ -22,6 +22,10 @@ mod retention;
 mod scrub;
 pub(super) mod system;
 
+pub(super) use integrity::Looked;
+#[cfg(test)]
+pub(super) use integrity::check_here;
+
 /// The admin plane of a [`LibsqlStore`], by [`LibsqlStore::maintenance`].
 #[derive(Debug, Clone)]
 pub struct LibsqlMaintenance {
@@ -122,7 +126,7 @@ impl Maintenance for LibsqlMaintenance {
                             created_at: row.time(5)?,
                             released_at: row.optional(6, Row::time)?,
                         };
-                        Ok((row.u64(0)?, hold))
+                        Ok((row.count(0)?, hold))
                     },
                 )?;
                 Ok(cursor::page(&page, items, |(hold_no, _)| *hold_no).map(|(_, hold)| hold))
@@ -147,10 +151,10 @@ impl Maintenance for LibsqlMaintenance {
                         let erasure = Erasure {
                             id: ErasureId::from_bytes(row.bytes(1)?),
                             stream: row.bytes(2)?,
-                            rows: row.u64(3)?,
+                            rows: row.count(3)?,
                             created_at: row.time(4)?,
                         };
-                        Ok((row.u64(0)?, erasure))
+                        Ok((row.count(0)?, erasure))
                     },
                 )?;
                 Ok(cursor::page(&page, items, |(erasure_no, _)| *erasure_no).map(|(_, erasure)| erasure))
@@ -174,7 +178,7 @@ impl Maintenance for LibsqlMaintenance {
                     params![after.map_or(-1, u64::cast_signed), cursor::rows(&page)],
                     |row| {
                         Ok(AuditCheckpoint {
-                            size: row.u64(0)?,
+                            size: row.count(0)?,
                             root: row.bytes(1)?,
                             note: row.text(2)?,
                             created_at: row.time(3)?,
@@ -200,6 +204,6 @@ impl Maintenance for LibsqlMaintenance {
     }
 
     async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
-        self.store.read_any("check_integrity", integrity::check).await
+        integrity::check(&self.store).await
     }
 }

@@ -2,55 +2,55 @@
 
 use ironclaw_core::Timestamp;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use libsql::Value;
+use libsql::{Value, ValueType};
 
-use crate::cursor::hex;
-use crate::json;
+use super::statement::{Column, Reading};
+use crate::{damage, json};
 
-/// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
+/// A row of a result. Its first column should be what the row is known by: errors tell it, a name as its hash.
 pub(super) struct Row<'a> {
     row: &'a libsql::Row,
-    statement: &'a libsql::Statement,
+    columns: &'a [Column],
     operation: &'static str,
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(row: &'a libsql::Row, statement: &'a libsql::Statement, operation: &'static str) -> Self {
-        Self { row, statement, operation }
+    pub(super) fn new(row: &'a libsql::Row, columns: &'a [Column], operation: &'static str) -> Self {
+        Self { row, columns, operation }
     }
 
     /// The error that says that a column can't be decoded: of which table and row.
     pub(super) fn corrupt(&self, column: i32) -> StoreError {
-        let columns = self.statement.columns();
-        let column = usize::try_from(column).ok().and_then(|column| columns.get(column));
-        let (table, name) = column.map_or(("?", "?"), |c| (c.table_name().unwrap_or("?"), c.name()));
-        let id = match self.row.get_value(0) {
-            Ok(Value::Integer(number)) => format!(" of row {number}"),
-            Ok(Value::Blob(bytes)) => format!(" of row {}", hex(&bytes)),
-            _ => String::new(),
-        };
-        StoreError::new(
-            StoreErrorKind::Corrupt,
-            self.operation,
-            format!("{table}.{name}{id} can't be decoded; restore a backup"),
-        )
+        let name = self.column(column).map_or("?", |column| column.name.as_str());
+        let id = self.read(0).and_then(|value| identity(&value));
+        StoreError::new(StoreErrorKind::Corrupt, self.operation, damage::undecodable(name, id.as_deref()))
     }
 
     /// A value of whatever type.
     pub(super) fn value(&self, column: i32) -> Result<Value, StoreError> {
-        self.row.get_value(column).map_err(|_| self.corrupt(column))
+        self.read(column).ok_or_else(|| self.corrupt(column))
     }
 
     pub(super) fn i64(&self, column: i32) -> Result<i64, StoreError> {
-        match self.row.get_value(column) {
-            Ok(Value::Integer(number)) => Ok(number),
+        match self.read(column) {
+            Some(Value::Integer(number)) => Ok(number),
             _ => Err(self.corrupt(column)),
         }
     }
 
-    /// A whole number that is kept in the 64 bits of a signed one.
+    /// A whole number that is kept in the 64 bits of a signed one: any number at all.
     pub(super) fn u64(&self, column: i32) -> Result<u64, StoreError> {
         self.i64(column).map(i64::cast_unsigned)
+    }
+
+    /// A whole number that something was counted or numbered with: never negative, so that one more is a number too.
+    pub(super) fn count(&self, column: i32) -> Result<u64, StoreError> {
+        u64::try_from(self.i64(column)?).map_err(|_| self.corrupt(column))
+    }
+
+    /// A number of bytes or items that are to be in memory.
+    pub(super) fn size(&self, column: i32) -> Result<usize, StoreError> {
+        usize::try_from(self.i64(column)?).map_err(|_| self.corrupt(column))
     }
 
     pub(super) fn u32(&self, column: i32) -> Result<u32, StoreError> {
@@ -58,19 +58,25 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn bool(&self, column: i32) -> Result<bool, StoreError> {
-        Ok(self.i64(column)? != 0)
+        self.code(column, |number| match number {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        })
     }
 
     pub(super) fn text(&self, column: i32) -> Result<String, StoreError> {
-        match self.row.get_value(column) {
-            Ok(Value::Text(text)) => Ok(text),
-            _ => Err(self.corrupt(column)),
-        }
+        let bytes = match (self.column(column)?.reading, self.read(column)) {
+            (Reading::Trusted | Reading::Text, Some(Value::Text(text))) => return Ok(text),
+            (Reading::Expression, Some(Value::Blob(bytes))) => bytes,
+            _ => return Err(self.corrupt(column)),
+        };
+        damage::text(bytes).ok_or_else(|| self.corrupt(column))
     }
 
     pub(super) fn blob(&self, column: i32) -> Result<Vec<u8>, StoreError> {
-        match self.row.get_value(column) {
-            Ok(Value::Blob(bytes)) => Ok(bytes),
+        match self.read(column) {
+            Some(Value::Blob(bytes)) => Ok(bytes),
             _ => Err(self.corrupt(column)),
         }
     }
@@ -81,7 +87,7 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn time(&self, column: i32) -> Result<Timestamp, StoreError> {
-        self.i64(column).map(Timestamp::from_micros)
+        self.code(column, damage::time)
     }
 
     /// A value that may be absent, read by one of the other methods: `row.optional(3, Row::text)`.
@@ -90,8 +96,8 @@ impl<'a> Row<'a> {
         column: i32,
         read: impl FnOnce(&Self, i32) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        match self.row.get_value(column) {
-            Ok(Value::Null) => Ok(None),
+        match self.row.column_type(column) {
+            Ok(ValueType::Null) => Ok(None),
             _ => read(self, column).map(Some),
         }
     }
@@ -109,6 +115,35 @@ impl<'a> Row<'a> {
     /// A value kept as a code, by its decoder.
     pub(super) fn code<T>(&self, column: i32, decode: impl FnOnce(i64) -> Option<T>) -> Result<T, StoreError> {
         decode(self.i64(column)?).ok_or_else(|| self.corrupt(column))
+    }
+
+    fn column(&self, column: i32) -> Result<&'a Column, StoreError> {
+        let found = usize::try_from(column).ok().and_then(|column| self.columns.get(column));
+        found.ok_or_else(|| StoreError::new(StoreErrorKind::Internal, self.operation, "a row has no such column"))
+    }
+
+    /// The value, if it is of a type that the column can have. The crate is never asked for text that a file holds.
+    fn read(&self, column: i32) -> Option<Value> {
+        let reading = self.column(column).ok()?.reading;
+        if reading != Reading::Trusted && matches!(self.row.column_type(column), Ok(ValueType::Text) | Err(_)) {
+            return None;
+        }
+        match (reading, self.row.get_value(column).ok()?) {
+            (Reading::Text, Value::Blob(bytes)) => damage::text(bytes).map(Value::Text),
+            (Reading::Text, Value::Null) => Some(Value::Null),
+            (Reading::Text, _) => None,
+            (_, value) => Some(value),
+        }
+    }
+}
+
+/// What a row is known by, as errors and checks tell it: never the name itself.
+pub(super) fn identity(value: &Value) -> Option<String> {
+    match value {
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Blob(bytes) => Some(damage::id(bytes)),
+        Value::Text(text) => Some(damage::name(text.as_bytes())),
+        Value::Null | Value::Real(_) => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The file: told from other files, brought to the newest schema.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use ironclaw_core::search::ANALYSIS_VERSION;
@@ -7,7 +8,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::db::Db;
 use super::engine::Place;
-use super::row::params;
+use super::row::{Row, params};
 
 const OPEN: &str = "open";
 
@@ -75,6 +76,7 @@ pub(super) fn configure(db: &Db, read_only: bool) -> Result<(), StoreError> {
 /// Brings the file to the newest schema: once, however many processes begin together. Nothing is locked for one that
 /// has it.
 pub(super) fn migrate(db: &Db) -> Result<(), StoreError> {
+    check_text(db)?;
     if db.snapshot(|| check_version(db))? == MIGRATIONS.len() {
         return check_newest(db);
     }
@@ -140,6 +142,46 @@ pub(super) fn check_not_newer(db: &Db) -> Result<(), StoreError> {
         true => Err(newer(db.operation())),
         false => Ok(()),
     }
+}
+
+/// Refuses a schema that is no text: the crate would panic on the name of a type.
+fn check_text(db: &Db) -> Result<(), StoreError> {
+    db.for_each("SELECT rowid, type, name, sql FROM sqlite_schema", params![], |row| {
+        (1..4).try_for_each(|column| row.optional(column, Row::text).map(drop))
+    })
+}
+
+/// The tables and indexes of the schema that the file has not, or has otherwise.
+pub(super) fn differences(db: &Db) -> Result<Vec<String>, StoreError> {
+    let known = db.query(
+        "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type IN ('table', 'index', 'view')",
+        params![],
+        |row| Ok((format!("{} {}", row.text(0)?, row.text(1)?), row.text(2)?)),
+    )?;
+    let known: HashMap<String, String> = known.into_iter().collect();
+    let migrations = MIGRATIONS.concat();
+    let mut different = Vec::new();
+    for statement in migrations.split("CREATE ").skip(1) {
+        let mut words = statement.trim_start_matches("UNIQUE ").split_ascii_whitespace();
+        let (Some(what), Some(name)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let what = format!("{} {name}", what.to_ascii_lowercase());
+        // What a later migration changed is written otherwise than here.
+        let is_changed = ["ALTER TABLE", "DROP TABLE", "DROP INDEX"]
+            .iter()
+            .any(|verb| migrations.contains(&format!("{verb} {name}")));
+        if !is_changed && !known.get(&what).is_some_and(|sql| migrations.contains(sql.as_str())) {
+            different.push(what);
+        }
+    }
+    Ok(different)
+}
+
+/// The tables of this version.
+pub(super) fn tables() -> Vec<String> {
+    let names = MIGRATIONS.iter().flat_map(|migration| migration.split("CREATE TABLE ").skip(1));
+    names.filter_map(|statement| statement.split_ascii_whitespace().next()).map(str::to_owned).collect()
 }
 
 /// The version of the file's schema, from 0 for an empty file.

@@ -68,34 +68,6 @@ pub(super) fn erase(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     Ok(rows)
 }
 
-/// What is wrong between the rows of secrets, in words.
-pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
-    for (sql, what) in [
-        (
-            "SELECT count(*) FROM secrets s WHERE NOT EXISTS (SELECT 1 FROM secret_versions v \
-             WHERE v.owner_no = s.owner_no AND v.name = s.name AND v.number = s.current_version)",
-            "secrets without their newest version",
-        ),
-        (
-            "SELECT count(*) FROM secret_versions v WHERE NOT EXISTS (SELECT 1 FROM secrets s \
-             WHERE s.owner_no = v.owner_no AND s.name = v.name AND s.current_version >= v.number)",
-            "versions of secrets that are not there",
-        ),
-        (
-            "SELECT count(*) FROM secret_versions v WHERE NOT EXISTS (SELECT 1 FROM data_keys k \
-             WHERE k.owner_no = v.owner_no AND k.id = v.data_key)",
-            "versions of secrets whose data key is not there",
-        ),
-    ] {
-        let rows = db.number(sql, params![])?;
-        if rows > 0 {
-            found.push(format!("secrets: {rows} {what}"));
-        }
-    }
-    Ok(found)
-}
-
 fn put_data_key(
     tx: &Tx<'_>,
     id: DataKeyId,
@@ -105,7 +77,7 @@ fn put_data_key(
 ) -> Result<u64, StoreError> {
     let highest =
         tx.db.number("SELECT coalesce(max(number), 0) FROM data_keys WHERE owner_no = ?1", params![tx.owner_no])?;
-    if i64::from(number) != highest + 1 {
+    if Some(i64::from(number)) != highest.checked_add(1) {
         return Err(tx.conflict("the data key's number is not one more than the highest"));
     }
     tx.db.execute(

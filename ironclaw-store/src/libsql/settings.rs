@@ -26,7 +26,7 @@ pub(super) fn apply(tx: &Tx<'_>, op: &SettingOp) -> Result<u64, StoreError> {
                  ON CONFLICT (owner_no, key) DO UPDATE \
                  SET value = excluded.value, version = version + 1, updated_at = excluded.updated_at RETURNING version",
                 params![tx.owner_no, key.as_str(), value.to_string(), tx.now],
-                |row| row.u64(0),
+                |row| row.count(0),
             )?;
             Ok(version.unwrap_or_default())
         }
@@ -128,5 +128,5 @@ fn quota(db: &Db, owner_no: i64, name: &str) -> Result<Option<Quota>, StoreError
 }
 
 fn setting(row: &Row<'_>) -> Result<Setting, StoreError> {
-    Ok(Setting { key: row.parsed(0)?, value: row.json(1)?, updated_at: row.time(2)?, version: row.u64(3)? })
+    Ok(Setting { key: row.parsed(0)?, value: row.json(1)?, updated_at: row.time(2)?, version: row.count(3)? })
 }

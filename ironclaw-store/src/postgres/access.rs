@@ -125,39 +125,6 @@ pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
     Ok(rows)
 }
 
-/// What is wrong between the rows of access, in words.
-pub(super) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
-    for (sql, what) in [
-        (
-            "SELECT count(*) FROM ironclaw.policies p WHERE NOT EXISTS \
-             (SELECT 1 FROM ironclaw.agents a WHERE a.owner_no = p.owner_no AND a.name = p.agent)",
-            "policies",
-        ),
-        (
-            "SELECT count(*) FROM ironclaw.tokens t WHERE NOT EXISTS \
-             (SELECT 1 FROM ironclaw.agents a WHERE a.owner_no = t.owner_no AND a.name = t.agent)",
-            "tokens",
-        ),
-        (
-            "SELECT count(*) FROM ironclaw.leases l WHERE NOT EXISTS \
-             (SELECT 1 FROM ironclaw.agents a WHERE a.owner_no = l.owner_no AND a.name = l.agent)",
-            "leases",
-        ),
-        (
-            "SELECT count(*) FROM ironclaw.approvals q WHERE NOT EXISTS \
-             (SELECT 1 FROM ironclaw.agents a WHERE a.owner_no = q.owner_no AND a.name = q.agent)",
-            "approvals",
-        ),
-    ] {
-        let rows = tx.number(sql, params![]).await?;
-        if rows > 0 {
-            found.push(format!("access: {rows} {what} of agents that are not there"));
-        }
-    }
-    Ok(found)
-}
-
 async fn put_agent(tx: &Tx, name: &AgentName, active: bool) -> Result<u64, StoreError> {
     tx.execute(
         "INSERT INTO ironclaw.agents AS a (owner_no, name, active, policy_epoch, created_at, updated_at) \

@@ -43,7 +43,7 @@ pub(super) async fn apply(tx: &Tx, op: &ConversationOp, terms: &[Terms]) -> Resu
                     "UPDATE ironclaw.conversations SET title = $3, version = version + 1, updated_at = $4 \
                      WHERE owner_no = $1 AND id = $2 RETURNING version",
                     params![tx.owner_no(), uuid(id.as_bytes()), title.as_str(), tx.now()],
-                    |row| row.u64(0),
+                    |row| row.count(0),
                 )
                 .await?;
             version.ok_or_else(|| tx.not_found("the conversation"))
@@ -250,7 +250,7 @@ async fn append(
                 frequencies,
                 searched.map(|terms| terms.length)
             ],
-            |row| row.u64(0),
+            |row| row.count(0),
         )
         .await?;
     sequence.ok_or_else(|| tx.not_found("the conversation"))
@@ -270,7 +270,7 @@ fn conversation(row: conversations::Model) -> Conversation {
 fn message(row: &Row<'_>) -> Result<Message, StoreError> {
     Ok(Message {
         conversation: ConversationId::from_bytes(row.id(1)?),
-        sequence: row.u64(2)?,
+        sequence: row.count(2)?,
         created_at: row.time(3)?,
         message: NewMessage {
             id: MessageId::from_bytes(row.id(0)?),

@@ -184,7 +184,7 @@ async fn chains(tx: &Tx, which: Which) -> Result<Vec<Chain>, StoreError> {
             Ok(Chain {
                 owner_no: row.i64(0)?,
                 stream: row.bytes(1)?,
-                sequence: row.u64(2)?,
+                sequence: row.count(2)?,
                 hash: row.bytes(3)?,
                 identity,
             })

@@ -248,7 +248,7 @@ async fn claim(tx: &Tx, job: JobId, worker: &WorkerName, until: Timestamp) -> Re
                 until,
                 tx.now()
             ],
-            |row| row.u64(0),
+            |row| row.count(0),
         )
         .await?;
     version.ok_or_else(|| tx.not_found("the job"))
@@ -273,7 +273,7 @@ async fn set_state(tx: &Tx, job: JobId, state: JobState, error: Option<&str>) ->
                 tx.now(),
                 state == JobState::Running
             ],
-            |row| row.u64(0),
+            |row| row.count(0),
         )
         .await?;
     version.ok_or_else(|| tx.not_found("the job"))

@@ -245,7 +245,7 @@ impl Maintenance for PostgresMaintenance {
     }
 
     async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
-        self.read("check_integrity", (), |tx, ()| async move { integrity::check(tx).await }.boxed()).await
+        integrity::check(self).await
     }
 }
 
@@ -270,7 +270,7 @@ fn hold(row: &Row<'_>) -> Result<(u64, Hold), StoreError> {
         created_at: row.time(5)?,
         released_at: row.optional(6, Row::time)?,
     };
-    Ok((row.u64(0)?, hold))
+    Ok((row.count(0)?, hold))
 }
 
 fn erasure(tx: &Tx, row: erasures::Model) -> Result<(u64, Erasure), StoreError> {

@@ -2,34 +2,37 @@
 
 use ironclaw_core::Timestamp;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sqlx::postgres::{PgArguments, PgRow, Postgres};
+use sqlx::postgres::{PgArguments, PgRow, PgValueFormat, Postgres};
 use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type};
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::json;
+use crate::{damage, json};
 
 /// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
 pub(super) struct Row<'a> {
     row: &'a PgRow,
     operation: &'static str,
+    sql: &'a str,
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(row: &'a PgRow, operation: &'static str) -> Self {
-        Self { row, operation }
+    pub(super) fn new(row: &'a PgRow, operation: &'static str, sql: &'a str) -> Self {
+        Self { row, operation, sql }
     }
 
-    /// The error that says that a column can't be decoded: of which name and row.
+    /// The error that says that a column can't be decoded: of which table and row.
     pub(super) fn corrupt(&self, column: usize) -> StoreError {
         let name = self.row.columns().get(column).map_or("?", |column| column.name());
-        let id = match (self.row.try_get::<Uuid, _>(0), self.row.try_get::<i64, _>(0)) {
-            (Ok(id), _) => format!(" of row {id}"),
-            (_, Ok(number)) => format!(" of row {number}"),
-            _ => String::new(),
+        let name = format!("{}.{name}", tables(self.sql));
+        let id = match (self.row.try_get::<Uuid, _>(0), self.row.try_get::<i64, _>(0), self.row.try_get::<&str, _>(0)) {
+            (Ok(id), ..) => Some(damage::id(id.as_bytes())),
+            (_, Ok(number), _) => Some(number.to_string()),
+            (_, _, Ok(text)) => Some(damage::name(text.as_bytes())),
+            _ => None,
         };
-        let context = format!("column {name}{id} can't be decoded; restore a backup");
-        StoreError::new(StoreErrorKind::Corrupt, self.operation, context)
+        StoreError::new(StoreErrorKind::Corrupt, self.operation, damage::undecodable(&name, id.as_deref()))
     }
 
     fn decoded<T: Decode<'a, Postgres> + Type<Postgres>>(&self, column: usize) -> Result<T, StoreError> {
@@ -43,6 +46,11 @@ impl<'a> Row<'a> {
     /// A whole number that is kept in the 64 bits of a signed one.
     pub(super) fn u64(&self, column: usize) -> Result<u64, StoreError> {
         self.i64(column).map(i64::cast_unsigned)
+    }
+
+    /// A whole number that something was counted or numbered with: never negative, so that one more is a number too.
+    pub(super) fn count(&self, column: usize) -> Result<u64, StoreError> {
+        u64::try_from(self.i64(column)?).map_err(|_| self.corrupt(column))
     }
 
     /// A number kept as `bigint`.
@@ -77,7 +85,11 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn time(&self, column: usize) -> Result<Timestamp, StoreError> {
-        Ok(from_time(self.decoded(column)?))
+        // Not by the driver's own type, which panics on what a `timestamptz` can say and it can't.
+        let bytes = self.row.try_get_raw(column).ok().filter(|value| value.format() == PgValueFormat::Binary);
+        let bytes = bytes.and_then(|value| value.as_bytes().ok()?.try_into().ok());
+        let micros = bytes.and_then(|bytes| i64::from_be_bytes(bytes).checked_add(MICROS_TO_2000));
+        micros.and_then(damage::time).ok_or_else(|| self.corrupt(column))
     }
 
     /// The error that says that the schema has a migration that this version does not know.
@@ -126,6 +138,22 @@ impl<'a> Row<'a> {
         self.decoded(column)
     }
 }
+
+/// The tables that a statement names, as errors tell them.
+fn tables(sql: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for rest in sql.split("ironclaw.").skip(1) {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        // What is called and not read is a function.
+        if !rest[end..].starts_with('(') && !names.contains(&&rest[..end]) {
+            names.push(&rest[..end]);
+        }
+    }
+    names.join(" or ")
+}
+
+/// From 1970, where the store's times begin, to 2000, where the server's do, in microseconds.
+const MICROS_TO_2000: i64 = 946_684_800_000_000;
 
 /// A `timestamptz` as the time it is.
 pub(super) fn from_time(time: OffsetDateTime) -> Timestamp {

@@ -53,34 +53,6 @@ pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
     Ok(rows)
 }
 
-/// What is wrong between the rows of secrets, in words.
-pub(super) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
-    for (sql, what) in [
-        (
-            "SELECT count(*) FROM ironclaw.secrets s WHERE NOT EXISTS (SELECT 1 FROM ironclaw.secret_versions v \
-             WHERE v.owner_no = s.owner_no AND v.name = s.name AND v.number = s.current_version)",
-            "secrets without their newest version",
-        ),
-        (
-            "SELECT count(*) FROM ironclaw.secret_versions v WHERE NOT EXISTS (SELECT 1 FROM ironclaw.secrets s \
-             WHERE s.owner_no = v.owner_no AND s.name = v.name AND s.current_version >= v.number)",
-            "versions of secrets that are not there",
-        ),
-        (
-            "SELECT count(*) FROM ironclaw.secret_versions v WHERE NOT EXISTS (SELECT 1 FROM ironclaw.data_keys k \
-             WHERE k.owner_no = v.owner_no AND k.id = v.data_key)",
-            "versions of secrets whose data key is not there",
-        ),
-    ] {
-        let rows = tx.number(sql, params![]).await?;
-        if rows > 0 {
-            found.push(format!("secrets: {rows} {what}"));
-        }
-    }
-    Ok(found)
-}
-
 async fn put_data_key(
     tx: &Tx,
     id: DataKeyId,

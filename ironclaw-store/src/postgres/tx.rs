@@ -1,5 +1,6 @@
 //! A transaction, as the categories see it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use super::connection::{Connection, bounded};
 use super::engine::UNBOUNDED;
 use super::error::{from_orm, from_sqlx};
 use super::row::{Params, Row, params};
+use crate::damage;
 
 /// An open transaction with the scope of a user.
 ///
@@ -106,9 +108,12 @@ impl Tx {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let mut connection = self.connection.lock().await;
-        let (patience, query) = (connection.patience, self.prepared(sql.into(), params)?);
+        let sql = sql.into();
+        let (patience, text) = (connection.patience, sql.text());
+        let query = self.prepared(sql, params)?;
         let rows = bounded(patience, query.fetch_all(connection.as_mut(self.operation)?)).await;
-        rows.map_err(|error| self.failed(error))?.iter().map(|row| read(&Row::new(row, self.operation))).collect()
+        let rows = rows.map_err(|error| self.failed(error))?;
+        rows.iter().map(|row| read(&Row::new(row, self.operation, &text))).collect()
     }
 
     /// The first row of a query, or `None`.
@@ -119,9 +124,11 @@ impl Tx {
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let mut connection = self.connection.lock().await;
-        let (patience, query) = (connection.patience, self.prepared(sql.into(), params)?);
+        let sql = sql.into();
+        let (patience, text) = (connection.patience, sql.text());
+        let query = self.prepared(sql, params)?;
         let row = bounded(patience, query.fetch_optional(connection.as_mut(self.operation)?)).await;
-        row.map_err(|error| self.failed(error))?.map(|row| read(&Row::new(&row, self.operation))).transpose()
+        row.map_err(|error| self.failed(error))?.map(|row| read(&Row::new(&row, self.operation, &text))).transpose()
     }
 
     /// The number (`bigint`) in the first row of a query; 0 if there is no row.
@@ -189,7 +196,7 @@ impl Tx {
 
     /// Says that a column can't be decoded.
     pub(super) fn corrupt(&self, column: &str) -> StoreError {
-        self.error(StoreErrorKind::Corrupt, format!("{column} can't be decoded; restore a backup"))
+        self.error(StoreErrorKind::Corrupt, damage::undecodable(column, None))
     }
 
     /// The store's error for one of an entity's query.
@@ -224,6 +231,15 @@ pub(super) enum Sql {
     Static(&'static str),
     /// Put together from such texts and numbers.
     Built(String),
+}
+
+impl Sql {
+    fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Static(sql) => Cow::Borrowed(sql),
+            Self::Built(sql) => Cow::Owned(sql.clone()),
+        }
+    }
 }
 
 impl From<&'static str> for Sql {

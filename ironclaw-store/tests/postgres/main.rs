@@ -6,6 +6,7 @@ mod bad_input;
 mod cancellation;
 mod copy;
 mod credentials;
+mod damage;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         cancellation::tests(),
         copy::tests(),
         credentials::tests(),
+        damage::tests(),
         migrations::tests(),
         pool::tests(),
         pooler::tests(),

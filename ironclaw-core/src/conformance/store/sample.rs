@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use super::snapshot::{audit_snapshot, snapshot};
+use super::snapshot::{answers, audit_answers, audit_snapshot, snapshot};
 use super::world::World;
 use crate::clock::Timestamp;
 use crate::conformance::check::Failure;
 use crate::scope::Scope;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// One row of everything a user can have, each field filled with something of its own: for tests of what moves or keeps
 /// a user's data as a whole.
@@ -30,6 +30,20 @@ impl Sample {
     pub async fn read(&self, store: &dyn Store, scope: &Scope) -> Result<BTreeMap<&'static str, String>, Failure> {
         let mut seen = snapshot(store, scope, &self.0).await?;
         seen.extend(audit_snapshot(store, scope).await?);
+        Ok(seen)
+    }
+
+    /// The same of a store that may be damaged: each method says something or fails.
+    ///
+    /// # Errors
+    /// None that the store gives.
+    pub async fn ask(
+        &self,
+        store: &dyn Store,
+        scope: &Scope,
+    ) -> Result<BTreeMap<&'static str, Result<String, StoreError>>, Failure> {
+        let mut seen = answers(store, scope, &self.0).await?;
+        seen.extend(audit_answers(store, scope).await?);
         Ok(seen)
     }
 }

@@ -10,14 +10,23 @@ use crate::model::jobs::JobFilter;
 use crate::page::PageRequest;
 use crate::scope::Scope;
 use crate::search::TextQuery;
-use crate::store::{SearchFilter, Store, VectorQuery};
+use crate::store::{SearchFilter, Store, StoreError, VectorQuery};
 
 /// What each read method says, printed.
 pub(crate) type Snapshot = BTreeMap<&'static str, String>;
 
+/// What each read method says, printed, or how it fails.
+pub(crate) type Answers = BTreeMap<&'static str, Result<String, StoreError>>;
+
 /// Asks every read method for the rows of `world` within `scope`, leaving out the audit trail.
 pub(crate) async fn snapshot(store: &dyn Store, scope: &Scope, world: &World) -> Result<Snapshot, Failure> {
-    let mut seen = Snapshot::new();
+    let answers = answers(store, scope, world).await?;
+    answers.into_iter().map(|(method, said)| Ok((method, said?))).collect()
+}
+
+/// The same, whether they succeed or fail.
+pub(crate) async fn answers(store: &dyn Store, scope: &Scope, world: &World) -> Result<Answers, Failure> {
+    let mut seen = Answers::new();
     let page = &PageRequest::default();
     let words = &TextQuery::new("lighthouse ships", &Limits::default());
     let vector = &VectorQuery { model: world.model.clone(), vector: vec![1.0, 2.0, 3.0] };
@@ -25,8 +34,9 @@ pub(crate) async fn snapshot(store: &dyn Store, scope: &Scope, world: &World) ->
     macro_rules! see {
         ($($category:ident: { $($method:ident($($argument:expr),*)),* $(,)? })*) => {
             $($(
-                let said = store.$category().$method(scope $(, $argument)*).await?;
-                seen.insert(concat!(stringify!($category), "::", stringify!($method)), format!("{said:?}"));
+                let said = store.$category().$method(scope $(, $argument)*).await;
+                let said = said.map(|said| format!("{said:?}"));
+                seen.insert(concat!(stringify!($category), "::", stringify!($method)), said);
             )*)*
         };
     }
@@ -59,12 +69,18 @@ pub(crate) async fn snapshot(store: &dyn Store, scope: &Scope, world: &World) ->
 
 /// Everything the owner's audit trail says.
 pub(crate) async fn audit_snapshot(store: &dyn Store, scope: &Scope) -> Result<Snapshot, Failure> {
+    let answers = audit_answers(store, scope).await?;
+    answers.into_iter().map(|(method, said)| Ok((method, said?))).collect()
+}
+
+/// The same, whether it can be read or not.
+pub(crate) async fn audit_answers(store: &dyn Store, scope: &Scope) -> Result<Answers, Failure> {
     let page = PageRequest::first(PageRequest::MAX)?;
-    let events = store.audit().events(scope, &AuditFilter::default(), &page).await?;
-    Ok(Snapshot::from([
-        ("audit::events", format!("{events:?}")),
-        ("audit::head", format!("{:?}", store.audit().head(scope).await?)),
-        ("audit::verify", format!("{:?}", store.audit().verify(scope).await?)),
+    let events = store.audit().events(scope, &AuditFilter::default(), &page).await;
+    Ok(Answers::from([
+        ("audit::events", events.map(|events| format!("{events:?}"))),
+        ("audit::head", store.audit().head(scope).await.map(|head| format!("{head:?}"))),
+        ("audit::verify", store.audit().verify(scope).await.map(|head| format!("{head:?}"))),
     ]))
 }
 

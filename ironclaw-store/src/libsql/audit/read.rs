@@ -1,5 +1,4 @@
 use async_trait::async_trait;
-use ironclaw_core::audit::{ChainError, ChainProblem, ChainVerifier, commitment};
 use ironclaw_core::model::audit::{
     Action, AuditEntry, AuditEvent, AuditFilter, AuditPrincipal, AuditPrivate, ChainHead, Outcome, PrincipalKind,
     Pseudonym, StreamId, Subject, SubjectKind,
@@ -7,7 +6,7 @@ use ironclaw_core::model::audit::{
 use ironclaw_core::store::{Audit, StoreError, StoreErrorKind};
 use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 
-use super::SYSTEM_NO;
+use super::{SYSTEM_NO, Walk};
 use crate::codes::decoded;
 use crate::error::broken_chains;
 use crate::libsql::LibsqlStore;
@@ -16,9 +15,6 @@ use crate::libsql::db::Db;
 use crate::libsql::removal;
 use crate::libsql::row::{Row, params};
 use crate::libsql::users;
-
-/// How many events are verified in one step, and held in memory.
-const VERIFIED_AT_ONCE: u64 = 1_000;
 
 #[async_trait]
 impl Audit for LibsqlStore {
@@ -57,16 +53,20 @@ pub(in crate::libsql) fn system_events(
     events(db, SYSTEM_NO, &AuditFilter::default(), after, page)
 }
 
-/// Verifies every chain and gives their heads, the system's first. One that was changed does not hide others.
+/// Verifies every chain and gives their heads, the system's first, in steps. One that was changed does not hide others.
 pub(in crate::libsql) async fn verify_all(store: &LibsqlStore) -> Result<Vec<ChainHead>, StoreError> {
     const OPERATION: &str = "verify_audit";
-    let sql = "SELECT owner_no, stream FROM audit_streams ORDER BY owner_no";
-    let streams = move |db: &Db| db.query(sql, params![], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?))));
-    let streams = store.read_any(OPERATION, streams).await?;
-    let mut heads = Vec::with_capacity(streams.len());
-    let mut broken = Vec::new();
-    let mut first = None;
-    for (owner_no, stream) in streams {
+    let (mut heads, mut broken, mut first) = (Vec::new(), Vec::new(), None);
+    let mut last = -1;
+    loop {
+        let next = store.read_any(OPERATION, move |db| {
+            let sql = "SELECT owner_no, stream FROM audit_streams WHERE owner_no > ?1 ORDER BY owner_no LIMIT 1";
+            db.query_row(sql, params![last], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?))))
+        });
+        let Some((owner_no, stream)) = next.await? else {
+            break;
+        };
+        last = owner_no;
         match verify(store, OPERATION, owner_no).await {
             Ok(head) => heads.extend(head.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO)),
             Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
@@ -121,74 +121,30 @@ pub(in crate::libsql) fn events(
     Ok(cursor::page(page, items, |entry| entry.event.sequence))
 }
 
-fn head(db: &Db, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
+pub(super) fn head(db: &Db, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
     db.query_row(
         "SELECT owner_no, stream, sequence, hash FROM audit_streams WHERE owner_no = ?1",
         params![owner_no],
-        |row| Ok(ChainHead { stream: StreamId(row.bytes(1)?), sequence: row.u64(2)?, hash: row.bytes(3)? }),
+        |row| Ok(ChainHead { stream: StreamId(row.bytes(1)?), sequence: row.count(2)?, hash: row.bytes(3)? }),
     )
 }
 
-/// Verifies a chain in steps, so that no reading takes long: what was appended meanwhile is verified, too.
+/// Verifies a chain in steps, each a snapshot of its own: a chain only grows.
 async fn verify(store: &LibsqlStore, operation: &'static str, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
-    let mut verifier = None;
+    let mut walk = Walk::new(owner_no);
     loop {
-        match store.read_any(operation, move |db| verify_step(db, owner_no, verifier)).await? {
-            Verified::Part(part) => verifier = Some(part),
-            Verified::All(head) => return Ok(head),
+        let (going_on, is_done) = store.read_any(operation, move |db| walk.go_on(db)).await?;
+        walk = going_on;
+        if is_done {
+            return Ok(walk.head());
         }
     }
 }
 
-/// How much of a chain is verified.
-enum Verified {
-    Part(ChainVerifier),
-    /// All up to its head; there is no chain without one.
-    All(Option<ChainHead>),
-}
-
-fn verify_step(db: &Db, owner_no: i64, verifier: Option<ChainVerifier>) -> Result<Verified, StoreError> {
-    let Some(head) = head(db, owner_no)? else {
-        return Ok(Verified::All(None));
-    };
-    let broken = |sequence, problem| {
-        db.error(StoreErrorKind::Corrupt, "the audit trail was changed").with_source(ChainError { sequence, problem })
-    };
-    let mut verifier = verifier.unwrap_or_else(|| ChainVerifier::new(head.stream));
-    let read = db.query(
-        "SELECT e.sequence, s.stream, e.previous, e.time, e.user, e.principals, e.action, e.outcome, e.subjects, \
-         e.commitment, e.hash, e.tree_index, p.salt, p.private \
-         FROM audit_events e JOIN audit_streams s ON s.owner_no = e.owner_no \
-         LEFT JOIN audit_private p ON p.owner_no = e.owner_no AND p.sequence = e.sequence \
-         WHERE e.owner_no = ?1 AND e.sequence > ?2 ORDER BY e.sequence LIMIT ?3",
-        params![owner_no, verifier.head().sequence, VERIFIED_AT_ONCE],
-        |row| {
-            let salt = row.optional(12, Row::bytes::<32>)?;
-            Ok((event(row)?, salt.zip(row.optional(13, Row::blob)?)))
-        },
-    )?;
-    for (event, private) in &read {
-        verifier.push(event).map_err(|error| broken(error.sequence, error.problem))?;
-        if let Some((salt, private)) = private
-            && commitment(salt, private) != event.commitment
-        {
-            return Err(broken(event.sequence, ChainProblem::Commitment));
-        }
-    }
-    if read.len() as u64 >= VERIFIED_AT_ONCE {
-        return Ok(Verified::Part(verifier));
-    }
-    // A chain whose end was cut off is whole by itself.
-    if verifier.head() != head {
-        return Err(broken(verifier.head().sequence + 1, ChainProblem::Sequence));
-    }
-    Ok(Verified::All(Some(head)))
-}
-
-fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
+pub(super) fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
     Ok(AuditEvent {
         stream: StreamId(row.bytes(1)?),
-        sequence: row.u64(0)?,
+        sequence: row.count(0)?,
         previous: row.bytes(2)?,
         time: row.time(3)?,
         user: Pseudonym(row.bytes(4)?),
@@ -203,7 +159,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
             .ok_or_else(|| row.corrupt(8))?,
         commitment: row.bytes(9)?,
         hash: row.bytes(10)?,
-        tree_index: row.optional(11, Row::u64)?,
+        tree_index: row.optional(11, Row::count)?,
     })
 }
 

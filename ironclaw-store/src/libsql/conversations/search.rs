@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use ironclaw_core::model::conversations::{MessageHit, Role};
+use ironclaw_core::model::conversations::MessageHit;
 use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
 
 use super::message;
-use crate::codes::{role, role_code};
+use crate::codes::role;
+use crate::damage;
 use crate::libsql::db::Db;
+use crate::libsql::maintenance::Looked;
 use crate::libsql::removal;
 use crate::libsql::row::params;
 use crate::libsql::tx::ReadTx;
@@ -133,48 +135,49 @@ fn bm25(tx: &ReadTx<'_>) -> Result<Bm25, StoreError> {
     let counted = tx.db.query_row(
         "SELECT owner_no, documents, total_length FROM message_statistics WHERE owner_no = ?1",
         params![tx.content_no],
-        |row| Ok((row.u64(1)?, row.u64(2)?)),
+        |row| Ok((row.count(1)?, row.count(2)?)),
     )?;
     let (documents, length) = counted.unwrap_or_default();
     Ok(Bm25::new(documents, length))
 }
 
-/// What is wrong between messages, the index and its statistics, in words.
-pub(super) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
-    let mut wrong = Vec::new();
-    let mut counted: HashMap<i64, (i64, i64)> = HashMap::new();
-    let mut postings = 0;
-    db.for_each(
-        "SELECT message_no, owner_no, content FROM messages WHERE role IN (?1, ?2)",
-        params![role_code(Role::User), role_code(Role::Assistant)],
-        |row| {
-            let (message_no, owner_no, terms) = (row.i64(0)?, row.i64(1)?, analyze(&row.text(2)?));
-            let count = counted.entry(owner_no).or_default();
-            *count = (count.0 + 1, count.1 + i64::from(terms.length));
-            for (term, frequency) in &terms.counts {
-                postings += 1;
-                let found = db.number(
-                    "SELECT count(*) FROM message_terms \
-                     WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3 AND frequency = ?4 AND length = ?5",
-                    params![owner_no, term.as_str(), message_no, *frequency, terms.length],
-                )?;
-                if found == 0 {
-                    wrong.push(format!("message_terms: a term of message {message_no} is missing or wrong"));
-                }
-            }
-            Ok(())
-        },
-    )?;
-    if db.number("SELECT count(*) FROM message_terms", params![])? != postings && wrong.is_empty() {
-        wrong.push("message_terms: there are terms of messages that are gone".to_owned());
+/// Looks whether the index has all terms of a message as they are, and tells of the others by their hash. The terms, if
+/// it is a message that is searched.
+pub(in crate::libsql) fn check_terms(
+    db: &Db,
+    message: &Looked<'_>,
+    mut note: impl FnMut(String),
+) -> Result<Option<Terms>, StoreError> {
+    let (Some(message_no), Some(owner_no), Some(code), Some(content)) =
+        (message.number("message_no"), message.number("owner_no"), message.number("role"), message.text("content"))
+    else {
+        return Ok(None);
+    };
+    if !role(code).is_some_and(is_searched) {
+        return Ok(None);
     }
-    let kept = db.query(
-        "SELECT owner_no, documents, total_length FROM message_statistics WHERE documents <> 0",
-        params![],
-        |row| Ok((row.i64(0)?, (row.i64(1)?, row.i64(2)?))),
-    )?;
-    if kept.into_iter().collect::<HashMap<_, _>>() != counted {
-        wrong.push("message_statistics: a user's messages are counted wrongly".to_owned());
+    let terms = analyze(content);
+    for (term, frequency) in &terms.counts {
+        let found = db.number(
+            "SELECT count(*) FROM message_terms \
+             WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3 AND frequency = ?4 AND length = ?5",
+            params![owner_no, term.as_str(), message_no, *frequency, terms.length],
+        )?;
+        if found == 0 {
+            note(damage::name(term.as_bytes()));
+        }
     }
-    Ok(wrong)
+    Ok(Some(terms))
+}
+
+/// Whether a row of the index is of a term that its message has.
+pub(in crate::libsql) fn is_of_its_message(db: &Db, posting: &Looked<'_>) -> Result<bool, StoreError> {
+    let (Some(message_no), Some(term)) = (posting.number("message_no"), posting.text("term")) else {
+        return Ok(false);
+    };
+    let content =
+        db.query_row("SELECT message_no, content FROM messages WHERE message_no = ?1", params![message_no], |row| {
+            row.text(1)
+        })?;
+    Ok(content.is_some_and(|content| analyze(&content).counts.contains_key(term)))
 }

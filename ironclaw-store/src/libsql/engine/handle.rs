@@ -163,6 +163,11 @@ impl Handle {
         answer.await.map_err(|_| gone(operation))?
     }
 
+    /// What a check of the file's integrity holds: a second one waits.
+    pub(in crate::libsql) fn checking(&self) -> &tokio::sync::Mutex<()> {
+        &self.engine.checking
+    }
+
     /// Tells when something that is removed in the background is gone, or can't be.
     pub(in crate::libsql) fn background(&self) -> watch::Receiver<Pass> {
         self.engine.background.clone()

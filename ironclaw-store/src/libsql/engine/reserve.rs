@@ -4,6 +4,7 @@
 //! nothing could be deleted, and so nothing would ever free room. A file beside the database keeps some: it is emptied
 //! for a change that only deletes, and filled again after it.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub(super) struct Reserve {
     path: PathBuf,
     /// How large it should be.
     bytes: u64,
+    /// Whether it is.
+    is_whole: Cell<bool>,
 }
 
 impl Reserve {
@@ -38,7 +41,7 @@ impl Reserve {
             Err(_) => 0,
         };
         let room = place.free_bytes().map_or(bytes, |free| free.saturating_add(there) / 4);
-        let reserve = Self { path, bytes: bytes.min(room.max(there)) };
+        let reserve = Self { path, bytes: bytes.min(room.max(there)), is_whole: Cell::new(true) };
         match reserve.fill() {
             Ok(true) => Some(reserve),
             Ok(false) => {
@@ -57,9 +60,9 @@ impl Reserve {
         self.bytes
     }
 
-    /// Whether the disk has so little room that deleting might need the reserve.
+    /// Whether the disk has so little room that deleting might need the reserve, or that not all of it could be kept.
     pub(super) fn is_needed(&self, place: &Place) -> bool {
-        place.free_bytes().is_some_and(|free| free < LITTLE)
+        !self.is_whole.get() || place.free_bytes().is_some_and(|free| free < LITTLE)
     }
 
     /// Gives the room back to the disk.
@@ -71,7 +74,9 @@ impl Reserve {
 
     /// Takes the room again, as much of it as there is.
     pub(super) fn refill(&self) {
-        if let Err(error) = self.fill() {
+        let filled = self.fill();
+        self.is_whole.set(filled.is_ok());
+        if let Err(error) = filled {
             tracing::warn!(%error, "the reserve is not whole: free space on the disk");
         }
     }
@@ -111,8 +116,8 @@ impl Reserve {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         match rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, self.bytes) {
             Ok(()) => return Ok(()),
-            // Not all file systems can; they are written to.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+            // Not all file systems can, and none does it in part: they are written to, as far as that goes.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::NOSPC) => {}
             Err(error) => return Err(error.into()),
         }
         let at = file.seek(SeekFrom::End(0))?;

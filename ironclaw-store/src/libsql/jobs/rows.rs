@@ -24,14 +24,14 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, StoreError> {
         error: row.optional(7, Row::text)?,
         created_at: row.time(8)?,
         updated_at: row.time(9)?,
-        version: row.u64(10)?,
+        version: row.count(10)?,
     })
 }
 
 pub(super) fn event(row: &Row<'_>) -> Result<JobEvent, StoreError> {
     Ok(JobEvent {
         job: JobId::from_bytes(row.bytes(0)?),
-        sequence: row.u64(1)?,
+        sequence: row.count(1)?,
         created_at: row.time(2)?,
         step: row.json(3)?,
     })

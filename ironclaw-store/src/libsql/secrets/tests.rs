@@ -109,8 +109,8 @@ async fn the_last_wrapping_of_the_root_key_in_use_stays() {
 #[tokio::test]
 async fn the_check_finds_what_does_not_agree() {
     for (damage, expected) in [
-        ("DELETE FROM secret_versions", "without their newest version"),
-        ("DELETE FROM secrets", "secrets that are not there"),
+        ("DELETE FROM secret_versions", "newest version is not there"),
+        ("DELETE FROM secrets", "secret is not there"),
         ("DELETE FROM data_keys", "data key is not there"),
     ] {
         let store = LibsqlStore::in_memory().await.unwrap();

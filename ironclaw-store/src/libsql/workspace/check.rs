@@ -1,133 +1,133 @@
-//! Whether the workspace's tables agree with each other.
+//! Whether what is derived from the workspace's rows agrees with them.
 
-use std::collections::HashMap;
-
+use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::StoreError;
-use sha2::{Digest, Sha256};
 
-use crate::codes::VersionState;
+use crate::damage;
 use crate::libsql::db::Db;
+use crate::libsql::maintenance::Looked;
 use crate::libsql::row::params;
 use crate::search::postings;
 
-/// What is wrong between the workspace's tables, in words.
-pub(in crate::libsql) fn check(db: &Db) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
-    for (sql, what) in COUNTS {
-        let rows = db.number(sql, params![])?;
-        if rows > 0 {
-            found.push(format!("workspace: {rows} {what}"));
-        }
+/// Looks whether the index has all terms of a part's chunks as they are. How many terms the part has.
+pub(in crate::libsql) fn check_part(
+    db: &Db,
+    part: &Looked<'_>,
+    mut note: impl FnMut(String),
+) -> Result<i64, StoreError> {
+    let (Some(owner_no), Some(version_no), Some(start)) =
+        (part.number("owner_no"), part.number("version_no"), part.number("start_byte"))
+    else {
+        return Ok(0);
+    };
+    // What is swept loses its postings bit by bit.
+    if !is_kept(db, version_no)? {
+        return Ok(0);
     }
-    check_postings(db, &mut found)?;
-    check_contents(db, &mut found)?;
-    Ok(found)
-}
-
-/// Queries that count what must not be.
-const COUNTS: [(&str, &str); 8] = [
-    (
-        "SELECT count(*) FROM workspace_entries e WHERE NOT EXISTS (SELECT 1 FROM entry_versions v WHERE \
-         v.version_no = e.version_no AND v.owner_no = e.owner_no AND v.path = e.path AND v.state = 1)",
-        "files without their current version",
-    ),
-    (
-        "SELECT count(*) FROM entry_versions v WHERE v.state = 1 AND NOT EXISTS (SELECT 1 FROM workspace_entries e \
-         WHERE e.owner_no = v.owner_no AND e.path = v.path AND e.version_no = v.version_no)",
-        "current versions of files that are not there",
-    ),
-    (
-        "SELECT count(*) FROM entry_versions v WHERE v.state <> 2 AND v.size <> coalesce((SELECT \
-         sum(length(p.bytes)) FROM entry_parts p WHERE p.owner_no = v.owner_no AND p.version_no = v.version_no \
-         AND length(p.bytes) = p.end_byte - p.start_byte), 0)",
-        "versions whose parts are not of their size",
-    ),
-    (
-        "SELECT count(*) FROM entry_versions v WHERE v.state <> 2 AND (v.chunks, v.terms) <> (SELECT count(*), \
-         coalesce(sum(c.length), 0) FROM memory_chunks c WHERE c.owner_no = v.owner_no \
-         AND c.version_no = v.version_no)",
-        "versions that count other chunks than they have",
-    ),
-    (
-        "SELECT count(*) FROM memory_chunks c WHERE NOT EXISTS (SELECT 1 FROM entry_parts p WHERE \
-         p.owner_no = c.owner_no AND p.version_no = c.version_no AND p.start_byte = c.part_start \
-         AND p.end_byte >= c.end_byte)",
-        "chunks outside of their part",
-    ),
-    (
-        "SELECT count(*) FROM entry_parts p WHERE NOT EXISTS (SELECT 1 FROM entry_versions v WHERE \
-         v.version_no = p.version_no AND v.owner_no = p.owner_no)",
-        "parts of versions that are not there",
-    ),
-    (
-        "SELECT count(*) FROM workspace_statistics s WHERE (s.documents, s.total_length) <> (SELECT \
-         coalesce(sum(v.chunks), 0), coalesce(sum(v.terms), 0) FROM entry_versions v \
-         WHERE v.owner_no = s.owner_no AND v.state = 1)",
-        "users whose statistics are not those of their files",
-    ),
-    (
-        "SELECT count(*) FROM embedding_models m WHERE m.chunks <> (SELECT coalesce(sum(v.chunks), 0) FROM \
-         entry_versions v WHERE v.owner_no = m.owner_no AND v.model = m.id AND v.state = 1)",
-        "embedding models that count other chunks than there are",
-    ),
-];
-
-/// Compares how many terms the postings of each version say with what the version says.
-fn check_postings(db: &Db, found: &mut Vec<String>) -> Result<(), StoreError> {
-    let mut terms: HashMap<u64, u64> = HashMap::new();
-    let mut torn = 0_u64;
-    db.for_each("SELECT postings, version_no FROM chunk_terms", params![], |row| {
-        let version_no = row.u64(1)?;
-        let mut count = 0;
-        let is_own = |version| version == version_no;
-        match postings::decode(&row.blob(0)?, is_own, |_, posting| count += u64::from(posting.frequency)) {
-            Some(()) if count > 0 => *terms.entry(version_no).or_default() += count,
-            _ => torn += 1,
-        }
-        Ok(())
-    })?;
-    if torn > 0 {
-        found.push(format!("workspace: {torn} blocks of postings can't be decoded"));
-    }
-    let mut wrong = 0_u64;
-    db.for_each("SELECT version_no, terms, state FROM entry_versions", params![], |row| {
-        let indexed = terms.remove(&row.u64(0)?).unwrap_or_default();
-        // A version that is being swept has lost some.
-        if indexed != row.u64(1)? && row.i64(2)? != VersionState::Superseded.code() {
-            wrong += 1;
-        }
-        Ok(())
-    })?;
-    if wrong > 0 {
-        found.push(format!("workspace: {wrong} versions whose postings are not those of their chunks"));
-    }
-    if !terms.is_empty() {
-        found.push(format!("workspace: postings of {} versions that are not there", terms.len()));
-    }
-    Ok(())
-}
-
-/// Compares the content of each file with its hash.
-fn check_contents(db: &Db, found: &mut Vec<String>) -> Result<(), StoreError> {
-    let files = db.query(
-        "SELECT version_no, owner_no, id, content_hash FROM entry_versions WHERE state = 1",
-        params![],
-        |row| Ok((row.u64(0)?, row.i64(1)?, row.bytes::<16>(2)?, row.bytes::<32>(3)?)),
-    )?;
-    for (version_no, owner_no, id, expected) in files {
-        let mut hash = Sha256::new();
-        db.for_each(
-            "SELECT part_no, bytes FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 ORDER BY start_byte",
-            params![owner_no, version_no],
-            |row| {
-                hash.update(row.blob(1)?);
-                Ok(())
-            },
+    // What can't be decoded was told by its column.
+    let Some((chunk_nos, terms)) = chunks(db, (owner_no, version_no, start), part.bytes("bytes"), &mut note)? else {
+        return Ok(0);
+    };
+    let Ok(number) = u64::try_from(version_no) else {
+        return Ok(0);
+    };
+    let blocks = postings::blocks(number, &chunk_nos, &terms);
+    for (term, block) in &blocks {
+        let found = db.number(
+            "SELECT count(*) FROM chunk_terms \
+             WHERE owner_no = ?1 AND term = ?2 AND version_no = ?3 AND part_start = ?4 AND postings = ?5",
+            params![owner_no, *term, version_no, start, block.as_slice()],
         )?;
-        if <[u8; 32]>::from(hash.finalize()) != expected {
-            let id = ironclaw_core::id::VersionId::from_bytes(id);
-            found.push(format!("workspace: the content of version {id} is not that of its hash"));
+        if found == 0 {
+            note("chunk_terms: postings of a part are missing or wrong".to_owned());
         }
     }
-    Ok(())
+    Ok(blocks.len() as i64)
+}
+
+/// What is wrong with the vector of a chunk, if something is.
+pub(in crate::libsql) fn check_vector_of(db: &Db, chunk: &Looked<'_>) -> Result<Option<&'static str>, StoreError> {
+    let (Some(version_no), Some(owner_no)) = (chunk.number("version_no"), chunk.number("owner_no")) else {
+        return Ok(None);
+    };
+    let model = db.query_row(
+        "SELECT v.version_no, v.model IS NOT NULL, m.dimensions FROM entry_versions v LEFT JOIN embedding_models m \
+         ON m.owner_no = v.owner_no AND m.id = v.model WHERE v.version_no = ?1 AND v.owner_no = ?2 AND v.state <> 2",
+        params![version_no, owner_no],
+        |row| Ok((row.bool(1)?, row.i64(2).ok())),
+    )?;
+    let length = chunk.bytes("embedding").map(|bytes| bytes.len() as i64);
+    Ok(match (model, length) {
+        (Some((true, _)), None) => Some("it has no vector"),
+        (Some((false, _)), Some(_)) => Some("it has a vector of no model"),
+        (Some((true, Some(dimensions))), Some(length)) if dimensions.checked_mul(4) != Some(length) => {
+            Some("its vector has not the dimensions of its model")
+        }
+        _ => None,
+    })
+}
+
+/// Whether a row of the index is of a term that its part has.
+pub(in crate::libsql) fn is_of_its_part(db: &Db, posting: &Looked<'_>) -> Result<bool, StoreError> {
+    let (Some(owner_no), Some(version_no), Some(start), Some(term)) =
+        (posting.number("owner_no"), posting.number("version_no"), posting.number("part_start"), posting.text("term"))
+    else {
+        return Ok(false);
+    };
+    if !is_kept(db, version_no)? {
+        return Ok(true);
+    }
+    let bytes = db.query_row(
+        "SELECT part_no, bytes FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte = ?3",
+        params![owner_no, version_no, start],
+        |row| row.blob(1),
+    )?;
+    let chunks = chunks(db, (owner_no, version_no, start), bytes.as_deref(), &mut |_| ())?;
+    Ok(chunks.is_some_and(|(_, terms)| terms.iter().any(|terms| terms.counts.contains_key(term))))
+}
+
+/// Whether a version is one that somebody sees or writes.
+fn is_kept(db: &Db, version_no: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM entry_versions WHERE version_no = ?1 AND state <> 2";
+    Ok(db.number(sql, params![version_no])? > 0)
+}
+
+/// The numbers of a part's chunks and their terms.
+fn chunks(
+    db: &Db,
+    (owner_no, version_no, start): (i64, i64, i64),
+    bytes: Option<&[u8]>,
+    note: &mut dyn FnMut(String),
+) -> Result<Option<(Vec<u64>, Vec<Terms>)>, StoreError> {
+    let Some(bytes) = bytes else {
+        return Ok(None);
+    };
+    let (mut chunk_nos, mut terms) = (Vec::new(), Vec::new());
+    let mut is_whole = true;
+    db.for_each(
+        "SELECT chunk_no, start_byte - part_start, end_byte - part_start, length FROM memory_chunks \
+         WHERE owner_no = ?1 AND version_no = ?2 AND part_start = ?3 ORDER BY chunk_no",
+        params![owner_no, version_no, start],
+        |row| {
+            let text = row.size(1).ok().zip(row.size(2).ok()).and_then(|(start, end)| bytes.get(start..end));
+            let text = text.and_then(|text| std::str::from_utf8(text).ok());
+            match (row.count(0), text, row.i64(3)) {
+                (Ok(chunk_no), Some(text), Ok(length)) => {
+                    let of_chunk = analyze(text);
+                    if i64::from(of_chunk.length) != length {
+                        note(format!("memory_chunks: chunk {chunk_no} counts other terms than it has"));
+                    }
+                    chunk_nos.push(chunk_no);
+                    terms.push(of_chunk);
+                }
+                _ => is_whole = false,
+            }
+            Ok(())
+        },
+    )?;
+    if !is_whole {
+        note(format!("memory_chunks: a chunk is no text of its part; {}", damage::ADVICE));
+        return Ok(None);
+    }
+    Ok(Some((chunk_nos, terms)))
 }

@@ -11,6 +11,7 @@ use ironclaw_core::{Page, PageRequest, Scope};
 
 use super::text;
 use super::vectors::{self, Searched};
+use crate::damage;
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::row::{Row, params};
@@ -148,11 +149,11 @@ fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     Ok(Entry {
         path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
         version: VersionId::from_bytes(row.bytes(0)?),
-        size: row.u64(2)?,
+        size: row.count(2)?,
         content_hash: ContentHash::from_bytes(row.bytes(3)?),
         metadata: row.json(4)?,
         embedding_model: row.optional(5, Row::parsed)?,
-        chunks: row.u64(6)?,
+        chunks: row.count(6)?,
         created_at: row.time(7)?,
         updated_at: row.time(8)?,
     })
@@ -160,16 +161,17 @@ fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
 
 fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let version = tx.db.query_row(
-        "SELECT v.version_no, v.size FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
+        "SELECT v.id, v.version_no, v.size FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
          WHERE e.owner_no = ?1 AND e.path = ?2",
         params![tx.content_no, path.as_str()],
-        |row| Ok((row.u64(0)?, row.u64(1)?)),
+        |row| Ok((row.bytes(0)?, row.count(1)?, row.count(2)?)),
     )?;
-    let Some((version_no, size)) = version else {
+    let Some((id, version_no, size)) = version else {
         return Ok(None);
     };
     let (start, end) = (start.min(size), end.min(size));
-    let mut content = Vec::with_capacity(usize::try_from(end - start).unwrap_or_default());
+    // It grows by what is there: what the row says may be damaged.
+    let mut content = Vec::new();
     if start == end {
         return Ok(Some(content));
     }
@@ -184,25 +186,27 @@ fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Resul
             Ok(())
         },
     )?;
+    if content.len() as u64 != end - start {
+        return Err(damage::corrupt(tx.db.operation(), damage::not_its_parts(&VersionId::from_bytes(id))));
+    }
     Ok(Some(content))
 }
 
 fn chunk_text(tx: &ReadTx<'_>, chunk: ChunkId) -> Result<Option<ChunkText>, StoreError> {
     tx.db.query_row(
         "SELECT c.id, v.path, c.start_byte, c.end_byte, \
-         substr(p.bytes, c.start_byte - c.part_start + 1, c.end_byte - c.start_byte) FROM memory_chunks c \
+         substr(p.bytes, c.start_byte - c.part_start + 1, c.end_byte - c.start_byte) AS \"entry_parts.bytes\" FROM memory_chunks c \
          JOIN entry_versions v ON v.version_no = c.version_no AND v.state = 1 \
          JOIN entry_parts p ON p.owner_no = c.owner_no AND p.version_no = c.version_no AND p.start_byte = c.part_start \
          WHERE c.owner_no = ?1 AND c.id = ?2",
         params![tx.content_no, chunk.as_bytes()],
         |row| {
-            Ok(ChunkText {
-                chunk,
-                path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
-                start: row.u64(2)?,
-                end: row.u64(3)?,
-                text: String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?,
-            })
+            let (start, end) = (row.count(2)?, row.count(3)?);
+            let text = String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?;
+            if end.checked_sub(start) != Some(text.len() as u64) {
+                return Err(row.corrupt(3));
+            }
+            Ok(ChunkText { chunk, path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?, start, end, text })
         },
     )
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ironclaw_core::Timestamp;
 use ironclaw_core::search::{Terms, analyze};
-use ironclaw_core::store::StoreError;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::versions;
 use crate::codes::VersionState;
@@ -39,21 +39,30 @@ pub(in crate::libsql) fn give_up_abandoned(db: &Db, now: Timestamp) -> Result<u6
 /// Removes some of what replaced, deleted and abandoned versions left behind, of all users. Of a user on whom a legal hold
 /// stands nothing is removed, and what is being forgotten is not its business. How many rows.
 pub(in crate::libsql) fn sweep(db: &Db) -> Result<u64, StoreError> {
-    let mut rows = 0;
+    let (mut rows, mut skipped) = (0, 0);
     while db.budget.is_left() {
         let next = db.query_row(
-            "SELECT v.version_no, v.owner_no FROM entry_versions v WHERE v.state <> 1 AND v.state = ?1 \
+            "SELECT v.version_no, v.owner_no FROM entry_versions v WHERE v.state <> 1 AND v.state = ?1 AND v.version_no > ?3 \
              AND v.owner_no NOT IN (SELECT coalesce(u.content_no, u.owner_no) FROM holds h \
              JOIN users u ON u.owner_no = h.owner_no WHERE h.released_at IS NULL) \
              AND v.owner_no NOT IN (SELECT content_no FROM removals WHERE kind IN (1, 2)) \
-             AND v.owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?2) LIMIT 1",
-            params![VersionState::Superseded.code(), STAGED],
-            |row| Ok((row.u64(0)?, row.i64(1)?)),
+             AND v.owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?2) \
+             ORDER BY v.version_no LIMIT 1",
+            params![VersionState::Superseded.code(), STAGED, skipped],
+            |row| Ok((row.count(0)?, row.i64(1)?)),
         )?;
         let Some((version_no, owner_no)) = next else {
             break;
         };
-        rows += remove_version(db, owner_no, version_no)?;
+        match remove_version(db, owner_no, version_no) {
+            Ok(removed) => rows += removed,
+            // A damaged version stays, whoever's it is, and keeps no other from going.
+            Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
+                tracing::warn!(%error, "a version of a file is damaged and can't be swept");
+                skipped = version_no;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(rows)
 }
@@ -181,8 +190,7 @@ fn terms_of(db: &Db, owner_no: i64, version_no: u64, part_start: u64, bytes: &[u
          WHERE owner_no = ?1 AND version_no = ?2 AND part_start = ?3",
         params![owner_no, version_no, part_start],
         |row| {
-            let offset = |column| row.code(column, |number| usize::try_from(number).ok());
-            let text = bytes.get(offset(1)?..offset(2)?).and_then(|bytes| std::str::from_utf8(bytes).ok());
+            let text = bytes.get(row.size(1)?..row.size(2)?).and_then(|bytes| std::str::from_utf8(bytes).ok());
             Ok(analyze(text.ok_or_else(|| row.corrupt(1))?))
         },
     )

@@ -6,6 +6,7 @@ use ironclaw_core::search::{Bm25, TextQuery};
 use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind};
 use libsql::Value;
 
+use crate::damage;
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::ReadTx;
 use crate::search::{Scores, Versions, rank};
@@ -22,9 +23,9 @@ pub(super) fn search(
         return Ok(Vec::new());
     }
     let statistics = tx.db.query_row(
-        "SELECT documents, total_length FROM workspace_statistics WHERE owner_no = ?1",
+        "SELECT owner_no, documents, total_length FROM workspace_statistics WHERE owner_no = ?1",
         params![tx.content_no],
-        |row| Ok(Bm25::new(row.u64(0)?, row.u64(1)?)),
+        |row| Ok(Bm25::new(row.count(1)?, row.count(2)?)),
     )?;
     let Some(bm25) = statistics else {
         return Ok(Vec::new());
@@ -35,7 +36,8 @@ pub(super) fn search(
     for term in query.terms() {
         let blocks = blocks(tx, term)?;
         scores.add(&blocks, &hidden, within.as_ref(), |_, chunk_no| chunk_no).ok_or_else(|| {
-            tx.db.error(StoreErrorKind::Corrupt, "chunk_terms.postings can't be decoded; restore a backup")
+            let id = damage::name(term.as_bytes());
+            tx.db.error(StoreErrorKind::Corrupt, damage::undecodable("chunk_terms.postings", Some(&id)))
         })?;
     }
     let best = scores.into_best(limit).into_iter();
@@ -69,7 +71,8 @@ fn hidden(tx: &ReadTx<'_>) -> Result<Versions, StoreError> {
 pub(super) fn numbers(tx: &ReadTx<'_>, sql: &'static str, params: Vec<Value>) -> Result<Versions, StoreError> {
     let list = tx.db.query_row(sql, params, |row| row.optional(0, Row::text))?.flatten();
     list.as_deref().unwrap_or_default().split_terminator(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| {
-        tx.db.error(StoreErrorKind::Corrupt, "the version numbers of files can't be decoded; restore a backup")
+        let id = format!("of user {}", tx.owner_no);
+        tx.db.error(StoreErrorKind::Corrupt, damage::undecodable("entry_versions.version_no", Some(&id)))
     })
 }
 
@@ -90,7 +93,9 @@ fn chunk_id(tx: &ReadTx<'_>, chunk_no: u64) -> Result<[u8; 16], StoreError> {
         |row| row.bytes(0),
     )?;
     id.ok_or_else(|| {
-        let context = format!("chunk_terms.postings has a chunk {chunk_no} that is not there; restore a backup");
-        tx.db.error(StoreErrorKind::Corrupt, context)
+        damage::corrupt(
+            tx.db.operation(),
+            format!("memory_chunks has no row {chunk_no}, which chunk_terms.postings has"),
+        )
     })
 }

@@ -4,13 +4,15 @@ use std::sync::{PoisonError, RwLockWriteGuard};
 
 use ironclaw_core::id::ChunkId;
 use ironclaw_core::model::workspace::{ChunkHit, check_vector};
-use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind, VectorQuery};
+use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery};
 
 use super::cache::{Cached, Shared, VectorCache};
 use super::matrix::Matrix;
 use super::text::{numbers, within};
+use crate::damage;
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::{Absent, ReadTx};
+use crate::search::vector::{dimensions, from_stored};
 
 /// How many vectors are read in one step at most, apart from those of a single change.
 const LOADED_AT_ONCE: u64 = 10_000;
@@ -82,15 +84,16 @@ struct Model<'a> {
 impl<'a> Model<'a> {
     fn find(tx: &ReadTx<'_>, query: &'a VectorQuery) -> Result<Option<Self>, StoreError> {
         tx.db.query_row(
-            "SELECT m.dimensions, m.chunks, coalesce((SELECT generation FROM workspace_statistics \
-             WHERE owner_no = ?1), 0) FROM embedding_models m WHERE m.owner_no = ?1 AND m.id = ?2",
+            "SELECT m.id, m.dimensions, m.chunks, coalesce((SELECT generation FROM workspace_statistics \
+             WHERE owner_no = ?1), 0) AS \"workspace_statistics.generation\" FROM embedding_models m \
+             WHERE m.owner_no = ?1 AND m.id = ?2",
             params![tx.content_no, query.model.as_str()],
             |row| {
                 Ok(Self {
                     id: query.model.as_str(),
-                    dimensions: row.code(0, |number| usize::try_from(number).ok())?,
-                    chunks: row.code(1, |number| usize::try_from(number).ok())?,
-                    generation: row.i64(2)?,
+                    dimensions: row.code(1, dimensions)?,
+                    chunks: row.size(2)?,
+                    generation: row.i64(3)?,
                 })
             },
         )
@@ -110,7 +113,6 @@ impl<'a> Model<'a> {
         let known = known.filter(|_| cached.matrix.dimensions() == self.dimensions);
         if known.is_none() {
             cached.matrix = Matrix::new(self.dimensions);
-            cached.matrix.reserve(self.chunks);
         }
         let known = known.unwrap_or(0);
         if let Some(until) = self.step(tx, known)? {
@@ -120,12 +122,12 @@ impl<'a> Model<'a> {
         }
         if !self.update(tx, &mut cached.matrix, known)? {
             cached.matrix = Matrix::new(self.dimensions);
-            cached.matrix.reserve(self.chunks);
             self.load(tx, &mut cached.matrix, 0, i64::MAX)?;
         }
         if cached.matrix.len() != self.chunks {
-            let context = "embedding_models.chunks is not the number of chunks; restore a backup";
-            return Err(tx.db.error(StoreErrorKind::Corrupt, context));
+            let id = damage::name(self.id.as_bytes());
+            let what = format!("embedding_models.chunks of row {id} is not the number of chunks");
+            return Err(damage::corrupt(tx.db.operation(), what));
         }
         cached.generation = Some(self.generation);
         Ok(true)
@@ -145,6 +147,17 @@ impl<'a> Model<'a> {
             vectors >= LOADED_AT_ONCE
         });
         Ok(until.map(|(generation, _)| generation))
+    }
+
+    /// How many vectors there are, by counting them.
+    fn vectors(&self, tx: &ReadTx<'_>) -> Result<usize, StoreError> {
+        let vectors = tx.db.number(
+            "SELECT count(*) FROM entry_versions v \
+             JOIN memory_chunks c ON c.owner_no = v.owner_no AND c.version_no = v.version_no \
+             WHERE v.owner_no = ?1 AND v.model = ?2 AND v.state = 1",
+            params![tx.content_no, self.id],
+        )?;
+        Ok(usize::try_from(vectors).unwrap_or_default())
     }
 
     /// Applies what has changed since the generation `known`. Whether the matrix is whole.
@@ -172,7 +185,15 @@ impl<'a> Model<'a> {
             params![tx.content_no, self.id, known, until],
             |row: &Row<'_>| {
                 let embedding = row.blob(3)?;
-                matrix.push(row.bytes(1)?, row.u64(2)?, &embedding).ok_or_else(|| row.corrupt(3))
+                if from_stored(&embedding).is_none() {
+                    return Err(row.corrupt(3));
+                }
+                matrix.push(row.bytes(1)?, row.count(2)?, &embedding).ok_or_else(|| row.corrupt(3))?;
+                // Only now is it known how long vectors really are.
+                if matrix.len() == 1 {
+                    matrix.reserve(self.vectors(tx)?);
+                }
+                Ok(())
             },
         )
     }

@@ -219,7 +219,7 @@ fn dimensions(tx: &Tx<'_>, model: Option<&str>) -> Result<Option<usize>, StoreEr
     tx.db.query_row(
         "SELECT dimensions FROM embedding_models WHERE owner_no = ?1 AND id = ?2",
         params![tx.content_no(), model],
-        |row| row.code(0, |number| usize::try_from(number).ok()),
+        |row| row.code(0, crate::search::vector::dimensions),
     )
 }
 
@@ -233,12 +233,12 @@ fn find(tx: &Tx<'_>, id: VersionId) -> Result<Option<(VersionState, Version)>, S
             Ok((
                 state,
                 Version {
-                    version_no: row.u64(0)?,
+                    version_no: row.count(0)?,
                     path: row.text(2)?,
-                    size: row.u64(3)?,
+                    size: row.count(3)?,
                     model: row.optional(4, Row::text)?,
-                    chunks: row.u64(5)?,
-                    length: row.u64(6)?,
+                    chunks: row.count(5)?,
+                    length: row.count(6)?,
                 },
             ))
         },
@@ -257,7 +257,7 @@ fn current(tx: &Tx<'_>, path: &str) -> Result<Option<u64>, StoreError> {
     tx.db.query_row(
         "SELECT version_no FROM workspace_entries WHERE owner_no = ?1 AND path = ?2",
         params![tx.content_no(), path],
-        |row| row.u64(0),
+        |row| row.count(0),
     )
 }
 
@@ -268,12 +268,12 @@ fn supersede(tx: &Tx<'_>, version_no: u64) -> Result<(), StoreError> {
         params![version_no],
         |row| {
             Ok(Version {
-                version_no: row.u64(0)?,
+                version_no: row.count(0)?,
                 path: row.text(1)?,
-                size: row.u64(2)?,
+                size: row.count(2)?,
                 model: row.optional(3, Row::text)?,
-                chunks: row.u64(4)?,
-                length: row.u64(5)?,
+                chunks: row.count(4)?,
+                length: row.count(5)?,
             })
         },
     )?;

@@ -41,7 +41,7 @@ pub(super) fn agent(row: &Row<'_>) -> Result<Agent, StoreError> {
     Ok(Agent {
         name: row.parsed(0)?,
         active: row.bool(1)?,
-        policy_epoch: row.u64(2)?,
+        policy_epoch: row.count(2)?,
         created_at: row.time(3)?,
         updated_at: row.time(4)?,
     })

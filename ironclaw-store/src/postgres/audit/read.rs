@@ -121,7 +121,7 @@ async fn head(tx: &Tx, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
     tx.query_row(
         "SELECT owner_no, stream, sequence, hash FROM ironclaw.audit_streams WHERE owner_no = $1",
         params![owner_no],
-        |row| Ok(ChainHead { stream: StreamId(row.bytes(1)?), sequence: row.u64(2)?, hash: row.bytes(3)? }),
+        |row| Ok(ChainHead { stream: StreamId(row.bytes(1)?), sequence: row.count(2)?, hash: row.bytes(3)? }),
     )
     .await
 }
@@ -163,7 +163,7 @@ async fn verify(tx: &Tx, owner_no: i64) -> Result<Option<ChainHead>, StoreError>
     }
     // A chain whose end was cut off is whole by itself.
     if verifier.head() != head {
-        return Err(broken(verifier.head().sequence + 1, ChainProblem::Sequence));
+        return Err(broken(verifier.head().sequence.saturating_add(1), ChainProblem::Sequence));
     }
     Ok(Some(head))
 }
@@ -171,7 +171,7 @@ async fn verify(tx: &Tx, owner_no: i64) -> Result<Option<ChainHead>, StoreError>
 fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
     Ok(AuditEvent {
         stream: StreamId(row.bytes(1)?),
-        sequence: row.u64(0)?,
+        sequence: row.count(0)?,
         previous: row.bytes(2)?,
         time: row.time(3)?,
         user: Pseudonym(row.bytes(4)?),
@@ -184,7 +184,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
         subjects: coded(row, 8, |code, id| Some(Subject { kind: SubjectKind::from_code(code)?, id }))?,
         commitment: row.bytes(9)?,
         hash: row.bytes(10)?,
-        tree_index: row.optional(11, Row::u64)?,
+        tree_index: row.optional(11, Row::count)?,
     })
 }
 

@@ -93,7 +93,7 @@ pub(super) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec
         .query_row(
             "SELECT documents, total_length FROM ironclaw.message_statistics WHERE owner_no = $1",
             params![tx.owner_no()],
-            |row| Ok((row.u64(0)?, row.u64(1)?)),
+            |row| Ok((row.count(0)?, row.count(1)?)),
         )
         .await?;
     let (documents, length) = counted.unwrap_or_default();
@@ -112,7 +112,9 @@ pub(super) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec
     for (messages, frequencies, lengths) in postings {
         let term = bm25.term(messages.len() as u64);
         for ((message_no, frequency), length) in messages.into_iter().zip(frequencies).zip(lengths) {
-            *scores.entry(message_no).or_default() += term.score(frequency.cast_unsigned(), length.cast_unsigned());
+            // What is below zero no text has: the check of the store's integrity tells it.
+            let (frequency, length) = (frequency.max(0).cast_unsigned(), length.max(0).cast_unsigned());
+            *scores.entry(message_no).or_default() += term.score(frequency, length);
         }
     }
     let mut scores: Vec<(i64, f64)> = scores.into_iter().collect();

@@ -32,7 +32,7 @@ pub(super) fn job(tx: &Tx, row: jobs::Model) -> Result<Job, StoreError> {
 pub(super) fn event(row: &Row<'_>) -> Result<JobEvent, StoreError> {
     Ok(JobEvent {
         job: JobId::from_bytes(row.id(0)?),
-        sequence: row.u64(1)?,
+        sequence: row.count(1)?,
         created_at: row.time(2)?,
         step: row.json(3)?,
     })

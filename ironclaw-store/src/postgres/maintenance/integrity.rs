@@ -1,52 +1,80 @@
-use ironclaw_core::store::StoreError;
+//! The check of the database's integrity: one thing after the other, each in a snapshot of its own.
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use super::PostgresMaintenance;
 use crate::copy::{self, STAGED};
+use crate::integrity::Found;
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
-use crate::postgres::{access, conversations, secrets, workspace};
+use crate::postgres::{audit, conversations, workspace};
+
+mod rows;
+
+const OPERATION: &str = "check_integrity";
+
+/// One thing that is looked at: what is wrong with it, in words.
+type Look = for<'a> fn(&'a Tx) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+
+/// What is looked at beside the rows of each table.
+const LOOKS: [(&str, Look); 4] = [
+    ("the index of messages", |tx| conversations::check(tx).boxed()),
+    ("the workspace", |tx| workspace::check(tx).boxed()),
+    ("the audit trail", |tx| chains(tx).boxed()),
+    ("the tables' protection", |tx| unprotected(tx).boxed()),
+];
 
 /// What is wrong with the database, in words, without a user's content.
-pub(super) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
-    let mut wrong = Vec::new();
-    let staged = tx.number("SELECT count(*) FROM ironclaw.users WHERE tenant = $1", params![STAGED]).await?;
-    wrong.extend(copy::unfinished(staged));
-    wrong.extend(conversations::check(tx).await?);
-    for (sql, what) in SEQUENCES {
-        let rows = tx.number(sql, params![]).await?;
-        if rows > 0 {
-            wrong.push(format!("{what} ({rows})"));
+pub(super) async fn check(maintenance: &PostgresMaintenance) -> Result<Vec<String>, StoreError> {
+    let mut found = Found::default();
+    // What is unfinished comes first: what else is found may be its.
+    let unfinished = maintenance.read(OPERATION, (), |tx, ()| unfinished(tx).boxed()).await?;
+    unfinished.into_iter().for_each(|line| found.note(line, None));
+    for table in maintenance.read(OPERATION, (), |tx, ()| rows::tables(tx).boxed()).await? {
+        let name = table.clone();
+        let looked = maintenance.read(OPERATION, table, |tx, table| rows::check(tx, table).boxed()).await;
+        match looked {
+            Ok(wrong) => wrong.into_iter().for_each(|(kind, row)| found.note(kind, Some(&row))),
+            Err(error) => give_up(&mut found, &format!("the table {name}"), error)?,
         }
     }
-    wrong.extend(workspace::check(tx).await?);
-    wrong.extend(secrets::check(tx).await?);
-    wrong.extend(access::check(tx).await?);
-    wrong.extend(unprotected(tx).await?);
-    Ok(wrong)
+    for (about, look) in LOOKS {
+        match maintenance.read(OPERATION, (), move |tx, ()| look(tx)).await {
+            Ok(lines) => lines.into_iter().for_each(|line| found.note(line, None)),
+            Err(error) => give_up(&mut found, about, error)?,
+        }
+    }
+    Ok(found.into_lines())
 }
 
-/// Sequences without gaps, and chains as long as their rows say.
-const SEQUENCES: [(&str, &str); 4] = [
-    (
-        "SELECT count(*) FROM ironclaw.conversations c WHERE c.messages <> (SELECT count(*) FROM ironclaw.messages m \
-         WHERE m.owner_no = c.owner_no AND m.conversation = c.id AND m.sequence BETWEEN 1 AND c.messages)",
-        "conversations: messages are missing",
-    ),
-    (
-        "SELECT count(*) FROM (SELECT FROM ironclaw.job_events GROUP BY owner_no, job \
-         HAVING max(sequence) <> count(*) OR min(sequence) <> 1) torn",
-        "job_events: steps are missing",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.audit_streams s WHERE s.sequence <> \
-         (SELECT count(*) FROM ironclaw.audit_events e WHERE e.owner_no = s.owner_no)",
-        "audit_events: events are missing",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.users u WHERE NOT EXISTS \
-         (SELECT FROM ironclaw.audit_streams s WHERE s.owner_no = u.owner_no)",
-        "users: a user has no audit stream",
-    ),
-];
+/// Notes that something can't be looked at because it is damaged.
+fn give_up(found: &mut Found, about: &str, error: StoreError) -> Result<(), StoreError> {
+    match error.kind() {
+        // What the server makes of numbers that make no sense is an error of its own.
+        StoreErrorKind::Corrupt | StoreErrorKind::Internal => {
+            found.note(format!("{about} can't be looked at any further: {}", error.context()), None);
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}
+
+async fn unfinished(tx: &Tx) -> Result<Vec<String>, StoreError> {
+    let staged = tx.number("SELECT count(*) FROM ironclaw.users WHERE tenant = $1", params![STAGED]).await?;
+    Ok(copy::unfinished(staged).into_iter().collect())
+}
+
+async fn chains(tx: &Tx) -> Result<Vec<String>, StoreError> {
+    match audit::verify_all(tx).await {
+        Ok(_) => Ok(Vec::new()),
+        Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
+            Ok(vec![format!("audit_events: {}", error.context())])
+        }
+        Err(error) => Err(error),
+    }
+}
 
 /// Protection that somebody loosened: row-level security that is switched off, policies that are not the schema's, and
 /// tables of the audit trail that the application may write by itself.

@@ -44,8 +44,8 @@ pub(super) fn secret(row: &Row<'_>) -> Result<Secret, StoreError> {
         created_at: row.time(5)?,
         updated_at: row.time(6)?,
         last_used_at: row.optional(7, Row::time)?,
-        usage_count: row.u64(8)?,
-        version: row.u64(9)?,
+        usage_count: row.count(8)?,
+        version: row.count(9)?,
     })
 }
 
@@ -71,7 +71,7 @@ pub(super) fn data_key(row: &Row<'_>) -> Result<DataKey, StoreError> {
         number: row.u32(1)?,
         root_key: row.u32(2)?,
         wrapped: wrapped(row, 3)?,
-        seals: row.u64(8)?,
+        seals: row.count(8)?,
         created_at: row.time(9)?,
     })
 }

@@ -1,8 +1,7 @@
 //! Whether the workspace's tables agree with each other.
 
-use std::collections::HashMap;
-
 use ironclaw_core::id::VersionId;
+use ironclaw_core::search::analyze;
 use ironclaw_core::store::StoreError;
 use sha2::{Digest, Sha256};
 
@@ -10,17 +9,12 @@ use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
 use crate::search::postings;
 
-/// How many rows are in memory at the same time.
-const AT_ONCE: usize = 5_000;
-
 /// What is wrong between the workspace's tables, in words.
 pub(in crate::postgres) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
     let mut found = Vec::new();
-    for (sql, what) in COUNTS {
-        let rows = tx.number(sql, params![]).await?;
-        if rows > 0 {
-            found.push(format!("workspace: {rows} {what}"));
-        }
+    let versions = tx.number(VECTORS, params![]).await?;
+    if versions > 0 {
+        found.push(format!("chunk_vectors: {versions} versions have other vectors than chunks"));
     }
     for owner_no in tx.query("SELECT owner_no FROM ironclaw.users", params![], |row| row.i64(0)).await? {
         check_postings(tx, owner_no, &mut found).await?;
@@ -29,116 +23,78 @@ pub(in crate::postgres) async fn check(tx: &Tx) -> Result<Vec<String>, StoreErro
     Ok(found)
 }
 
-/// Queries that count what must not be.
-const COUNTS: [(&str, &str); 9] = [
-    (
-        "SELECT count(*) FROM ironclaw.workspace_entries e WHERE NOT EXISTS (SELECT FROM ironclaw.entry_versions v \
-         WHERE v.owner_no = e.owner_no AND v.version_no = e.version_no AND v.path = e.path AND v.state = 1)",
-        "files without their current version",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.entry_versions v WHERE v.state = 1 AND NOT EXISTS (SELECT \
-         FROM ironclaw.workspace_entries e WHERE e.owner_no = v.owner_no AND e.path = v.path \
-         AND e.version_no = v.version_no)",
-        "current versions of files that are not there",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.entry_versions v WHERE v.state <> 2 AND v.size <> (SELECT \
-         coalesce(sum(length(p.bytes)), 0) FROM ironclaw.entry_parts p WHERE p.owner_no = v.owner_no \
-         AND p.version_no = v.version_no AND length(p.bytes) = p.end_byte - p.start_byte)",
-        "versions whose parts are not of their size",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.entry_versions v WHERE v.state <> 2 AND (v.chunks, v.terms) <> (SELECT \
-         count(*), coalesce(sum(c.length), 0) FROM ironclaw.memory_chunks c WHERE c.owner_no = v.owner_no \
-         AND c.version_no = v.version_no)",
-        "versions that count other chunks than they have",
-    ),
-    (
-        // Counted once for all versions: no index finds the vectors of one whose model is not known.
-        "SELECT count(*) FROM ironclaw.entry_versions v LEFT JOIN (SELECT c.owner_no, c.version_no, count(*) AS vectors \
+/// Counts versions that have other vectors than chunks.
+const VECTORS: &str = // Counted once for all versions: no index finds the vectors of one whose model is not known.
+    "SELECT count(*) FROM ironclaw.entry_versions v LEFT JOIN (SELECT c.owner_no, c.version_no, count(*) AS vectors \
          FROM ironclaw.memory_chunks c JOIN ironclaw.chunk_vectors e ON e.owner_no = c.owner_no \
          AND e.version_no = c.version_no AND e.chunk_no = c.chunk_no AND e.id = c.id GROUP BY c.owner_no, c.version_no) e \
          ON e.owner_no = v.owner_no AND e.version_no = v.version_no WHERE v.state <> 2 \
-         AND CASE WHEN v.model IS NULL THEN 0 ELSE v.chunks END <> coalesce(e.vectors, 0)",
-        "versions that have other vectors than chunks",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.memory_chunks c WHERE NOT EXISTS (SELECT FROM ironclaw.entry_parts p WHERE \
-         p.owner_no = c.owner_no AND p.version_no = c.version_no AND p.start_byte = c.part_start \
-         AND p.end_byte >= c.end_byte)",
-        "chunks outside of their part",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.entry_parts p WHERE NOT EXISTS (SELECT FROM ironclaw.entry_versions v WHERE \
-         v.owner_no = p.owner_no AND v.version_no = p.version_no)",
-        "parts of versions that are not there",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.workspace_statistics s WHERE (s.documents, s.total_length) <> (SELECT \
-         coalesce(sum(v.chunks), 0), coalesce(sum(v.terms), 0) FROM ironclaw.entry_versions v \
-         WHERE v.owner_no = s.owner_no AND v.state = 1)",
-        "users whose statistics are not those of their files",
-    ),
-    (
-        "SELECT count(*) FROM ironclaw.embedding_models m WHERE m.chunks <> (SELECT coalesce(sum(v.chunks), 0) \
-         FROM ironclaw.entry_versions v WHERE v.owner_no = m.owner_no AND v.model = m.id AND v.state = 1)",
-        "embedding models that count other chunks than there are",
-    ),
-];
+         AND CASE WHEN v.model IS NULL THEN 0 ELSE v.chunks END <> coalesce(e.vectors, 0)";
 
-/// Compares how many terms the postings of each of a user's versions say with what the version says.
+/// Compares the postings of each part of a user's versions with those of its chunks' texts.
 async fn check_postings(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Result<(), StoreError> {
-    let mut terms: HashMap<u64, u64> = HashMap::new();
-    let mut torn = 0_u64;
-    let mut last = (String::new(), 0_i64, -1_i64);
+    let (mut expected, mut missing, mut unreadable) = (0_i64, 0_i64, 0_u64);
+    let mut last = (-1_i64, -1_i64);
     loop {
-        let blocks = tx
-            .query(
-                "SELECT term, version_no, part_start, postings FROM ironclaw.chunk_terms WHERE owner_no = $1 \
-                 AND (term, version_no, part_start) > ($2, $3, $4) ORDER BY term, version_no, part_start LIMIT $5",
-                params![owner_no, last.0.as_str(), last.1, last.2, AT_ONCE as u64],
-                |row| Ok((row.text(0)?, row.i64(1)?, row.i64(2)?, row.blob(3)?)),
+        let part = tx
+            .query_row(
+                "SELECT p.version_no, p.start_byte, p.bytes FROM ironclaw.entry_parts p \
+                 JOIN ironclaw.entry_versions v ON v.owner_no = p.owner_no AND v.version_no = p.version_no \
+                 WHERE p.owner_no = $1 AND v.state <> 2 AND (p.version_no, p.start_byte) > ($2, $3) \
+                 ORDER BY p.version_no, p.start_byte LIMIT 1",
+                params![owner_no, last.0, last.1],
+                |row| Ok((row.i64(0)?, row.i64(1)?, row.blob(2)?)),
             )
             .await?;
-        for (_, version_no, _, block) in &blocks {
-            let version_no = version_no.cast_unsigned();
-            let mut count = 0;
-            let is_own = |version| version == version_no;
-            match postings::decode(block, is_own, |_, posting| count += u64::from(posting.frequency)) {
-                Some(()) if count > 0 => *terms.entry(version_no).or_default() += count,
-                _ => torn += 1,
+        let Some((version_no, start, bytes)) = part else {
+            break;
+        };
+        last = (version_no, start);
+        let chunks = tx
+            .query(
+                "SELECT chunk_no, start_byte, end_byte, length FROM ironclaw.memory_chunks \
+                 WHERE owner_no = $1 AND version_no = $2 AND part_start = $3 ORDER BY chunk_no",
+                params![owner_no, version_no, start],
+                |row| Ok((row.count(0)?, row.i64(1)?, row.i64(2)?, row.i64(3)?)),
+            )
+            .await?;
+        let (mut chunk_nos, mut terms) = (Vec::new(), Vec::new());
+        for (chunk_no, from, to, length) in chunks {
+            let offset = |at: i64| usize::try_from(at.checked_sub(start)?).ok();
+            let text = offset(from).zip(offset(to)).and_then(|(from, to)| bytes.get(from..to));
+            let of_chunk = text.and_then(|text| std::str::from_utf8(text).ok()).map(analyze);
+            match of_chunk.filter(|terms| i64::from(terms.length) == length) {
+                Some(of_chunk) => {
+                    chunk_nos.push(chunk_no);
+                    terms.push(of_chunk);
+                }
+                None => unreadable += 1,
             }
         }
-        let whole = blocks.len() == AT_ONCE;
-        match blocks.into_iter().next_back() {
-            Some((term, version_no, part_start, _)) if whole => last = (term, version_no, part_start),
-            _ => break,
-        }
+        let blocks = postings::blocks(version_no.cast_unsigned(), &chunk_nos, &terms);
+        expected += blocks.len() as i64;
+        let (texts, blocks): (Vec<String>, Vec<Vec<u8>>) =
+            blocks.into_iter().map(|(term, block)| (term.to_owned(), block)).unzip();
+        let kept = tx
+            .number(
+                "SELECT count(*) FROM unnest($4::text[], $5::bytea[]) q (term, postings) \
+                 JOIN ironclaw.chunk_terms t ON t.owner_no = $1 AND t.term = q.term AND t.version_no = $2 \
+                 AND t.part_start = $3 AND t.postings = q.postings",
+                params![owner_no, version_no, start, texts.clone(), blocks],
+            )
+            .await?;
+        missing += texts.len() as i64 - kept;
     }
-    if torn > 0 {
-        found.push(format!("workspace: {torn} blocks of postings can't be decoded"));
+    if unreadable > 0 {
+        found.push(format!("memory_chunks: {unreadable} chunks of user {owner_no} are no text of their part"));
     }
-    let versions = tx
-        .query(
-            "SELECT version_no, terms, state = 2 FROM ironclaw.entry_versions WHERE owner_no = $1",
-            params![owner_no],
-            |row| Ok((row.u64(0)?, row.u64(1)?, row.bool(2)?)),
-        )
-        .await?;
-    let mut wrong = 0_u64;
-    for (version_no, expected, is_superseded) in versions {
-        let indexed = terms.remove(&version_no).unwrap_or_default();
-        // A version that is being swept has lost some.
-        if indexed != expected && !is_superseded {
-            wrong += 1;
-        }
+    if missing > 0 {
+        found.push(format!("chunk_terms: {missing} postings of user {owner_no} are missing or wrong"));
     }
-    if wrong > 0 {
-        found.push(format!("workspace: {wrong} versions whose postings are not those of their chunks"));
-    }
-    if !terms.is_empty() {
-        found.push(format!("workspace: postings of {} versions that are not there", terms.len()));
+    let sql = "SELECT count(*) FROM ironclaw.chunk_terms t JOIN ironclaw.entry_versions v \
+               ON v.owner_no = t.owner_no AND v.version_no = t.version_no AND v.state <> 2 WHERE t.owner_no = $1";
+    if missing == 0 && unreadable == 0 && tx.number(sql, params![owner_no]).await? != expected {
+        found.push(format!("chunk_terms: there are postings of user {owner_no} that no chunk has"));
     }
     Ok(())
 }
@@ -171,7 +127,7 @@ async fn check_contents(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Resu
         }
         if <[u8; 32]>::from(hash.finalize()) != expected {
             let id = VersionId::from_bytes(id);
-            found.push(format!("workspace: the content of version {id} is not that of its hash"));
+            found.push(format!("entry_versions: the content is not that of its hash: row {id}"));
         }
     }
     Ok(())

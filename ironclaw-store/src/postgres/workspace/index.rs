@@ -23,7 +23,7 @@ pub(in crate::postgres) async fn index_statements(tx: &Tx) -> Result<Vec<String>
             "SELECT id, dimensions::bigint, sum(chunks)::bigint FROM ironclaw.embedding_models \
              WHERE dimensions <= $1 GROUP BY id, dimensions HAVING max(chunks) > $2 ORDER BY id, dimensions",
             params![INDEXED_DIMENSIONS, COMPARED_ONE_BY_ONE],
-            |row| Ok((row.text(0)?, row.u64(1)?)),
+            |row| Ok((row.text(0)?, row.count(1)?)),
         )
         .await?;
     let known: BTreeMap<String, bool> = tx

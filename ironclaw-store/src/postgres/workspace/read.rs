@@ -11,6 +11,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{text, vectors};
 use crate::cursor;
+use crate::damage;
 use crate::postgres::PostgresStore;
 use crate::postgres::entity::embedding_models;
 use crate::postgres::row::{Row, params, uuid};
@@ -167,11 +168,11 @@ fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     Ok(Entry {
         path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
         version: VersionId::from_bytes(row.id(0)?),
-        size: row.u64(2)?,
+        size: row.count(2)?,
         content_hash: ContentHash::from_bytes(row.bytes(3)?),
         metadata: row.json(4)?,
         embedding_model: row.optional(5, Row::parsed)?,
-        chunks: row.u64(6)?,
+        chunks: row.count(6)?,
         created_at: row.time(7)?,
         updated_at: row.time(8)?,
     })
@@ -180,13 +181,13 @@ fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
 async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let version = tx
         .query_row(
-            "SELECT v.version_no, v.size FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
+            "SELECT v.id, v.version_no, v.size FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
              ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND e.path = $2",
             params![tx.owner_no(), path.as_str()],
-            |row| Ok((row.u64(0)?, row.u64(1)?)),
+            |row| Ok((row.id(0)?, row.count(1)?, row.count(2)?)),
         )
         .await?;
-    let Some((version_no, size)) = version else {
+    let Some((id, version_no, size)) = version else {
         return Ok(None);
     };
     let (start, end) = (start.min(size), end.min(size));
@@ -204,23 +205,27 @@ async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<
             |row| row.blob(0),
         )
         .await?;
-    Ok(Some(pieces.concat()))
+    let content = pieces.concat();
+    if content.len() as u64 != end - start {
+        return Err(damage::corrupt(tx.operation(), damage::not_its_parts(&VersionId::from_bytes(id))));
+    }
+    Ok(Some(content))
 }
 
 fn model(tx: &Tx, row: embedding_models::Model) -> Result<EmbeddingModel, StoreError> {
     Ok(EmbeddingModel {
         id: row.id.parse().map_err(|_| tx.corrupt("embedding_models.id"))?,
-        dimensions: row.dimensions.cast_unsigned(),
+        dimensions: u32::try_from(row.dimensions).map_err(|_| tx.corrupt("embedding_models.dimensions"))?,
         lexical: row.lexical,
     })
 }
 
 fn chunk_text(row: &Row<'_>) -> Result<ChunkText, StoreError> {
-    Ok(ChunkText {
-        chunk: ChunkId::from_bytes(row.id(0)?),
-        path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
-        start: row.u64(2)?,
-        end: row.u64(3)?,
-        text: String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?,
-    })
+    let (start, end) = (row.count(2)?, row.count(3)?);
+    let text = String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?;
+    if end.checked_sub(start) != Some(text.len() as u64) {
+        return Err(row.corrupt(3));
+    }
+    let path = row.text(1)?.try_into().map_err(|_| row.corrupt(1))?;
+    Ok(ChunkText { chunk: ChunkId::from_bytes(row.id(0)?), path, start, end, text })
 }

@@ -25,7 +25,7 @@ pub(super) async fn search(
              ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1) \
              FROM ironclaw.workspace_statistics s WHERE s.owner_no = $1",
             params![tx.owner_no()],
-            |row| Ok((Bm25::new(row.u64(0)?, row.u64(1)?), versions(row.array(2)?))),
+            |row| Ok((Bm25::new(row.count(0)?, row.count(1)?), versions(row.array(2)?))),
         )
         .await?;
     let Some((bm25, hidden)) = statistics else {

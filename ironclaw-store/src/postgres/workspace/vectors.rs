@@ -76,8 +76,8 @@ impl Model {
             |row| {
                 Ok(Self {
                     dimensions: row.code(0, |number| usize::try_from(number).ok())?,
-                    chunks: row.u64(1)?,
-                    indexed: row.optional(2, Row::u64)?,
+                    chunks: row.count(1)?,
+                    indexed: row.optional(2, Row::count)?,
                     hidden: row.array(3)?,
                 })
             },

@@ -288,10 +288,10 @@ async fn staging(tx: &Tx, id: VersionId) -> Result<Version, StoreError> {
             params![tx.owner_no(), uuid(id.as_bytes())],
             |row| {
                 let version = Version {
-                    version_no: row.u64(0)?,
+                    version_no: row.count(0)?,
                     path: row.text(2)?,
-                    size: row.u64(3)?,
-                    chunks: row.u64(4)?,
+                    size: row.count(3)?,
+                    chunks: row.count(4)?,
                     model: row.optional(5, Row::text)?,
                     dimensions: row.optional(6, |row, column| row.code(column, |number| number.try_into().ok()))?,
                 };
