@@ -353,7 +353,7 @@ async fn the_check_finds_what_does_not_agree() {
         ("UPDATE chunk_terms SET postings = x'ff' WHERE term = 'ferri'", "makes no sense"),
         ("UPDATE entry_parts SET bytes = CAST('harbour fErry ' AS BLOB)", "hash"),
         ("DELETE FROM memory_chunks WHERE chunk_no = 1", "other chunks"),
-        ("DELETE FROM entry_parts", "outside of their part"),
+        ("DELETE FROM entry_parts", "outside of its part"),
         ("DELETE FROM entry_versions", "current version is not there"),
         ("DELETE FROM workspace_entries", "file that is not there"),
         ("UPDATE workspace_statistics SET documents = 7", "statistics"),
