@@ -162,7 +162,7 @@ impl Reason {
             _ => {}
         }
         // A limit that passes by itself is no lack of credit, whatever it is called.
-        if says(NO_CREDIT) && !(comes_back && !says(&["insufficient_quota"])) {
+        if says(NO_CREDIT) && (!comes_back || says(&["insufficient_quota"])) {
             return NoCredit;
         }
         if status == Some(429) {
