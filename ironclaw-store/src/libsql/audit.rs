@@ -21,7 +21,6 @@ mod walk;
 
 #[cfg(test)]
 pub(super) use read::events;
-#[cfg(test)]
 pub(super) use read::{system_events, verify_all};
 pub(super) use walk::Walk;
 #[cfg(test)]
