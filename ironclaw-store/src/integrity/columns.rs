@@ -107,7 +107,7 @@ pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
         | ("llm_calls", "input_tokens" | "output_tokens" | "cost_micro_usd" | "latency_us")
         | ("tokens", "policy_epoch")
         | ("store_meta", "value")
-        | ("chunk_vectors", "exponent" | "embedding") => |value| is_number(value, |_| true),
+        | ("chunk_vectors", "model_key" | "exponent" | "embedding") => |value| is_number(value, |_| true),
         ("message_terms" | "memory_chunks", "frequency" | "length")
         | (_, "root_key" | "number" | "current_version" | "last_number" | "uses_left" | "days") => {
             |value| is_number(value, |number| u32::try_from(number).is_ok())

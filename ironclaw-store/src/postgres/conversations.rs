@@ -12,7 +12,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
 use super::entity::conversations;
-use super::row::{Row, from_time, params, uuid};
+use super::row::{Row, params, uuid};
 use super::tx::Tx;
 use super::{PostgresStore, jobs};
 use crate::codes::{role, role_code};
@@ -260,8 +260,8 @@ fn conversation(row: conversations::Model) -> Conversation {
     Conversation {
         id: ConversationId::from_bytes(row.id.into_bytes()),
         title: row.title,
-        created_at: from_time(row.created_at),
-        updated_at: from_time(row.updated_at),
+        created_at: row.created_at.0,
+        updated_at: row.updated_at.0,
         messages: row.messages.cast_unsigned(),
         version: row.version.cast_unsigned(),
     }

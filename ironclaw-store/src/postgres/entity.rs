@@ -7,3 +7,4 @@ pub(super) mod erasures;
 pub(super) mod jobs;
 pub(super) mod quotas;
 pub(super) mod settings;
+mod time;

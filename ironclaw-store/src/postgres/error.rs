@@ -4,6 +4,8 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::Error;
 
+use crate::damage;
+
 /// An error of the server: its code and its message, without the detail, which may quote a row.
 #[derive(Debug)]
 struct ServerError {
@@ -88,9 +90,9 @@ pub(super) fn from_orm(operation: &'static str, error: DbErr) -> StoreError {
             Err(shared) => StoreError::new(StoreErrorKind::Internal, operation, "the database refused a call")
                 .with_source(shared.to_string()),
         },
-        error @ (DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. }) => {
-            let context = "a row can't be decoded; check that the schema was not changed by hand";
-            StoreError::new(StoreErrorKind::Corrupt, operation, context).with_source(error)
+        DbErr::Type(column) => damage::corrupt(operation, format!("a row's column {column} can't be decoded")),
+        error @ (DbErr::Json(_) | DbErr::TryIntoErr { .. }) => {
+            damage::corrupt(operation, "a row can't be decoded").with_source(error)
         }
         error => StoreError::new(StoreErrorKind::Internal, operation, "the database refused a call").with_source(error),
     }
@@ -99,6 +101,8 @@ pub(super) fn from_orm(operation: &'static str, error: DbErr) -> StoreError {
 /// What a code of the server means: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
     match code {
+        // What a statement is given is checked before: what it can't count with was stored.
+        "22003" | "22011" => (StoreErrorKind::Corrupt, "a stored number makes no sense; restore a backup"),
         "23505" => (StoreErrorKind::AlreadyExists, "its id is taken"),
         "23503" => (StoreErrorKind::NotFound, "what it belongs to is not there"),
         "40001" | "40P01" => (StoreErrorKind::Busy, "another transaction was in the way; try again"),

@@ -18,7 +18,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::builder::PostgresStoreBuilder;
 use super::engine::{Engine, Reach, Wait};
 use super::entity::{audit_checkpoints, erasures};
-use super::row::{Row, from_time, params};
+use super::row::{Row, params};
 use super::tx::{Absent, Tx};
 use super::{audit, workspace};
 use crate::codes;
@@ -278,7 +278,7 @@ fn erasure(tx: &Tx, row: erasures::Model) -> Result<(u64, Erasure), StoreError> 
         id: ErasureId::from_bytes(row.id.into_bytes()),
         stream: row.stream.try_into().map_err(|_| tx.corrupt("erasures.stream"))?,
         rows: row.deleted_rows.cast_unsigned(),
-        created_at: from_time(row.created_at),
+        created_at: row.created_at.0,
     };
     Ok((row.erasure_no.cast_unsigned(), erasure))
 }
@@ -288,6 +288,6 @@ fn checkpoint(tx: &Tx, row: audit_checkpoints::Model) -> Result<AuditCheckpoint,
         size: row.size.cast_unsigned(),
         root: row.root.try_into().map_err(|_| tx.corrupt("audit_checkpoints.root"))?,
         note: row.note,
-        created_at: from_time(row.created_at),
+        created_at: row.created_at.0,
     })
 }

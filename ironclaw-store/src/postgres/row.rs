@@ -2,7 +2,7 @@
 
 use ironclaw_core::Timestamp;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sqlx::postgres::{PgArguments, PgRow, PgValueFormat, Postgres};
+use sqlx::postgres::{PgArguments, PgRow, PgValueFormat, PgValueRef, Postgres};
 use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type};
 
 use time::OffsetDateTime;
@@ -85,11 +85,7 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn time(&self, column: usize) -> Result<Timestamp, StoreError> {
-        // Not by the driver's own type, which panics on what a `timestamptz` can say and it can't.
-        let bytes = self.row.try_get_raw(column).ok().filter(|value| value.format() == PgValueFormat::Binary);
-        let bytes = bytes.and_then(|value| value.as_bytes().ok()?.try_into().ok());
-        let micros = bytes.and_then(|bytes| i64::from_be_bytes(bytes).checked_add(MICROS_TO_2000));
-        micros.and_then(damage::time).ok_or_else(|| self.corrupt(column))
+        self.row.try_get_raw(column).ok().and_then(stored_time).ok_or_else(|| self.corrupt(column))
     }
 
     /// The error that says that the schema has a migration that this version does not know.
@@ -140,7 +136,7 @@ impl<'a> Row<'a> {
 }
 
 /// The tables that a statement names, as errors tell them.
-fn tables(sql: &str) -> String {
+pub(super) fn tables(sql: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for rest in sql.split("ironclaw.").skip(1) {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -154,6 +150,13 @@ fn tables(sql: &str) -> String {
 
 /// From 1970, where the store's times begin, to 2000, where the server's do, in microseconds.
 const MICROS_TO_2000: i64 = 946_684_800_000_000;
+
+/// The time that a column has. Not by the driver's own type, which panics on what a `timestamptz` can say and it can't.
+pub(super) fn stored_time(value: PgValueRef<'_>) -> Option<Timestamp> {
+    let bytes =
+        Some(value).filter(|value| value.format() == PgValueFormat::Binary)?.as_bytes().ok()?.try_into().ok()?;
+    i64::from_be_bytes(bytes).checked_add(MICROS_TO_2000).and_then(damage::time)
+}
 
 /// A `timestamptz` as the time it is.
 pub(super) fn from_time(time: OffsetDateTime) -> Timestamp {

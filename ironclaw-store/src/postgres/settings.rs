@@ -11,7 +11,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::PostgresStore;
 use super::entity::{quotas, settings};
-use super::row::{from_time, params};
+use super::row::params;
 use super::tx::Tx;
 use crate::{cursor, json};
 
@@ -125,7 +125,7 @@ fn setting(tx: &Tx, row: settings::Model) -> Result<Setting, StoreError> {
     Ok(Setting {
         key: row.key.parse().map_err(|_| tx.corrupt("settings.key"))?,
         value: json::read(&row.value).ok_or_else(|| tx.corrupt("settings.value"))?,
-        updated_at: from_time(row.updated_at),
+        updated_at: row.updated_at.0,
         version: row.version.cast_unsigned(),
     })
 }

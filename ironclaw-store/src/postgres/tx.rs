@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::connection::{Connection, bounded};
 use super::engine::UNBOUNDED;
 use super::error::{from_orm, from_sqlx};
-use super::row::{Params, Row, params};
+use super::row::{Params, Row, params, tables};
 use crate::damage;
 
 /// An open transaction with the scope of a user.
@@ -112,7 +112,7 @@ impl Tx {
         let (patience, text) = (connection.patience, sql.text());
         let query = self.prepared(sql, params)?;
         let rows = bounded(patience, query.fetch_all(connection.as_mut(self.operation)?)).await;
-        let rows = rows.map_err(|error| self.failed(error))?;
+        let rows = rows.map_err(|error| self.failed_at(&text, error))?;
         rows.iter().map(|row| read(&Row::new(row, self.operation, &text))).collect()
     }
 
@@ -128,7 +128,8 @@ impl Tx {
         let (patience, text) = (connection.patience, sql.text());
         let query = self.prepared(sql, params)?;
         let row = bounded(patience, query.fetch_optional(connection.as_mut(self.operation)?)).await;
-        row.map_err(|error| self.failed(error))?.map(|row| read(&Row::new(&row, self.operation, &text))).transpose()
+        let row = row.map_err(|error| self.failed_at(&text, error))?;
+        row.map(|row| read(&Row::new(&row, self.operation, &text))).transpose()
     }
 
     /// The number (`bigint`) in the first row of a query; 0 if there is no row.
@@ -202,6 +203,18 @@ impl Tx {
     /// The store's error for one of an entity's query.
     pub(super) fn orm(&self, error: DbErr) -> StoreError {
         from_orm(self.operation, error)
+    }
+
+    /// The error of a statement; one that says that a stored value makes no sense names where it is.
+    fn failed_at(&self, sql: &str, error: sqlx::Error) -> StoreError {
+        let error = self.failed(error);
+        match error.kind() {
+            StoreErrorKind::Corrupt => {
+                let what = format!("a number of {} makes no sense", tables(sql));
+                damage::corrupt(self.operation, what).with_source(error)
+            }
+            _ => error,
+        }
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {

@@ -92,7 +92,9 @@ async fn nonsense_in_a_column_is_told() {
                     for (method, said) in sample.ask(&store, scope).await.unwrap() {
                         let Err(error) = said else { continue };
                         let is_typed = *error.kind() == StoreErrorKind::Corrupt && error.context().contains("backup")
-                            || error.context().contains("audit trail");
+                            || error.context().contains("audit trail")
+                            // A query's vector does not fit a model that is said to have other dimensions.
+                            || name == "dimensions" && matches!(error.kind(), StoreErrorKind::InvalidInput(_));
                         if !is_typed || found.is_empty() || scope.owner().as_str() == "bob" {
                             wrong.push(format!("{case}: {} {method}: {error}; found {found:?}", scope.owner()));
                         }

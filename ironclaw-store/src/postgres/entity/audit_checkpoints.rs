@@ -1,5 +1,7 @@
 use sea_orm::entity::prelude::*;
 
+use super::time::Time;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(schema_name = "ironclaw", table_name = "audit_checkpoints")]
 pub(crate) struct Model {
@@ -7,7 +9,7 @@ pub(crate) struct Model {
     pub(crate) size: i64,
     pub(crate) root: Vec<u8>,
     pub(crate) note: String,
-    pub(crate) created_at: TimeDateTimeWithTimeZone,
+    pub(crate) created_at: Time,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

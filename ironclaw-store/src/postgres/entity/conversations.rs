@@ -1,5 +1,7 @@
 use sea_orm::entity::prelude::*;
 
+use super::time::Time;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(schema_name = "ironclaw", table_name = "conversations")]
 pub(crate) struct Model {
@@ -12,8 +14,8 @@ pub(crate) struct Model {
     pub(crate) content_key: Option<Uuid>,
     pub(crate) messages: i64,
     pub(crate) version: i64,
-    pub(crate) created_at: TimeDateTimeWithTimeZone,
-    pub(crate) updated_at: TimeDateTimeWithTimeZone,
+    pub(crate) created_at: Time,
+    pub(crate) updated_at: Time,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,5 +1,7 @@
 use sea_orm::entity::prelude::*;
 
+use super::time::Time;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(schema_name = "ironclaw", table_name = "erasures")]
 pub(crate) struct Model {
@@ -8,7 +10,7 @@ pub(crate) struct Model {
     pub(crate) id: Uuid,
     pub(crate) stream: Vec<u8>,
     pub(crate) deleted_rows: i64,
-    pub(crate) created_at: TimeDateTimeWithTimeZone,
+    pub(crate) created_at: Time,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

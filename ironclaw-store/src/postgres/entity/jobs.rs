@@ -1,5 +1,7 @@
 use sea_orm::entity::prelude::*;
 
+use super::time::Time;
+
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(schema_name = "ironclaw", table_name = "jobs")]
 pub(crate) struct Model {
@@ -12,11 +14,11 @@ pub(crate) struct Model {
     pub(crate) agent: Option<String>,
     pub(crate) state: i16,
     pub(crate) worker: Option<String>,
-    pub(crate) claimed_until: Option<TimeDateTimeWithTimeZone>,
+    pub(crate) claimed_until: Option<Time>,
     pub(crate) error: Option<String>,
     pub(crate) version: i64,
-    pub(crate) created_at: TimeDateTimeWithTimeZone,
-    pub(crate) updated_at: TimeDateTimeWithTimeZone,
+    pub(crate) created_at: Time,
+    pub(crate) updated_at: Time,
     pub(crate) content_format: i16,
     pub(crate) content_key: Option<Uuid>,
     // Read as text: the driver's own decoding stops at 127 levels.

@@ -1,5 +1,7 @@
 use sea_orm::entity::prelude::*;
 
+use super::time::Time;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(schema_name = "ironclaw", table_name = "settings")]
 pub(crate) struct Model {
@@ -8,7 +10,7 @@ pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) key: String,
     pub(crate) version: i64,
-    pub(crate) updated_at: TimeDateTimeWithTimeZone,
+    pub(crate) updated_at: Time,
     pub(crate) content_format: i16,
     pub(crate) content_key: Option<Uuid>,
     // Read as text: the driver's own decoding stops at 127 levels.

@@ -6,7 +6,7 @@ use ironclaw_core::model::jobs::{Claim, Job, JobEvent, LlmCall, NewJob, SandboxJ
 use ironclaw_core::store::StoreError;
 
 use crate::postgres::entity::jobs;
-use crate::postgres::row::{Row, from_time};
+use crate::postgres::row::Row;
 use crate::postgres::tx::Tx;
 use crate::{codes, json};
 
@@ -21,10 +21,10 @@ pub(super) fn job(tx: &Tx, row: jobs::Model) -> Result<Job, StoreError> {
             input: json::read(&row.input).ok_or_else(|| tx.corrupt("jobs.input"))?,
         },
         state: codes::job_state(row.state.into()).ok_or_else(|| tx.corrupt("jobs.state"))?,
-        claim: worker.zip(row.claimed_until).map(|(worker, until)| Claim { worker, until: from_time(until) }),
+        claim: worker.zip(row.claimed_until).map(|(worker, until)| Claim { worker, until: until.0 }),
         error: row.error,
-        created_at: from_time(row.created_at),
-        updated_at: from_time(row.updated_at),
+        created_at: row.created_at.0,
+        updated_at: row.updated_at.0,
         version: row.version.cast_unsigned(),
     })
 }

@@ -5,9 +5,11 @@ use ironclaw_core::search::analyze;
 use ironclaw_core::store::StoreError;
 use sha2::{Digest, Sha256};
 
+use super::vectors::model_key;
+use crate::damage;
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
-use crate::search::postings;
+use crate::search::{postings, vector};
 
 /// What is wrong between the workspace's tables, in words.
 pub(in crate::postgres) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
@@ -17,6 +19,7 @@ pub(in crate::postgres) async fn check(tx: &Tx) -> Result<Vec<String>, StoreErro
         found.push(format!("chunk_vectors: {versions} versions have other vectors than chunks"));
     }
     for owner_no in tx.query("SELECT owner_no FROM ironclaw.users", params![], |row| row.i64(0)).await? {
+        check_models(tx, owner_no, &mut found).await?;
         check_postings(tx, owner_no, &mut found).await?;
         check_contents(tx, owner_no, &mut found).await?;
     }
@@ -30,6 +33,32 @@ const VECTORS: &str = // Counted once for all versions: no index finds the vecto
          AND e.version_no = c.version_no AND e.chunk_no = c.chunk_no AND e.id = c.id GROUP BY c.owner_no, c.version_no) e \
          ON e.owner_no = v.owner_no AND e.version_no = v.version_no WHERE v.state <> 2 \
          AND CASE WHEN v.model IS NULL THEN 0 ELSE v.chunks END <> coalesce(e.vectors, 0)";
+
+/// Whether the vectors of a user's versions are found under the keys of their models.
+async fn check_models(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Result<(), StoreError> {
+    let models = tx
+        .query("SELECT id, dimensions FROM ironclaw.embedding_models WHERE owner_no = $1", params![owner_no], |row| {
+            Ok((row.text(0)?, row.code(1, vector::dimensions)?))
+        })
+        .await?;
+    for (model, dimensions) in models {
+        let lost = tx
+            .number(
+                "SELECT count(*) FROM ironclaw.chunk_vectors e JOIN ironclaw.entry_versions v \
+                 ON v.owner_no = e.owner_no AND v.version_no = e.version_no \
+                 WHERE e.owner_no = $1 AND v.model = $2 AND e.model_key <> $3",
+                params![owner_no, model.as_str(), model_key(&model, dimensions)],
+            )
+            .await?;
+        if lost > 0 {
+            let id = damage::name(model.as_bytes());
+            found.push(format!(
+                "embedding_models: {lost} vectors of user {owner_no} are not under the key of model {id}"
+            ));
+        }
+    }
+    Ok(())
+}
 
 /// Compares the postings of each part of a user's versions with those of its chunks' texts.
 async fn check_postings(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Result<(), StoreError> {

@@ -75,7 +75,7 @@ impl Model {
             params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index_name(key))],
             |row| {
                 Ok(Self {
-                    dimensions: row.code(0, |number| usize::try_from(number).ok())?,
+                    dimensions: row.code(0, crate::search::vector::dimensions)?,
                     chunks: row.count(1)?,
                     indexed: row.optional(2, Row::count)?,
                     hidden: row.array(3)?,
