@@ -50,6 +50,13 @@ fn prose() -> Vec<(&'static str, &'static str)> {
         ("Vietnamese", include_str!("tokens/vietnamese.txt")),
         ("Greek", include_str!("tokens/greek.txt")),
         ("Hebrew", include_str!("tokens/hebrew.txt")),
+        ("Polish", include_str!("tokens/polish.txt")),
+        ("Czech", include_str!("tokens/czech.txt")),
+        ("Hungarian", include_str!("tokens/hungarian.txt")),
+        ("Italian", include_str!("tokens/italian.txt")),
+        ("Portuguese", include_str!("tokens/portuguese.txt")),
+        ("Swedish", include_str!("tokens/swedish.txt")),
+        ("Indonesian", include_str!("tokens/indonesian.txt")),
     ]
 }
 

@@ -78,15 +78,16 @@ fn latin(text: &str) -> (usize, usize) {
         capitals += usize::from(capital);
         more += match c {
             '\0'..='\x7F' => 0,
-            '\u{80}'..='\u{FF}' => 15,
-            _ => 72,
+            '\u{80}'..='\u{FF}' => 54,
+            '\u{100}'..='\u{17F}' => 82,
+            _ => 40,
         };
         let vowel = !c.is_ascii() || matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u' | 'y');
         consonants = if vowel { 0 } else { consonants + 1 };
         more += if consonants > 3 { 70 } else { 0 };
     }
     let letter = match capitals {
-        0 | 1 => 19,
+        0 | 1 => 21,
         _ if capitals == letters => 25,
         _ => 58,
     };
@@ -114,10 +115,10 @@ fn blank(text: &str) -> (usize, usize) {
 
 /// Signs that follow one another are often one token together.
 fn sign(text: &str) -> (usize, usize) {
-    let (mut cost, mut length) = (60, 0);
+    let (mut cost, mut length) = (70, 0);
     let mut before = None;
     for c in text.chars().take_while(|c| class(*c) == Class::Sign) {
-        cost += if before == Some(c) { 2 } else { 40 };
+        cost += if before == Some(c) { 2 } else { 30 };
         length += c.len_utf8();
         before = Some(c);
     }
