@@ -51,6 +51,7 @@ impl Process {
     }
 
     /// Waits for the line and for the end.
+    #[allow(dead_code, reason = "not every test waits for the end at once")]
     pub(crate) fn expect(mut self, text: &str) {
         self.line(text);
         self.wait();

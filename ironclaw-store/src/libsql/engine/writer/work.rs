@@ -37,9 +37,12 @@ pub(in crate::libsql::engine) struct AskedChange {
     pub(in crate::libsql::engine) reply: oneshot::Sender<Result<Receipt, StoreError>>,
 }
 
+/// What is run on the connection that writes, or told why not.
+pub(in crate::libsql::engine) type WriteCall = Box<dyn FnOnce(Result<&Db, StoreError>) + Send>;
+
 /// A call that answers its caller by itself: also that it could not be run.
 pub(in crate::libsql::engine) struct AskedCall {
-    pub(in crate::libsql::engine) call: Box<dyn FnOnce(Result<&Db, StoreError>) + Send>,
+    pub(in crate::libsql::engine) call: WriteCall,
     /// Whether it only deletes, and may use the reserve.
     pub(in crate::libsql::engine) deletes: bool,
     pub(in crate::libsql::engine) asked: Asked,
