@@ -13,7 +13,7 @@ use super::LibsqlStore;
 use super::cursor;
 use super::db::Db;
 use super::jobs;
-use super::removal::{self, sized, some};
+use super::removal::{self, Removal, sized, some};
 use super::row::{Row, params};
 use super::tx::Tx;
 use crate::codes::{role, role_code};
@@ -76,6 +76,18 @@ pub(super) fn delete(tx: &Tx<'_>, id: ConversationId) -> Result<u64, StoreError>
 pub(super) fn exists(tx: &Tx<'_>, id: ConversationId) -> Result<bool, StoreError> {
     let sql = "SELECT count(*) FROM visible_conversations WHERE owner_no = ?1 AND id = ?2";
     Ok(tx.db.number(sql, params![tx.content_no(), id.as_bytes()])? != 0)
+}
+
+/// Whether a conversation is so large a part of what a user said that its words are found faster in order than one by one.
+pub(super) fn is_much_of_all(tx: &Tx<'_>, id: [u8; 16]) -> Result<bool, StoreError> {
+    let sql = "SELECT c.messages >= 200 AND c.messages * 8 >= s.documents FROM conversations c \
+               JOIN message_statistics s ON s.owner_no = c.owner_no WHERE c.owner_no = ?1 AND c.id = ?2";
+    Ok(tx.db.number(sql, params![tx.content_no(), &id])? != 0)
+}
+
+/// Removes some of a large conversation's terms, if that is to be done in their order. How many rows.
+pub(super) fn remove_terms(db: &Db, removal: &mut Removal, id: [u8; 16]) -> Result<u64, StoreError> {
+    search::remove_terms_in_order(db, removal, id)
 }
 
 /// Removes some of a conversation. How many rows.

@@ -28,6 +28,7 @@ pub(super) fn forget(tx: &Tx<'_>, scope: &Scope) -> Result<u64, StoreError> {
         id: None,
         last_event,
         position: 0,
+        term: None,
         rows: 0,
     };
     if removal.advance(tx.db)? {
@@ -73,6 +74,7 @@ pub(super) fn erase(
         id: Some(*id.as_bytes()),
         last_event: 0,
         position: 0,
+        term: None,
         rows: 0,
     };
     let begun = db.number("SELECT count(*) FROM removals WHERE owner_no = ?1", params![user.owner_no])?;

@@ -53,6 +53,8 @@ pub(super) struct Removal {
     /// Up to which private parts of the user's events go, and up to which they are gone.
     pub(super) last_event: u64,
     pub(super) position: u64,
+    /// With a term, the position is that in the user's whole index of words, which is gone through first.
+    pub(super) term: Option<String>,
     /// How many rows are gone.
     pub(super) rows: u64,
 }
@@ -61,7 +63,9 @@ impl Removal {
     /// Removes some, and counts. Whether nothing is left but to say so.
     pub(super) fn advance(&mut self, db: &Db) -> Result<bool, StoreError> {
         self.rows += match (self.kind, self.id) {
-            (Kind::Conversation, Some(id)) => conversations::remove(db, self.content_no, id)?,
+            (Kind::Conversation, Some(id)) => {
+                conversations::remove_terms(db, self, id)? + conversations::remove(db, self.content_no, id)?
+            }
             (Kind::Job, Some(id)) => jobs::remove(db, self.content_no, id)?,
             (Kind::Erase, _) => privacy::remove_user(db, self.owner_no, self.content_no)?,
             _ => privacy::remove_content(db, self.content_no)? + privacy::remove_private(db, self)?,
@@ -72,8 +76,8 @@ impl Removal {
     /// Keeps what is not gone yet for later steps, which hides it. The removal's number.
     pub(super) fn keep(&self, db: &Db, now: Timestamp) -> Result<i64, StoreError> {
         db.execute(
-            "INSERT INTO removals (kind, owner_no, content_no, id, last_event, position, rows, begun_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO removals (kind, owner_no, content_no, id, last_event, position, rows, begun_at, term) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 self.kind.code(),
                 self.owner_no,
@@ -82,7 +86,8 @@ impl Removal {
                 self.last_event,
                 self.position,
                 self.rows,
-                now
+                now,
+                self.term.as_deref()
             ],
         )?;
         tracing::debug!(kind = ?self.kind, "hidden, to be removed");
@@ -99,6 +104,10 @@ pub(super) fn begin(tx: &Tx<'_>, kind: Kind, id: [u8; 16]) -> Result<(), StoreEr
         id: Some(id),
         last_event: 0,
         position: 0,
+        term: match kind {
+            Kind::Conversation if conversations::is_much_of_all(tx, id)? => Some(String::new()),
+            _ => None,
+        },
         rows: 0,
     };
     if !removal.advance(tx.db)? {
@@ -152,8 +161,8 @@ pub(super) fn step(db: &Db, last: &mut i64, now: Timestamp) -> Result<bool, Stor
         finish(db, removal_no, &removal, now)?;
     } else {
         db.execute(
-            "UPDATE removals SET position = ?2, rows = ?3 WHERE removal_no = ?1",
-            params![removal_no, removal.position, removal.rows],
+            "UPDATE removals SET position = ?2, rows = ?3, term = ?4 WHERE removal_no = ?1",
+            params![removal_no, removal.position, removal.rows, removal.term.as_deref()],
         )?;
     }
     Ok(true)
@@ -162,7 +171,7 @@ pub(super) fn step(db: &Db, last: &mut i64, now: Timestamp) -> Result<bool, Stor
 /// In turns, so that a large one does not keep a small one waiting. A user is erased after what was begun before it.
 fn next(db: &Db, after: i64) -> Result<Option<(i64, Removal)>, StoreError> {
     db.query_row(
-        "SELECT removal_no, kind, owner_no, content_no, id, last_event, position, rows FROM removals r WHERE NOT EXISTS \
+        "SELECT removal_no, kind, owner_no, content_no, id, last_event, position, rows, term FROM removals r WHERE NOT EXISTS \
          (SELECT 1 FROM holds h WHERE h.owner_no = r.owner_no AND h.released_at IS NULL) \
          AND NOT (kind = 2 AND EXISTS \
          (SELECT 1 FROM removals o WHERE o.owner_no = r.owner_no AND o.removal_no < r.removal_no)) \
@@ -177,6 +186,7 @@ fn next(db: &Db, after: i64) -> Result<Option<(i64, Removal)>, StoreError> {
                 last_event: row.u64(5)?,
                 position: row.u64(6)?,
                 rows: row.u64(7)?,
+                term: row.optional(8, Row::text)?,
             };
             Ok((row.i64(0)?, removal))
         },

@@ -11,7 +11,7 @@ use crate::codes::role;
 use crate::damage;
 use crate::libsql::db::Db;
 use crate::libsql::maintenance::Looked;
-use crate::libsql::removal;
+use crate::libsql::removal::{self, Removal};
 use crate::libsql::row::params;
 use crate::libsql::tx::ReadTx;
 use crate::prepared::is_searched;
@@ -25,6 +25,39 @@ pub(in crate::libsql) fn insert(db: &Db, owner_no: i64, message_no: i64, terms: 
         )?;
     }
     count(db, owner_no, 1, terms.length.into())
+}
+
+/// Removes some of a conversation's terms in the order in which they are kept, going through those of all messages of the
+/// user: neighbours lie in one page, and one by one each of them would take a page of its own to the log.
+pub(super) fn remove_terms_in_order(db: &Db, removal: &mut Removal, conversation: [u8; 16]) -> Result<u64, StoreError> {
+    let (owner_no, mut rows) = (removal.content_no, 0);
+    while let Some(term) = removal.term.take() {
+        if !db.budget.is_left() {
+            removal.term = Some(term);
+            break;
+        }
+        let (left, begin) = (db.budget.left(), removal.position);
+        let mut found = db.query(
+            "SELECT message_no, term FROM message_terms WHERE owner_no = ?1 AND (term, message_no) > (?2, ?3) \
+             ORDER BY term, message_no LIMIT ?4",
+            params![owner_no, term.as_str(), begin, left],
+            |row| Ok((row.u64(0)?, row.text(1)?)),
+        )?;
+        let looked_at = found.len() as u64;
+        let Some((message_no, last_term)) = found.pop() else {
+            // That was the last one.
+            break;
+        };
+        rows += db.execute(
+            "DELETE FROM message_terms WHERE owner_no = ?1 AND (term, message_no) IN (SELECT t.term, t.message_no \
+             FROM message_terms t JOIN messages m ON m.message_no = t.message_no WHERE t.owner_no = ?1 \
+             AND (t.term, t.message_no) > (?2, ?3) AND (t.term, t.message_no) <= (?4, ?5) AND m.conversation = ?6)",
+            params![owner_no, term.as_str(), begin, last_term.as_str(), message_no, &conversation],
+        )?;
+        db.budget.spend(looked_at);
+        (removal.term, removal.position) = (Some(last_term), message_no);
+    }
+    Ok(rows)
 }
 
 /// Removes some of a conversation's messages, with their terms, which are found by analysing the text again. How many

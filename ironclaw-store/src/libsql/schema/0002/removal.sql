@@ -11,7 +11,8 @@ CREATE TABLE removals (
     content_no INTEGER NOT NULL REFERENCES users,
     id BLOB, -- the conversation's, the job's or the erasure's
     last_event INTEGER NOT NULL, -- up to which private parts of the user's audit events go
-    position INTEGER NOT NULL, -- up to which they are gone
+    position INTEGER NOT NULL, -- up to which they are gone; with a term, up to which row of message_terms
+    term TEXT,
     rows INTEGER NOT NULL, -- gone so far
     begun_at INTEGER NOT NULL,
     -- The event that tells of it when it is complete, and where its number is told then.
