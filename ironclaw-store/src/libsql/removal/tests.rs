@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::future_not_send, reason = "tests on one connection")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
