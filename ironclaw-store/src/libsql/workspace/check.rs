@@ -92,13 +92,16 @@ fn is_kept(db: &Db, version_no: i64) -> Result<bool, StoreError> {
     Ok(db.number(sql, params![version_no])? > 0)
 }
 
+/// Chunks by their numbers and their terms.
+type Chunks = (Vec<u64>, Vec<Terms>);
+
 /// The numbers of a part's chunks and their terms.
 fn chunks(
     db: &Db,
     (owner_no, version_no, start): (i64, i64, i64),
     bytes: Option<&[u8]>,
     note: &mut dyn FnMut(String),
-) -> Result<Option<(Vec<u64>, Vec<Terms>)>, StoreError> {
+) -> Result<Option<Chunks>, StoreError> {
     let Some(bytes) = bytes else {
         return Ok(None);
     };

@@ -322,18 +322,14 @@ fn again(
     memory: &mut Memory,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    match (table, row.number("message_no"), row.number("version_no"), row.number("part_start")) {
-        ("message_terms", Some(message_no), ..) if memory.suspected_messages.contains(&message_no) => {
-            if !conversations::is_of_its_message(db, row)? {
-                found.note("message_terms: it is no term of its message", Some(id));
-            }
-        }
-        ("chunk_terms", _, Some(version_no), Some(start)) if memory.suspected_parts.contains(&(version_no, start)) => {
-            if !workspace::is_of_its_part(db, row)? {
-                found.note("chunk_terms: its postings are not those of its part", Some(id));
-            }
-        }
-        _ => {}
+    let number = |name| row.number(name);
+    let message = number("message_no").filter(|number| memory.suspected_messages.contains(number));
+    let part = number("version_no").zip(number("part_start")).filter(|part| memory.suspected_parts.contains(part));
+    if table == "message_terms" && message.is_some() && !conversations::is_of_its_message(db, row)? {
+        found.note("message_terms: it is no term of its message", Some(id));
+    }
+    if table == "chunk_terms" && part.is_some() && !workspace::is_of_its_part(db, row)? {
+        found.note("chunk_terms: its postings are not those of its part", Some(id));
     }
     Ok(())
 }
