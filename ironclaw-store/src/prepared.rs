@@ -63,13 +63,13 @@ impl Prepared {
     }
 
     /// The key of the receipt that says how many rows went, of a change that forgets more than one transaction removes:
-    /// the change's own, or one that nobody else has. No key of a change begins with that character.
+    /// the change's own, or one that nobody can guess.
     #[cfg(feature = "libsql")]
     pub(crate) fn promise(&self) -> Option<String> {
         let forgetting = self.events.iter().find(|event| event.is_forgetting())?;
         match self.change.idempotency_key() {
             Some(key) => Some(key.as_str().to_owned()),
-            None => Some(format!("\u{1}{}", crate::cursor::hex(&forgetting.salt))),
+            None => Some(format!("forgotten-{}", crate::cursor::hex(&forgetting.salt))),
         }
     }
 
