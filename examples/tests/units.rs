@@ -19,3 +19,5 @@ mod models;
 mod output;
 #[path = "../quickstart/sources.rs"]
 mod sources;
+#[path = "../quickstart/worker.rs"]
+mod worker;
