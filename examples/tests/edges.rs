@@ -166,7 +166,7 @@ async fn forgetting_says_what_is_pending() {
     rows.next().await.unwrap();
     let output = setup.run(&["--forget"]);
     let report = stderr(&output);
-    assert!(report.contains("not all overwritten yet") && report.contains("somebody is reading"), "{report}");
+    assert!(report.contains("not all overwritten yet") && report.contains("another process is reading"), "{report}");
     drop(rows);
     reader.execute_batch("COMMIT").await.unwrap();
     drop(reader);
