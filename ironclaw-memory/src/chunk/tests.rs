@@ -25,7 +25,7 @@ fn check(text: &str, format: Format, bytes: usize) {
 fn seen(text: &str, format: Format) -> Vec<Range<usize>> {
     use pulldown_cmark::{Event, Options, Parser};
     if format == Format::Text {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let front_matter = text.trim_start_matches('\u{feff}').starts_with(['-', '+']);
     if front_matter || text.contains("<!--") {
