@@ -1,6 +1,7 @@
 //! Which language model and which embedder: what the settings and the vault say, which the environment starts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ironclaw_core::change::{Change, SettingOp};
@@ -93,7 +94,16 @@ impl Chosen {
                 false => store.settings().setting(scope, &SettingKey::parse(key)?).await?,
             };
             let text = match (stored, environment(variable)) {
-                (Some(stored), _) => stored.value.as_str().map(str::to_owned),
+                (Some(stored), given) => {
+                    let kept = stored.value.as_str().map(str::to_owned);
+                    if given.is_some() && given != kept {
+                        output.note(&format!(
+                            "{variable} is ignored: another value is stored. --reset-models takes models, endpoints and \
+                             keys from the environment again."
+                        ));
+                    }
+                    kept
+                }
                 (None, Some(given)) => {
                     if let "OPENAI_BASE_URL" | "OLLAMA_HOST" = variable {
                         check_no_credentials(variable, &given)?;
@@ -116,6 +126,9 @@ impl Chosen {
                 false => stored_key(vault, scope, variable, &host).await?,
             };
             let given = environment(variable).map(SecretValue::from);
+            if kept.is_some() || given.is_some() {
+                check_tls(variable, stated)?;
+            }
             let value = match (kept, given) {
                 (Some(kept), given) => {
                     if given.is_some_and(|given| given != kept) {
@@ -218,6 +231,22 @@ fn key_host(variable: &str, openai_base_url: Option<&str>) -> Result<String, Fai
         .ok()
         .and_then(|url| Some(url.host_str()?.trim_end_matches('.').to_owned()))
         .ok_or_else(|| Failure::new("OPENAI_BASE_URL: not a URL with a host"))
+}
+
+/// Refuses to send a key over a network without TLS.
+fn check_tls(variable: &str, openai_base_url: Option<&str>) -> Result<(), Failure> {
+    let Some(url) = openai_base_url.filter(|_| variable == "OPENAI_API_KEY").and_then(|url| Url::parse(url).ok())
+    else {
+        return Ok(());
+    };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    match url.scheme() == "https" || is_here {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "{variable} is not sent to {host} without TLS: name an https:// endpoint in OPENAI_BASE_URL, or unset the key"
+        ))),
+    }
 }
 
 /// Refuses what would put a password into a setting, which is plaintext.

@@ -167,7 +167,7 @@ fn visible(text: &str) -> String {
             '\n' | '\t' => visible.push(character),
             // A line that ends as on Windows ends as here.
             '\r' if characters.peek() == Some(&'\n') => {}
-            _ if character.is_control() => visible.push('\u{fffd}'),
+            _ if is_hidden(character) => visible.push('\u{fffd}'),
             _ => visible.push(character),
         }
     }
@@ -176,7 +176,12 @@ fn visible(text: &str) -> String {
 
 /// A path that stays on its line.
 fn one_line(path: &Path) -> String {
-    path.to_string_lossy().replace(char::is_control, "\u{fffd}")
+    path.to_string_lossy().replace(is_hidden, "\u{fffd}")
+}
+
+/// Control characters, and those that turn the order of what follows around (Unicode's UAX #9).
+fn is_hidden(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn sources(reply: &Reply) -> String {
@@ -250,21 +255,35 @@ fn answer_json(reply: &Reply) -> Value {
     })
 }
 
-/// The answer with each cited `[n]` as its place in the list of citations, from 1; an earlier message has none.
+/// The answer with each number that it cites (`[2]`, `[2, 1]`, `【2】`) as its place in the list of citations, from 1; an
+/// earlier message has none, and a number beside them that cites nothing is left out.
 fn renumbered(answer: &str, places: &[(usize, Option<usize>)]) -> String {
     let mut text = String::with_capacity(answer.len());
     let mut rest = answer;
-    while let Some(open) = rest.find('[') {
-        let (before, after) = rest.split_at(open + 1);
+    while let Some(open) = rest.find(['[', '【']) {
+        let (before, bracketed) = rest.split_at(open);
         text.push_str(before);
-        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number = after[..digits].parse().ok().filter(|_: &usize| after[digits..].starts_with(']'));
-        match places.iter().find(|(cited, _)| Some(*cited) == number) {
-            Some((_, Some(place))) => text.push_str(&(place + 1).to_string()),
-            Some((_, None)) => text.push_str("earlier message"),
-            None => text.push_str(&after[..digits]),
+        let inside = bracketed.trim_start_matches(['[', '【']);
+        let opening = &bracketed[..bracketed.len() - inside.len()];
+        let end = inside.find([']', '】']);
+        let numbers = end.and_then(|end| {
+            let parts = inside[..end].split([',', ';', '、']).map(|part| part.trim().parse().ok());
+            parts.collect::<Option<Vec<usize>>>()
+        });
+        let cited: Vec<String> = numbers
+            .iter()
+            .flatten()
+            .filter_map(|number| places.iter().find(|(cited, _)| cited == number))
+            .map(|(_, place)| place.map_or("earlier message".to_owned(), |place| (place + 1).to_string()))
+            .collect();
+        text.push_str(opening);
+        match end {
+            Some(end) if !cited.is_empty() => {
+                text.push_str(&cited.join(", "));
+                rest = &inside[end..];
+            }
+            _ => rest = inside,
         }
-        rest = &after[digits..];
     }
     text + rest
 }
@@ -278,11 +297,13 @@ mod tests {
         let places = [(4, Some(0)), (2, Some(1)), (7, None)];
         assert_eq!(renumbered("a [4], b [2][4], [7], [9].", &places), "a [1], b [2][1], [earlier message], [9].");
         assert_eq!(renumbered("[x] [ [4", &places), "[x] [ [4");
+        assert_eq!(renumbered("a [2, 4], b [4;9], c 【2】、【4】", &places), "a [2, 1], b [1], c 【2】、【1】");
     }
 
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
         assert_eq!(visible("a\u{1b}[2J\tb\r\nc\rd\u{9b}"), "a\u{fffd}[2J\tb\nc\u{fffd}d\u{fffd}");
         assert_eq!(one_line(Path::new("a\nb\u{7}")), "a\u{fffd}b\u{fffd}");
+        assert_eq!(one_line(Path::new("bidi\u{202e}gpj.md")), "bidi\u{fffd}gpj.md");
     }
 }

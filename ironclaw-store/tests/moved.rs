@@ -73,3 +73,33 @@ async fn a_change_is_not_acknowledged_once_the_file_is_not_where_it_was() {
         store.close().await.unwrap();
     }
 }
+
+/// A log without its file holds what was written last: whoever opens the path anew must not throw it away.
+#[tokio::test]
+async fn a_log_whose_file_is_gone_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, log, aside) =
+        (folder.path().join("agent.db"), folder.path().join("agent.db-wal"), folder.path().join("aside.db"));
+    let store = LibsqlStore::open(&path).await.unwrap();
+    let id = ConversationId::make(&SystemClock);
+    store.create_conversation(&ada(), id, "Launch").await.unwrap();
+    for _ in 0..20 {
+        say(&store, id).await.unwrap();
+    }
+    let before = std::fs::metadata(&log).unwrap().len();
+    std::fs::rename(&path, &aside).unwrap();
+    for is_empty in [false, true] {
+        if is_empty {
+            assert!(std::process::Command::new("touch").arg(&path).status().unwrap().success());
+        }
+        let error = LibsqlStore::open(&path).await.unwrap_err();
+        assert_eq!(*error.kind(), StoreErrorKind::FileMoved, "{error}");
+        assert_eq!(std::fs::metadata(&log).unwrap().len(), before);
+    }
+    std::fs::rename(&aside, &path).unwrap();
+    assert_eq!(say(&store, id).await.unwrap(), 21);
+    store.close().await.unwrap();
+    let store = LibsqlStore::open(&path).await.unwrap();
+    assert_eq!(say(&store, id).await.unwrap(), 22);
+    store.close().await.unwrap();
+}

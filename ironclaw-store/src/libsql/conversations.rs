@@ -20,7 +20,7 @@ use crate::codes::{role, role_code};
 
 mod search;
 
-pub(super) use search::{check_terms, insert as index, is_of_its_message};
+pub(super) use search::{check_terms, insert as index, terms_of_message};
 
 /// Applies one operation with the terms of its text; the number is the operation's in the receipt.
 pub(super) fn apply(tx: &Tx<'_>, op: &ConversationOp, terms: &[Terms]) -> Result<u64, StoreError> {

@@ -23,7 +23,7 @@ mod versions;
 mod tests;
 
 pub(super) use cache::VectorCache;
-pub(super) use check::{check_part, check_vector_of, is_of_its_part};
+pub(super) use check::{check_part, check_vector_of, is_kept, terms_of_part};
 pub(super) use sweep::{emptied, erase, give_up_abandoned, retain, sweep};
 pub(super) use versions::put_parts;
 

@@ -1,6 +1,6 @@
 //! The inverted index over what users and assistants say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ironclaw_core::model::conversations::MessageHit;
 use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
@@ -204,14 +204,11 @@ pub(in crate::libsql) fn check_terms(
     Ok(Some(terms))
 }
 
-/// Whether a row of the index is of a term that its message has.
-pub(in crate::libsql) fn is_of_its_message(db: &Db, posting: &Looked<'_>) -> Result<bool, StoreError> {
-    let (Some(message_no), Some(term)) = (posting.number("message_no"), posting.text("term")) else {
-        return Ok(false);
-    };
+/// The terms of a message; none if it is not there.
+pub(in crate::libsql) fn terms_of_message(db: &Db, message_no: i64) -> Result<HashSet<String>, StoreError> {
     let content =
         db.query_row("SELECT message_no, content FROM messages WHERE message_no = ?1", params![message_no], |row| {
             row.text(1)
         })?;
-    Ok(content.is_some_and(|content| analyze(&content).counts.contains_key(term)))
+    Ok(content.map(|content| analyze(&content).counts.into_keys().collect()).unwrap_or_default())
 }

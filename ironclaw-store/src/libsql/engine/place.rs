@@ -45,15 +45,22 @@ impl Place {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         // Asking first keeps a folder that can't be written to from hiding a file that is there.
-        if path.symlink_metadata().is_err()
-            && let Err(error) = options.open(path)
-            && error.kind() != ErrorKind::AlreadyExists
-        {
-            let context = "the file could not be made; does its folder exist, and may you write to it?";
-            return Err(StoreError::new(StoreErrorKind::Io, OPEN, context).with_source(error));
+        if path.symlink_metadata().is_err() {
+            check_no_log(path, &["-wal", "-journal"])?;
+            if let Err(error) = options.open(path)
+                && error.kind() != ErrorKind::AlreadyExists
+            {
+                let context = "the file could not be made; does its folder exist, and may you write to it?";
+                return Err(StoreError::new(StoreErrorKind::Io, OPEN, context).with_source(error));
+            }
         }
         drop(making);
-        Self::find(path)
+        let place = Self::find(path)?;
+        // A file is never empty by the time that it has a log of this kind.
+        if place.path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            check_no_log(&place.path, &["-wal"])?;
+        }
+        Ok(place)
     }
 
     /// The place of a file that is there.
@@ -209,6 +216,18 @@ impl FileId {
     fn of(path: &Path, _: &Metadata) -> Self {
         Self(path.to_owned())
     }
+}
+
+/// Fails if there is a log beside a file that is not there or empty: it belongs to a file that was moved away, may hold
+/// the only copy of what was written last, and SQLite would throw it away.
+fn check_no_log(path: &Path, endings: &[&str]) -> Result<(), StoreError> {
+    let is_log = |ending: &&str| beside(path, ending).metadata().is_ok_and(|metadata| metadata.len() > 0);
+    let Some(ending) = endings.iter().copied().find(is_log) else { return Ok(()) };
+    let context = format!(
+        "the file is not there, but its log is ({ending}): put the file back, or move the log to where the file is now; \
+         nothing was changed"
+    );
+    Err(StoreError::new(StoreErrorKind::FileMoved, OPEN, context))
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

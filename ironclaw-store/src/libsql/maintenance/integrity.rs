@@ -121,7 +121,9 @@ fn stages(db: &Db) -> Vec<Box<dyn Stage>> {
     let tables = structure::tables(db).unwrap_or_else(|_| schema::tables());
     let mut stages: Vec<Box<dyn Stage>> =
         vec![Box::new(unfinished::Unfinished), Box::new(structure::Structure::new(tables.clone()))];
-    for table in tables {
+    // An index after what it is of: else all of that would be suspected.
+    let (indexes, others): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.ends_with("_terms"));
+    for table in others.into_iter().chain(indexes) {
         stages.push(Box::new(rows::Rows::new(table)));
     }
     stages.push(Box::new(rows::Rows::again("message_terms")));

@@ -1,5 +1,7 @@
 //! Whether what is derived from the workspace's rows agrees with them.
 
+use std::collections::HashSet;
+
 use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::StoreError;
 
@@ -67,27 +69,24 @@ pub(in crate::libsql) fn check_vector_of(db: &Db, chunk: &Looked<'_>) -> Result<
     })
 }
 
-/// Whether a row of the index is of a term that its part has.
-pub(in crate::libsql) fn is_of_its_part(db: &Db, posting: &Looked<'_>) -> Result<bool, StoreError> {
-    let (Some(owner_no), Some(version_no), Some(start), Some(term)) =
-        (posting.number("owner_no"), posting.number("version_no"), posting.number("part_start"), posting.text("term"))
-    else {
-        return Ok(false);
-    };
-    if !is_kept(db, version_no)? {
-        return Ok(true);
-    }
+/// The terms of a part's chunks; none if it is not there.
+pub(in crate::libsql) fn terms_of_part(
+    db: &Db,
+    owner_no: i64,
+    (version_no, start): (i64, i64),
+) -> Result<HashSet<String>, StoreError> {
     let bytes = db.query_row(
         "SELECT part_no, bytes FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte = ?3",
         params![owner_no, version_no, start],
         |row| row.blob(1),
     )?;
     let chunks = chunks(db, (owner_no, version_no, start), bytes.as_deref(), &mut |_| ())?;
-    Ok(chunks.is_some_and(|(_, terms)| terms.iter().any(|terms| terms.counts.contains_key(term))))
+    let terms = chunks.into_iter().flat_map(|(_, terms)| terms).flat_map(|terms| terms.counts.into_keys());
+    Ok(terms.collect())
 }
 
 /// Whether a version is one that somebody sees or writes.
-fn is_kept(db: &Db, version_no: i64) -> Result<bool, StoreError> {
+pub(in crate::libsql) fn is_kept(db: &Db, version_no: i64) -> Result<bool, StoreError> {
     let sql = "SELECT count(*) FROM entry_versions WHERE version_no = ?1 AND state <> 2";
     Ok(db.number(sql, params![version_no])? > 0)
 }

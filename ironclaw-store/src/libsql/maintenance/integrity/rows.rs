@@ -322,13 +322,24 @@ fn again(
     memory: &mut Memory,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    let number = |name| row.number(name);
-    let message = number("message_no").filter(|number| memory.suspected_messages.contains(number));
-    let part = number("version_no").zip(number("part_start")).filter(|part| memory.suspected_parts.contains(part));
-    if table == "message_terms" && message.is_some() && !conversations::is_of_its_message(db, row)? {
+    let (Some(owner_no), Some(term)) = (row.number("owner_no"), row.text("term")) else {
+        // What can't be decoded was told by its column.
+        return Ok(());
+    };
+    // Messages have numbers of their own, parts a version and a start.
+    let message = row.number("message_no").filter(|number| memory.suspected_messages.contains(number));
+    if table == "message_terms"
+        && let Some(message_no) = message
+        && !memory.has_term((message_no, -1), term, || conversations::terms_of_message(db, message_no))?
+    {
         found.note("message_terms: it is no term of its message", Some(id));
     }
-    if table == "chunk_terms" && part.is_some() && !workspace::is_of_its_part(db, row)? {
+    let part = row.number("version_no").zip(row.number("part_start"));
+    if table == "chunk_terms"
+        && let Some(part) = part.filter(|part| memory.suspected_parts.contains(part))
+        && workspace::is_kept(db, part.0)?
+        && !memory.has_term(part, term, || workspace::terms_of_part(db, owner_no, part))?
+    {
         found.note("chunk_terms: its postings are not those of its part", Some(id));
     }
     Ok(())
