@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::calls::{Calls, Piece};
-use super::failure::Failure;
+use super::failure::{Failure, ended_by};
 use super::frames::{ANSWER_BYTES, too_long};
 use crate::llm::{FinishReason, LlmErrorKind, LlmResponse, TokenUsage};
 
@@ -81,8 +81,10 @@ impl Answer {
             | "cancelled"
             | "network_error"
             | "insufficient_system_resource" => {
-                let context = format!("the service broke off its answer ({word})");
-                return Err(Failure::new(LlmErrorKind::Unreachable, context));
+                return Err(Failure::new(
+                    LlmErrorKind::Unreachable,
+                    format!("{} ({word})", ended_by(self.has_begun())),
+                ));
             }
             "malformed_function_call" | "unexpected_tool_call" | "too_many_tool_calls" | "malformed_response" => {
                 let context = format!("the model's call of a tool could not be read by its service ({word})");
@@ -90,7 +92,15 @@ impl Answer {
             }
             _ => FinishReason::from(word.to_owned()),
         };
-        self.finish = Some(reason);
+        // A cut or withheld answer stays one, whatever is said after it.
+        let telling = |reason: &FinishReason| match reason {
+            FinishReason::Filtered => 2,
+            FinishReason::Length => 1,
+            _ => 0,
+        };
+        if self.finish.as_ref().is_none_or(|known| telling(&reason) >= telling(known)) {
+            self.finish = Some(reason);
+        }
         Ok(())
     }
 
@@ -135,6 +145,11 @@ impl Answer {
     /// Whether there are calls.
     pub(super) fn has_calls(&self) -> bool {
         !self.calls.is_empty()
+    }
+
+    /// Whether a part of the answer came.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.text.is_empty() || self.has_calls() || self.reasoned > 0
     }
 
     /// Whether nothing more comes.

@@ -155,8 +155,8 @@ impl Call {
         let begun = !self.arguments.trim().is_empty();
         match name == self.name {
             true if adds && is_whole() => Ok(Fit::Another),
-            // Where nothing tells calls apart, a name by itself is a call without arguments.
-            true if piece.index.is_none() && !adds => Ok(Fit::Another),
+            // A new id begins a call; the name alone, said again, does not.
+            true if piece.id.is_some() && piece.index.is_none() && !adds => Ok(Fit::Another),
             true => Ok(Fit::More),
             false if begun || piece.index.is_none() => Ok(Fit::Another),
             false => Err(malformed("two tools are named for one call")),
@@ -265,7 +265,10 @@ mod tests {
             let shown: Vec<_> = found.iter().map(|(id, name, value)| format!("{id} {name} {value}")).collect();
             assert_eq!(shown, ["call-1 f {\"x\":1}", "call-2 f {\"x\":2}", "call-3 g {}"]);
         }
-        assert_eq!(calls(&[(None, "", "f", ""), (None, "", "f", "")]).unwrap().len(), 2);
+        // The name said again with every piece, the last of which is empty.
+        let parts = ["", "{\"x\"", ": 1}", ""].map(|arguments| (None, "", "f", arguments));
+        assert_eq!(calls(&parts).unwrap(), [("call-1".into(), "f".into(), json!({"x": 1}))]);
+        assert_eq!(calls(&[(None, "", "f", ""), (None, "c", "f", "")]).unwrap().len(), 2);
         // One id for all.
         let found = calls(&[(Some(0), "c", "f", "{\"x\": 1}"), (Some(1), "c", "f", "{\"x\": 2}")]).unwrap();
         assert_eq!((found.len(), found[0].0.as_str(), found[1].0.as_str()), (2, "c", "call-1"));

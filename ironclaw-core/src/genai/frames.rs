@@ -165,15 +165,14 @@ impl Frames {
         match field {
             "" | "id" | "retry" => {}
             "event" => self.event = Some(value.trim().to_owned()),
-            "data" => {
-                let data = self.data.get_or_insert_default();
-                if !data.is_empty() {
-                    data.push('\n');
-                }
-                data.push_str(value);
+            "data" => add(&mut self.data, value),
+            // An error, as some servers send it in the middle of a stream.
+            "error" if !value.trim().is_empty() => {
+                self.event = Some("error".to_owned());
+                add(&mut self.data, value);
             }
             // The beginning of one of them.
-            _ if cut && ["data", "event", "retry"].iter().any(|known| known.starts_with(field)) => {}
+            _ if cut && ["data", "event", "retry", "error"].iter().any(|known| known.starts_with(field)) => {}
             _ if line.starts_with('<') => return Err(page()),
             _ => {
                 let context = format!("a line of the answer is neither an event nor JSON: {}", beginning(line));
@@ -218,6 +217,15 @@ impl Frames {
         self.at = self.seen;
         Ok(Frame { event: None, data, bare: true, cut })
     }
+}
+
+/// Adds a line to an event's data.
+fn add(data: &mut Option<String>, line: &str) {
+    let data = data.get_or_insert_default();
+    if !data.is_empty() {
+        data.push('\n');
+    }
+    data.push_str(line);
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Failure> {

@@ -92,7 +92,9 @@ impl Protocol {
             return if data.is_empty() && frame.cut { broken_off(answer) } else { Ok(()) };
         }
         match serde_json::from_str(data) {
-            Ok(error) if frame.event.as_deref() == Some("error") => return Err(Failure::of_service(&error)),
+            Ok(error) if frame.event.as_deref() == Some("error") => {
+                return Err(Failure::of_service(&error, answer.has_begun()));
+            }
             Ok(value) => return self.read_value(&value, frame.bare, answer),
             Err(_) => {}
         }
@@ -106,7 +108,7 @@ impl Protocol {
                 Ok(value) => self.read_value(&value, frame.bare, answer)?,
                 Err(_) if frame.cut => return broken_off(answer),
                 Err(_) if frame.event.as_deref() == Some("error") => {
-                    return Err(Failure::of_service(&Value::String(line.to_owned())));
+                    return Err(Failure::of_service(&Value::String(line.to_owned()), answer.has_begun()));
                 }
                 Err(_) => return Err(Failure::malformed("a piece of the answer is not JSON", line)),
             }
@@ -120,7 +122,7 @@ impl Protocol {
             return values.iter().try_for_each(|value| self.read_value(value, bare, answer));
         }
         if value.get("error").is_some_and(is_something) {
-            return Err(Failure::of_service(value));
+            return Err(Failure::of_service(value, answer.has_begun()));
         }
         let known = match self {
             Self::Chat => chat::read(value, answer)?,
@@ -132,7 +134,7 @@ impl Protocol {
         match known {
             true => Ok(()),
             // What has no part of an answer in it is an error's report, or says something about the call.
-            false if reports_an_error(value) => Err(Failure::of_service(value)),
+            false if reports_an_error(value) => Err(Failure::of_service(value, answer.has_begun())),
             false if bare => {
                 Err(Failure::malformed("the service answered with JSON that is no answer", &value.to_string()))
             }

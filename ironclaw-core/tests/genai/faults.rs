@@ -98,7 +98,7 @@ async fn a_redirect_is_not_followed() {
     let moved = ResponseTemplate::new(307).insert_header("location", elsewhere.uri().as_str());
     Mock::given(method("POST")).respond_with(moved).mount(&server).await;
     let error = ask(&openai(&server.uri()), request()).await.unwrap_err();
-    assert_eq!(error.kind(), &LlmErrorKind::Unreachable);
+    assert_eq!(error.kind(), &LlmErrorKind::InvalidRequest);
     assert!(elsewhere.received_requests().await.unwrap().is_empty());
 }
 

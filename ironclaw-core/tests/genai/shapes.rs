@@ -233,7 +233,7 @@ async fn an_error_inside_a_200_is_that_error() {
             InvalidRequest,
             "no such",
         ),
-        (r#"data: {"choices": [{"delta": {}, "finish_reason": "error"}]}"#, Unreachable, "broke off"),
+        (r#"data: {"choices": [{"delta": {}, "finish_reason": "error"}]}"#, Unreachable, "(error)"),
         (
             r#"data: {"choices": [{"delta": {}, "finish_reason": "insufficient_system_resource"}]}"#,
             Unreachable,
@@ -244,6 +244,12 @@ async fn an_error_inside_a_200_is_that_error() {
         ("event: error\ndata: {\"message\": \"upstream died\"}", Unreachable, "upstream died"),
         (r#"{"error": {"message": "bare in the stream", "code": 500}}"#, Unreachable, "bare in the stream"),
         ("{\n \"error\": {\n  \"code\": 503,\n  \"message\": \"over\\nlines\"\n }\n}", Unreachable, "over lines"),
+        (r#"error: {"code": 500, "message": "llama died", "type": "server_error"}"#, Unreachable, "llama died"),
+        (
+            r#"{"error": "Unexpected endpoint or method. (POST /chat/completions)"}"#,
+            InvalidRequest,
+            "check the endpoint's path",
+        ),
         ("data: rate limited, sorry", MalformedAnswer, "rate limited, sorry"),
         ("502 Bad Gateway", MalformedAnswer, "502 Bad Gateway"),
         ("<html><body>Sign in</body></html>", MalformedAnswer, "HTML"),
@@ -254,6 +260,7 @@ async fn an_error_inside_a_200_is_that_error() {
             let error = answer.unwrap_err();
             assert_eq!(error.kind(), &kind, "{report}: {error}");
             assert!(error.to_string().contains(said), "{report}: {error}");
+            assert!(!before.is_empty() || !error.to_string().contains("broke off"), "{report}: {error}");
         }
     }
 }
@@ -359,6 +366,12 @@ async fn a_reason_to_end_reaches_the_caller() {
         ("pause_turn", FinishReason::Other("pause_turn".into())),
     ] {
         assert_eq!(became(SSE, &sse(&[say("So"), end(word)])).await.0.unwrap().finish, finish, "{word}");
+    }
+    for (words, finish) in
+        [(["length", "stop"], FinishReason::Length), (["content_filter", "length"], FinishReason::Filtered)]
+    {
+        let body = sse(&[say("So"), end(words[0]), end(words[1])]);
+        assert_eq!(became(SSE, &body).await.0.unwrap().finish, finish, "{words:?}");
     }
     let refusal = sse(&[chunk(json!({"refusal": "No."}), Value::Null), end("stop")]);
     let answer = became(SSE, &refusal).await.0.unwrap();

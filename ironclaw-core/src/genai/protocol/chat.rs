@@ -80,7 +80,7 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
     }
     for choice in choices {
         if let Some(error) = choice.get("error").filter(|error| is_something(error)) {
-            return Err(Failure::of_service(error));
+            return Err(Failure::of_service(error, answer.has_begun()));
         }
         match (choice.get("delta"), choice.get("message")) {
             (Some(delta), _) if is_something(delta) => read_delta(delta, answer)?,

@@ -75,7 +75,7 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
             read_response(&value["response"], answer)?;
         }
         _ if kind.starts_with("response.reasoning") => answer.reasoning(delta),
-        _ if reports_an_error(value) => return Err(Failure::of_service(value)),
+        _ if reports_an_error(value) => return Err(Failure::of_service(value, answer.has_begun())),
         // Their other events say again what these say, or belong to tools that are never offered.
         _ => {}
     }
@@ -88,7 +88,7 @@ fn read_response(response: &Value, answer: &mut Answer) -> Result<(), Failure> {
     let usage = &response["usage"];
     answer.usage(usage["input_tokens"].as_u64(), usage["output_tokens"].as_u64());
     if let Some(error) = response.get("error").filter(|error| is_something(error)) {
-        return Err(Failure::of_service(error));
+        return Err(Failure::of_service(error, answer.has_begun()));
     }
     let came = !answer.said().is_empty() || answer.has_calls();
     let items = response["output"].as_array().map(Vec::as_slice).unwrap_or_default();
