@@ -15,6 +15,8 @@ const LANDED: &[(&str, &str)] = &[
     ("libsql/schema/0001/settings.sql", "4f47dfdad8ae666e11698c9080ca03a3469f2d2bd9185450cb1ed22788d68801"),
     ("libsql/schema/0001/users.sql", "ea7b93f09e30474fba87fd1b71eb385df3abe95601104bf30522c8e6b50bc820"),
     ("libsql/schema/0001/workspace.sql", "f3d8a6d43137c01637486304b6d1979f22d0522f29a38a9fe9bd6738eeec3ed1"),
+    ("libsql/schema/0002/receipts.sql", "fef0a00e93323cc87d3c65682f9bb691604a977e8728e665e93848c93c0b940a"),
+    ("libsql/schema/0002/removal.sql", "4be3887c0c175b4e5ff69f36bb0327940751ad2195c12941c1bd6929d9f8904d"),
     ("postgres/schema/0001/access.sql", "c05fce10300340cb3c4ea2e0741b702a33e91c89c0578f48501552d399385f97"),
     ("postgres/schema/0001/audit.sql", "1c511db8fad939495223db323a781efb9cf07a27e1f1e1797338e9543b323b7c"),
     ("postgres/schema/0001/conversations.sql", "6c44b8c7a55da99b504892218ce4c87dc11e2d0662996209f454c08b0d9e2c85"),
@@ -26,6 +28,8 @@ const LANDED: &[(&str, &str)] = &[
     ("postgres/schema/0001/settings.sql", "354802f1f01f63ac631e55fb35f973961ca7032247432b965c6f782f4a40d8ae"),
     ("postgres/schema/0001/users.sql", "ad594d7df6500577605a93d280a6da165aba956ac2ae633ef27603fc1993679d"),
     ("postgres/schema/0001/workspace.sql", "7f10885b6e1917a8a8c12ca78bce659bd57d606191765e6f4e7de0029c522cb6"),
+    ("postgres/schema/0002/audit.sql", "24097fe98da0325e110c73838171fd0f42ee64157b81e63a4fbb7547129754c2"),
+    ("postgres/schema/0002/receipts.sql", "d72c7b875c29d3f3694047a7bd9faf89e3f1962d64581d80f9701d204a41ae66"),
 ];
 
 #[test]
