@@ -14,7 +14,9 @@ fn check(text: &str, format: Format, bytes: usize) {
         last = range.end;
     }
     for seen in seen(text, format) {
-        let mut covered = text[seen.clone()].char_indices().filter(|(_, c)| !c.is_whitespace());
+        // Nobody sees a byte order mark.
+        let is_seen = |at: usize, c: char| !c.is_whitespace() && !(c == '\u{feff}' && seen.start + at == 0);
+        let mut covered = text[seen.clone()].char_indices().filter(|(at, c)| is_seen(*at, *c));
         let covered = covered.all(|(at, _)| ranges.iter().any(|range| range.contains(&(seen.start + at))));
         assert!(covered, "left out: {:?} of {text:?}", &text[seen]);
     }
@@ -33,6 +35,11 @@ fn seen(text: &str, format: Format) -> Vec<Range<usize>> {
     }
     let events = Parser::new_ext(text, Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES).into_offset_iter();
     events.filter(|(event, _)| matches!(event, Event::Text(_) | Event::Code(_))).map(|(_, range)| range).collect()
+}
+
+#[test]
+fn a_byte_order_mark_alone_on_its_line_is_nothing() {
+    check("\u{feff}\rThe launch is on 3 May.", Format::Markdown, 64);
 }
 
 #[test]
