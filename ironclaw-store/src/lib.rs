@@ -12,6 +12,7 @@ mod damage;
 mod error;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod integrity;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod json;
 #[cfg(feature = "libsql")]
 mod libsql;
