@@ -22,6 +22,7 @@ pub(crate) fn corrupt(operation: &'static str, what: impl std::fmt::Display) -> 
 }
 
 /// Text that a store keeps: UTF-8 without zeros.
+#[cfg(feature = "libsql")]
 pub(crate) fn text(bytes: Vec<u8>) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
@@ -32,6 +33,7 @@ pub(crate) fn time(micros: i64) -> Option<Timestamp> {
 }
 
 /// The number after one that was read, of those that a store can keep.
+#[cfg(feature = "libsql")]
 pub(crate) fn next(number: u64) -> Option<u64> {
     number.checked_add(1).filter(|&next| i64::try_from(next).is_ok())
 }

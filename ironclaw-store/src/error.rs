@@ -39,11 +39,13 @@ pub(crate) fn is_of_the_change(error: &StoreError) -> bool {
 }
 
 /// The same error once more: for each of several callers whose changes shared a transaction.
+#[cfg(feature = "libsql")]
 pub(crate) fn repeat(error: &StoreError) -> StoreError {
     repeat_for(error.operation(), error)
 }
 
 /// The same error for a caller who asked for something else.
+#[cfg(feature = "libsql")]
 pub(crate) fn repeat_for(operation: &'static str, error: &StoreError) -> StoreError {
     let repeated = StoreError::new(error.kind().clone(), operation, error.context());
     match std::error::Error::source(error) {

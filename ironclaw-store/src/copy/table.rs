@@ -87,6 +87,7 @@ pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     /// Its name in libSQL.
+    #[cfg_attr(not(feature = "libsql"), allow(dead_code, reason = "a server has no need of a file's names"))]
     pub(crate) libsql: &'static str,
     /// The same in other words, where a store keeps a number of its own: the SQL that reads it (of the row `t`), and the
     /// SQL that finds the number of a value. `{schema}`, `{owner}` and `{value}` stand for what differs.
