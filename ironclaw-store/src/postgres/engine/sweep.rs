@@ -26,16 +26,22 @@ impl Engine {
                 let swept = loop {
                     let step = engine.write("sweep", reach.clone(), true, (), |tx, ()| {
                         async move {
-                            match tx.is_held() {
-                                true => Ok(0),
-                                false => workspace::sweep_user(tx, tx.owner_no(), SWEPT_AT_ONCE).await,
+                            let rows = match tx.is_held() {
+                                true => 0,
+                                false => workspace::sweep_user(tx, tx.owner_no(), SWEPT_AT_ONCE).await?,
+                            };
+                            // Entering makes a user known. One who was erased meanwhile must not come back by this: a
+                            // transaction that removed nothing is rolled back.
+                            match rows {
+                                0 => Err(tx.error(StoreErrorKind::NotFound, "nothing is left to remove")),
+                                _ => Ok(()),
                             }
                         }
                         .boxed()
                     });
                     match step.await {
-                        Ok(0) => break Ok(()),
-                        Ok(_) => {}
+                        Ok(()) => {}
+                        Err(error) if *error.kind() == StoreErrorKind::NotFound => break Ok(()),
                         Err(error) => break Err(error),
                     }
                 };
