@@ -6,7 +6,7 @@ use crate::input::{InputError, JSON_DEPTH, check_json};
 
 /// Limits on what a store accepts. The defaults suit one person's agent; a host can set its own.
 ///
-/// Exceeding a limit is an [`InputError`](crate::InputError) that names the field, the limit and the size.
+/// Exceeding a limit is an [`InputError`] that names the field, the limit and the size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
