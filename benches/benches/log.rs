@@ -52,7 +52,8 @@ async fn busy_readers(seconds: u64) {
         .map(|_| {
             let (store, end, readings) = (store.clone(), Arc::clone(&end), Arc::clone(&readings));
             tokio::spawn(async move {
-                let query = TextQuery::new("lighthouse storm captain ship harbour reef", &Limits::default());
+                // Words that the messages hold.
+                let query = TextQuery::new(&prose(1_000, 80), &Limits::default());
                 while !end.load(Ordering::Relaxed) {
                     store.conversations().search_messages(&scope(), &query, 20).await.expect("searched");
                     readings.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! What the user sees: text, or one JSON object per answer.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use futures::StreamExt;
@@ -220,13 +221,13 @@ fn sources(reply: &Reply) -> String {
 fn answer_json(reply: &Reply) -> Value {
     // Earlier messages that are cited are no files: they stand in the answer only.
     let files: Vec<_> = reply.citations.iter().filter(|citation| citation.message.is_none()).collect();
-    let places: Vec<(usize, Option<usize>)> = reply
-        .citations
-        .iter()
-        .map(|cited| (cited.number, files.iter().position(|file| file.number == cited.number)))
-        .collect();
+    let cited = reply.citations.iter().flat_map(|cited| {
+        let number = files.iter().position(|file| file.number == cited.number);
+        cited.places.iter().map(move |place| (place.clone(), number))
+    });
+    let answer = renumbered(&reply.text, cited);
     let citations: Vec<Value> = files
-        .into_iter()
+        .iter()
         .map(|citation| {
             let passage = &citation.passage;
             json!({
@@ -244,7 +245,7 @@ fn answer_json(reply: &Reply) -> Value {
         .map(|call| json!({ "name": call.name, "arguments": call.arguments, "outcome": json!(call.outcome) }))
         .collect();
     json!({
-        "answer": renumbered(&reply.text, &places),
+        "answer": answer,
         "citations": citations,
         "tool_calls": tool_calls,
         "model": reply.model,
@@ -255,37 +256,17 @@ fn answer_json(reply: &Reply) -> Value {
     })
 }
 
-/// The answer with each number that it cites (`[2]`, `[2, 1]`, `【2】`) as its place in the list of citations, from 1; an
-/// earlier message has none, and a number beside them that cites nothing is left out.
-fn renumbered(answer: &str, places: &[(usize, Option<usize>)]) -> String {
-    let mut text = String::with_capacity(answer.len());
-    let mut rest = answer;
-    while let Some(open) = rest.find(['[', '【']) {
-        let (before, bracketed) = rest.split_at(open);
-        text.push_str(before);
-        let inside = bracketed.trim_start_matches(['[', '【']);
-        let opening = &bracketed[..bracketed.len() - inside.len()];
-        let end = inside.find([']', '】']);
-        let numbers = end.and_then(|end| {
-            let parts = inside[..end].split([',', ';', '、']).map(|part| part.trim().parse().ok());
-            parts.collect::<Option<Vec<usize>>>()
-        });
-        let cited: Vec<String> = numbers
-            .iter()
-            .flatten()
-            .filter_map(|number| places.iter().find(|(cited, _)| cited == number))
-            .map(|(_, place)| place.map_or("earlier message".to_owned(), |place| (place + 1).to_string()))
-            .collect();
-        text.push_str(opening);
-        match end {
-            Some(end) if !cited.is_empty() => {
-                text.push_str(&cited.join(", "));
-                rest = &inside[end..];
-            }
-            _ => rest = inside,
-        }
+/// The answer with each number that it cites as its place in the list of citations, from 1; an earlier message has none.
+fn renumbered(answer: &str, cited: impl Iterator<Item = (Range<usize>, Option<usize>)>) -> String {
+    let mut cited: Vec<_> = cited.collect();
+    cited.sort_by_key(|(place, _)| place.start);
+    let (mut text, mut at) = (String::with_capacity(answer.len()), 0);
+    for (place, number) in cited {
+        text.push_str(&answer[at..place.start]);
+        text.push_str(&number.map_or("earlier message".to_owned(), |number| (number + 1).to_string()));
+        at = place.end;
     }
-    text + rest
+    text + &answer[at..]
 }
 
 #[cfg(test)]
@@ -294,10 +275,11 @@ mod tests {
 
     #[test]
     fn numbers_in_the_answer_are_places_in_the_citations() {
-        let places = [(4, Some(0)), (2, Some(1)), (7, None)];
-        assert_eq!(renumbered("a [4], b [2][4], [7], [9].", &places), "a [1], b [2][1], [earlier message], [9].");
-        assert_eq!(renumbered("[x] [ [4", &places), "[x] [ [4");
-        assert_eq!(renumbered("a [2, 4], b [4;9], c 【2】、【4】", &places), "a [2, 1], b [1], c 【2】、【1】");
+        let answer = "五 [4], b [2][4], [7, 2], [9].";
+        let place = |at: usize| at..at + 1;
+        let cited = [(5, Some(0)), (15, Some(0)), (12, Some(1)), (23, Some(1)), (20, None)];
+        let shown = renumbered(answer, cited.into_iter().map(|(at, number)| (place(at), number)));
+        assert_eq!(shown, "五 [1], b [2][1], [earlier message, 2], [9].");
     }
 
     #[test]

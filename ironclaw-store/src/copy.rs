@@ -18,9 +18,6 @@ pub(crate) mod table;
 /// The name that errors give to [`copy_store`].
 pub(crate) const COPY: &str = "copy_store";
 
-/// An unfinished copy is kept under a tenant that no id can name, so that nobody meets it, and under its chain's id.
-pub(crate) const STAGED: &str = "\u{1}copy";
-
 /// A store that data can be copied from and to: the admin plane of each store of this crate.
 ///
 /// It can't be implemented elsewhere.
@@ -163,7 +160,7 @@ pub(crate) fn unnamed(mut record: AuditRecord) -> AuditRecord {
     record
 }
 
-/// The name under which an unfinished copy is kept, beside the tenant [`STAGED`].
+/// The name under which an unfinished copy is kept, beside the tenant [`STAGED`](crate::reserved::STAGED).
 pub(crate) fn staged_name(stream: &[u8; 16]) -> String {
     hex(stream)
 }

@@ -23,6 +23,8 @@ mod prepared;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod random;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod reserved;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod search;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod system;

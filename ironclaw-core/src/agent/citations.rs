@@ -1,31 +1,55 @@
+use std::ops::Range;
+
 /// How much of what stands beside a number says where it comes from, in characters.
 const BESIDE: usize = 8;
 
-/// The numbers that a text cites (`[1]`, `[2, 3]`, `【1】`), each once, in the order of first citation, if they are 1 to
-/// the number of passages. A number that the text took over with the words beside it from a passage is none of its own,
-/// unless the passage that it names says those words, too: an earlier answer may be among the passages.
-pub(super) fn cited_numbers(text: &str, passages: &[&str]) -> Vec<usize> {
-    let mut numbers: Vec<usize> = Vec::new();
+/// A number that a text cites, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cited {
+    pub(super) number: usize,
+    /// The bytes of the number, without brackets, each time.
+    pub(super) places: Vec<Range<usize>>,
+}
+
+/// What a text cites (`[1]`, `[2, 3]`, `【1】`), in the order of first citation, if the numbers are 1 to the number of
+/// passages. A number that the text took over with the words beside it from a passage is none of its own, unless the
+/// passage that it names says those words, too: an earlier answer may be among the passages.
+pub(super) fn cited(text: &str, passages: &[&str]) -> Vec<Cited> {
+    let mut found: Vec<Cited> = Vec::new();
     for (at, _) in text.match_indices(['[', '【']) {
         let inside = text[at..].trim_start_matches(['[', '【']);
         let Some(end) = inside.find([']', '】']) else { continue };
+        let start = text.len() - inside.len();
         // All or nothing: `[3 May]` and `[x]` cite nothing.
-        let Some(cited) = inside[..end].split([',', ';', '、']).map(|part| part.trim().parse().ok()).collect() else {
-            continue;
-        };
-        let cited: Vec<usize> = cited;
-        if !cited.iter().any(|number| (1..=passages.len()).contains(number))
-            || is_quoted(text, at, inside, end, passages) && !is_said(&text[..at], &cited, passages)
-        {
+        let Some(cited) = numbers(&inside[..end]) else { continue };
+        let known = |number: &usize| (1..=passages.len()).contains(number);
+        let cited: Vec<(usize, Range<usize>)> = cited.into_iter().filter(|(number, _)| known(number)).collect();
+        let named: Vec<usize> = cited.iter().map(|(number, _)| *number).collect();
+        if is_quoted(text, at, inside, end, passages) && !is_said(&text[..at], &named, passages) {
             continue;
         }
-        for number in cited {
-            if (1..=passages.len()).contains(&number) && !numbers.contains(&number) {
-                numbers.push(number);
+        for (number, place) in cited {
+            let place = start + place.start..start + place.end;
+            match found.iter_mut().find(|other| other.number == number) {
+                Some(other) if other.places.contains(&place) => {}
+                Some(other) => other.places.push(place),
+                None => found.push(Cited { number, places: vec![place] }),
             }
         }
     }
-    numbers
+    found
+}
+
+/// The numbers of a list and where they are in it, if it is one.
+fn numbers(list: &str) -> Option<Vec<(usize, Range<usize>)>> {
+    let mut at = 0;
+    let parts = list.split_inclusive([',', ';', '、']).map(|part| {
+        let number = part.trim_end_matches([',', ';', '、']).trim();
+        let start = at + part.len() - part.trim_start().len();
+        at += part.len();
+        Some((number.parse().ok()?, start..start + number.len()))
+    });
+    parts.collect()
 }
 
 /// Whether a passage has the number together with what stands before it, or with what stands after it.
@@ -48,6 +72,21 @@ fn is_said(before: &str, cited: &[usize], passages: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cited_numbers(text: &str, passages: &[&str]) -> Vec<usize> {
+        cited(text, passages).into_iter().map(|cited| cited.number).collect()
+    }
+
+    #[test]
+    fn the_places_are_those_of_the_numbers() {
+        let text = "On 3 May [2], moved [ 1 ;2][9], [[1]] 【2、1】.";
+        let found = cited(text, &[""; 2]);
+        let shown = |cited: &Cited| cited.places.iter().map(|place| text[place.clone()].to_owned()).collect::<String>();
+        assert_eq!(
+            found.iter().map(|cited| (cited.number, shown(cited))).collect::<Vec<_>>(),
+            [(2, "222".to_owned()), (1, "111".to_owned())]
+        );
+    }
 
     #[test]
     fn numbers_are_found_in_the_order_of_first_citation() {

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub struct Reply {
 pub struct Citation {
     /// The number in the answer: `[1]`.
     pub number: usize,
+    /// Where the number stands in [`Reply::text`]: its bytes, without the brackets, each time.
+    pub places: Vec<Range<usize>>,
     /// What is cited. For a message its path is only a label, of no file:
     /// `conversations/<date>/<conversation>/<sequence>-<role>`.
     pub passage: Passage,

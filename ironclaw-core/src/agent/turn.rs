@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::answer::{add, fit, malformed, unnamed};
 use super::bounds::{REASON_BYTES, reason, record, short};
-use super::citations::cited_numbers;
+use super::citations::cited;
 use super::context::Prompt;
 use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
 use super::retrieval::{self, Retrieved};
@@ -343,11 +343,12 @@ impl Turn {
     async fn finish(&mut self, response: LlmResponse, prompt: &Prompt) -> Result<Reply, AgentError> {
         let sources = prompt.sources();
         let texts: Vec<&str> = sources.iter().map(|source| source.passage.text.as_str()).collect();
-        let citations: Vec<Citation> = cited_numbers(&response.text, &texts)
+        let citations: Vec<Citation> = cited(&response.text, &texts)
             .into_iter()
-            .filter_map(|number| {
-                let source = sources.get(number - 1)?.clone();
-                Some(Citation { number, passage: source.passage, message: source.message })
+            .filter_map(|cited| {
+                let source = sources.get(cited.number - 1)?.clone();
+                let (number, places) = (cited.number, cited.places);
+                Some(Citation { number, places, passage: source.passage, message: source.message })
             })
             .collect();
         let message = MessageId::make(&*self.inner.clock);

@@ -108,7 +108,8 @@ impl Candidate {
 }
 
 /// The passage's sentence that covers most of the question, and what follows it in its section as far as there is room.
-/// Rows of tables and lines of code are quoted only where nothing else fits, or right below a heading that does.
+/// Rows of tables and lines of code are quoted only where nothing else fits, or right below a heading that does; `[…]`
+/// stands for those between two sentences.
 fn quote(candidate: &Candidate, rarity: &Rarity<'_>) -> String {
     let share = |terms: &Terms| rarity.share(|term| terms.counts.contains_key(term));
     let mut best = (0, (false, false, f64::MIN));
@@ -121,15 +122,17 @@ fn quote(candidate: &Candidate, rarity: &Rarity<'_>) -> String {
     }
     let (first, _) = &candidate.sentences[best.0];
     let mut quote = first.text.clone();
-    let mut last = first.kind;
+    let (mut last, mut left_out) = (first.kind, false);
     for (Sentence { text, kind }, _) in candidate.sentences.iter().skip(best.0 + 1) {
         if *kind == Kind::Heading || quote.len() + text.len() > QUOTE_BYTES {
             break;
         }
         if *kind == Kind::Aside && last == Kind::Prose {
+            left_out = true;
             continue;
         }
         quote.push_str(match last {
+            _ if std::mem::take(&mut left_out) => " […] ",
             Kind::Heading => ": ",
             // Items of a list and rows of a table often end without a mark.
             _ if quote.ends_with(char::is_alphanumeric) || quote.ends_with(')') => "; ",
@@ -203,7 +206,7 @@ mod tests {
     fn rows_are_quoted_only_where_nothing_else_fits() {
         let table = "| bird | nest |\n|---|---|\n| crane | on the ground |";
         let both = passage("a.md", &format!("{table}\n\nThe crane is tall.\n\n{table}\n\nIt dances."));
-        assert!(answer("crane?", &[both]).contains("> The crane is tall. It dances. [1]"));
+        assert!(answer("crane?", &[both]).contains("> The crane is tall. […] It dances. [1]"));
         let only = answer("crane?", &[passage("a.md", &format!("Birds.\n\n{table}"))]);
         assert!(only.contains("> crane · on the ground [1]"), "{only}");
         let below = answer("Which birds?", &[passage("a.md", &format!("## Birds\n\n{table}"))]);

@@ -5,14 +5,15 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::Value;
 
+use self::reason::Reason;
+pub(super) use self::reason::is_something;
 use super::frames::beginning;
-use super::retry_after;
 use super::scrub::scrub;
 use crate::llm::{LlmError, LlmErrorKind};
 use crate::secret::SecretValue;
 
-/// The most of a reason that is looked at, in bytes; of it less is told.
-const REASON_BYTES: usize = 8 << 10;
+mod kind;
+mod reason;
 
 /// Why a call failed. Its context can still hold keys: only [`Failure::into_error`] lets it out.
 #[derive(Debug)]
@@ -31,14 +32,19 @@ impl Failure {
     pub(super) fn of_status(status: StatusCode, body: &str, retry_after: Option<Duration>) -> Self {
         let body = body.trim_start_matches('\u{FEFF}').trim();
         let framed = || {
-            let line =
-                body.lines().find_map(|line| line.strip_prefix("data:").or_else(|| line.strip_prefix("error:")))?;
-            serde_json::from_str::<Value>(line).ok()
+            let mut at = 0;
+            let rest = body.split_inclusive('\n').find_map(|line| {
+                at += line.len();
+                let value = line.strip_prefix("data:").or_else(|| line.strip_prefix("error:"))?;
+                Some(&body[at - value.len()..])
+            })?;
+            // It may go on over several lines, and something may follow it.
+            serde_json::Deserializer::from_str(rest).into_iter::<Value>().next()?.ok()
         };
         let reason = match serde_json::from_str::<Value>(body).ok().or_else(framed) {
             Some(body) => Reason::of(&body),
             None if body.is_empty() || body.starts_with('<') => Reason::default(),
-            None => Reason { message: Some(cut(body)), phrases: unquoted(&cut(body)), ..Reason::default() },
+            None => Reason::in_words(body),
         };
         let retry_after = retry_after.or(reason.retry_after);
         let status = status.as_u16();
@@ -112,332 +118,9 @@ impl Failure {
     }
 }
 
-/// What a service said about an error.
-#[derive(Debug, Default)]
-struct Reason {
-    status: Option<u16>,
-    code: Option<String>,
-    message: Option<String>,
-    /// All of its codes, in lower case.
-    codes: Vec<String>,
-    /// The service's sentences in lower case, without what they quote.
-    phrases: String,
-    retry_after: Option<Duration>,
-}
-
-impl Reason {
-    /// Reads the shapes that are in use: `{"error": {…}}`, `{"error": "…"}`, `[{"error": …}]`, `{"detail": …}`,
-    /// `{"detail": [{…}]}`, `{"message": …}`, `{"error_message": …}`, `{"errors": [{…}]}`, and text.
-    fn of(body: &Value) -> Self {
-        let body = body.get(0).unwrap_or(body);
-        let error = ["/error", "/errors/0", "/response/error", "/detail/0"].into_iter().find_map(|at| body.pointer(at));
-        let error = error.filter(|error| is_something(error)).unwrap_or(body);
-        let text = |names: &[&str]| {
-            let found = names.iter().flat_map(|name| [error.get(name), body.get(name)]);
-            found.flatten().find_map(|value| value.as_str().filter(|text| !text.trim().is_empty()))
-        };
-        let mut message = match error {
-            Value::String(text) => Some(cut(text)),
-            _ => text(&["message", "error_message", "detail", "msg", "error_description", "reason", "title"]).map(cut),
-        };
-        let mut phrases = message.as_deref().map(unquoted).unwrap_or_default();
-        let named =
-            ["code", "type", "status", "error_type"].into_iter().flat_map(|name| [error.get(name), body.get(name)]);
-        let mut codes: Vec<String> =
-            named.flatten().filter_map(Value::as_str).filter(|code| is_code(code)).map(str::to_lowercase).collect();
-        // A service that passes on another's error has the reason in there.
-        if let Some(raw) = error.pointer("/metadata/raw").filter(|raw| is_something(raw)) {
-            let raw = raw.as_str().map_or_else(|| raw.to_string(), str::to_owned);
-            match serde_json::from_str::<Value>(&raw) {
-                Ok(Value::Object(inner)) => {
-                    // Not inner reasons without end: what is further inside is not looked at.
-                    let mut inner = Value::Object(inner);
-                    if let Some(metadata) = inner.pointer_mut("/error/metadata") {
-                        metadata.take();
-                    }
-                    if let Some(metadata) = inner.pointer_mut("/metadata") {
-                        metadata.take();
-                    }
-                    let inner = Self::of(&inner);
-                    phrases = format!("{phrases} {}", inner.phrases);
-                    codes.extend(inner.codes);
-                }
-                _ => phrases = format!("{phrases} {}", unquoted(&cut(&raw))),
-            }
-            message = Some(format!("{} {}", message.unwrap_or_default(), cut(&raw)));
-        }
-        let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
-        let status = ["code", "status", "status_code"].into_iter().find_map(|name| {
-            let number = error.get(name).or_else(|| body.get(name)).and_then(number)?;
-            u16::try_from(number).ok().filter(|status| (300..600).contains(status))
-        });
-        let code = ["code", "type", "status", "error_type"].into_iter().find_map(|name| {
-            let code = error.get(name).or_else(|| body.get(name))?.as_str()?;
-            (is_code(code) && code != "error").then(|| code.to_owned())
-        });
-        if message.is_none() && code.is_none() && is_something(error) {
-            message = Some(cut(&error.to_string()));
-        }
-        Self { status, code, message, codes, phrases, retry_after: retry_after::of_details(error) }
-    }
-
-    /// Which failure this is: the service's codes decide first, then the status, and known phrases where the status
-    /// leaves it open.
-    fn kind(&self, status: Option<u16>, comes_back: bool) -> LlmErrorKind {
-        use LlmErrorKind::*;
-        let coded = |known: &[&str]| self.codes.iter().any(|code| known.iter().any(|known| code.contains(known)));
-        let says = |known: &[&str]| known.iter().any(|known| self.phrases.contains(known));
-        // A limit that passes by itself is no lack of credit, whatever it is called.
-        if coded(&["insufficient_quota"]) || (!comes_back && coded(NO_CREDIT_CODES)) {
-            return NoCredit;
-        }
-        let no_credit = !comes_back && says(NO_CREDIT);
-        if status == Some(429) {
-            return if no_credit { NoCredit } else { RateLimited };
-        }
-        for (codes, kind) in [
-            (NO_TOOLS_CODES, ToolsUnsupported),
-            (TOO_LONG_CODES, ContextTooLong),
-            (FILTERED_CODES, Filtered),
-            (UNAUTHORISED_CODES, Unauthorised),
-            (UNKNOWN_MODEL_CODES, UnknownModel),
-        ] {
-            if coded(codes) {
-                return kind;
-            }
-        }
-        // A request larger than a whole minute's share never passes.
-        if status != Some(413) && coded(RATE_LIMITED_CODES) {
-            return if no_credit { NoCredit } else { RateLimited };
-        }
-        match status {
-            // What single services say with these.
-            Some(404) if says(&["no endpoints found that support tool use"]) => return ToolsUnsupported,
-            Some(500) if says(&["tools param requires --jinja flag"]) => return ToolsUnsupported,
-            Some(403) if says(&["your input was flagged"]) => return Filtered,
-            Some(401 | 403 | 407) => return Unauthorised,
-            Some(402) => return NoCredit,
-            Some(404) => return UnknownModel,
-            Some(408 | 409 | 425 | 500..) => return Unreachable,
-            None | Some(400 | 413 | 422) => {}
-            Some(_) => return InvalidRequest,
-        }
-        match () {
-            () if self.is_wrong_path() => InvalidRequest,
-            () if no_credit => NoCredit,
-            () if says(NO_TOOLS) => ToolsUnsupported,
-            () if status == Some(413) || says(TOO_LONG) || (says(CONTEXT) && says(EXCEEDED)) => ContextTooLong,
-            () if says(FILTERED) => Filtered,
-            () if says(UNAUTHORISED) => Unauthorised,
-            () if says(UNKNOWN_MODEL) || misses_model(&self.phrases) => UnknownModel,
-            () if says(RATE_LIMITED) => RateLimited,
-            () if status.is_some() || coded(INVALID_CODES) => InvalidRequest,
-            () => Unreachable,
-        }
-    }
-
-    /// Whether the service knows no such path, which some say with a status of success.
-    fn is_wrong_path(&self) -> bool {
-        self.phrases.contains("unexpected endpoint or method")
-    }
-
-    /// What happened, what to do about it, and what the service said.
-    fn told(&self, mut about: String, kind: &LlmErrorKind) -> String {
-        if let Some(code) = &self.code {
-            about.push_str(&format!(" ({code})"));
-        }
-        about.push_str(match kind {
-            LlmErrorKind::ToolsUnsupported => "; choose a model that can call tools, or offer none",
-            LlmErrorKind::ContextTooLong => "; send less",
-            LlmErrorKind::NoCredit => "; see to the account at the service",
-            LlmErrorKind::UnknownModel => "; check the endpoint and the model's name",
-            LlmErrorKind::Unauthorised => "; check the key",
-            LlmErrorKind::InvalidRequest if self.is_wrong_path() => "; check the endpoint's path",
-            _ => "",
-        });
-        match &self.message {
-            Some(message) => format!("{about}: {message}"),
-            None => about,
-        }
-    }
-}
-
-const NO_TOOLS: &[&str] = &[
-    "not support tool",
-    "not support function",
-    "tools are not supported",
-    "tool use is not supported",
-    "tool calling is not supported",
-    "function calling is not supported",
-    "function calling is not enabled",
-    "that support tool use",
-    "requires --enable-auto-tool-choice",
-    "tools param requires",
-    "does not support the tool",
-    "tools is not supported",
-    "not support parameters: tools",
-    "argument supplied: tools",
-];
-const NO_TOOLS_CODES: &[&str] = &["tool_use_not_supported", "tools_not_supported"];
-const TOO_LONG: &[&str] = &[
-    "prompt is too long",
-    "prompt too long",
-    "input is too long",
-    "input too long",
-    "too many tokens",
-    "input token count",
-    "maximum prompt length",
-    "request too large",
-    "reduce the length of",
-    "longer than the model",
-    "exceeds the maximum number of tokens",
-    "tokens + … must be",
-    "model token limit",
-];
-/// What is too small for the request, if one of [`EXCEEDED`] is said of it.
-const CONTEXT: &[&str] = &["context length", "context window", "context size", "context_length", "context_window"];
-const EXCEEDED: &[&str] = &["maximum", "exceed", "too long", "too large", "longer than", "larger than", "greater than"];
-const TOO_LONG_CODES: &[&str] = &["context_length", "context_window", "context_size", "request_too_large"];
-const NO_CREDIT: &[&str] = &[
-    "exceeded your current quota",
-    "credit balance is too low",
-    "insufficient credit",
-    "insufficient balance",
-    "insufficient funds",
-    "out of credit",
-    "not enough credit",
-    "payment required",
-    "check your billing details",
-    "plan and billing details",
-    "billing hard limit",
-    "monthly spending limit",
-    "account is in arrears",
-];
-const NO_CREDIT_CODES: &[&str] = &[
-    "insufficient_balance",
-    "insufficient_credit",
-    "insufficient_funds",
-    "exceeded_current_quota",
-    "billing",
-    "payment_required",
-    "arrearage",
-];
-const FILTERED: &[&str] = &[
-    "content management policy",
-    "triggered the content filter",
-    "blocked by the content filter",
-    "blocked by content filter",
-    "content policy violation",
-    "violates our content policy",
-    "violates our usage policies",
-    "violate our usage policies",
-    "content exists risk",
-    "input was flagged",
-    "prompt was flagged",
-    "blocked by safety",
-    "our safety system",
-    "blocked by guardrail",
-    "may contain inappropriate content",
-];
-const FILTERED_CODES: &[&str] = &[
-    "content_filter",
-    "content_policy",
-    "responsibleaipolicy",
-    "data_inspection_failed",
-    "datainspectionfailed",
-    "prohibited_content",
-    "moderation_blocked",
-];
-const UNAUTHORISED: &[&str] =
-    &["api key not valid", "invalid api key", "incorrect api key", "api key expired", "no auth credentials"];
-const UNAUTHORISED_CODES: &[&str] = &[
-    "authentication_error",
-    "permission_error",
-    "invalid_api_key",
-    "api_key_invalid",
-    "unauthenticated",
-    "permission_denied",
-    "unauthorized",
-];
-const UNKNOWN_MODEL: &[&str] = &[
-    "unknown model",
-    "invalid model name",
-    "invalid model id",
-    "not a valid model",
-    "no such model",
-    "try pulling it",
-];
-const UNKNOWN_MODEL_CODES: &[&str] = &["model_not_found", "model_not_exist", "deploymentnotfound"];
-const NOT_THERE: &[&str] = &["not found", "does not exist", "doesn't exist", "not exist", "not available"];
-const RATE_LIMITED: &[&str] =
-    &["rate limit reached", "rate limit exceeded", "exceeded the rate limit", "too many requests", "quota exceeded"];
-const RATE_LIMITED_CODES: &[&str] = &["rate_limit", "ratelimit", "resource_exhausted", "too_many_requests", "throttl"];
-const INVALID_CODES: &[&str] = &["invalid_request", "invalid_argument", "bad_request", "badrequest"];
-
 /// How a call ended that the service reports an error of.
 pub(super) fn ended_by(begun: bool) -> &'static str {
     if begun { "the service broke off its answer" } else { "the service reported an error" }
-}
-
-/// Whether a model is said not to be there: "model x does not exist".
-fn misses_model(phrases: &str) -> bool {
-    phrases.match_indices("model").any(|(at, model)| {
-        let rest = phrases[at + model.len()..].trim_start_matches([' ', ':']);
-        let after_name = rest.split_once(' ').map_or("", |(_, rest)| rest);
-        [rest, after_name].into_iter().any(|rest| {
-            let rest = rest.strip_prefix("is ").unwrap_or(rest);
-            NOT_THERE.iter().any(|known| rest.starts_with(known))
-        })
-    })
-}
-
-/// A message in lower case, with `…` in place of what it quotes: that can be anybody's words. A quote without an end
-/// goes up to the message's.
-fn unquoted(message: &str) -> String {
-    let mut plain = String::with_capacity(message.len());
-    let mut quote = None;
-    let mut before = ' ';
-    let mut rest = message.chars().peekable();
-    while let Some(char) = rest.next() {
-        match quote {
-            // An apostrophe in a word ends no quote.
-            Some(end) if char == end && !rest.peek().is_some_and(|next| next.is_alphanumeric()) => quote = None,
-            Some(_) => {}
-            None if matches!(char, '\'' | '"' | '`' | '“' | '‘') && !before.is_alphanumeric() => {
-                quote = Some(match char {
-                    '“' => '”',
-                    '‘' => '’',
-                    char => char,
-                });
-                plain.push('…');
-            }
-            None => plain.extend(char.to_lowercase()),
-        }
-        before = char;
-    }
-    plain
-}
-
-/// Whether a value says anything: not null, false, or empty.
-pub(super) fn is_something(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.trim().is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        _ => true,
-    }
-}
-
-/// A word of the service's for an error, as opposed to a sentence.
-fn is_code(text: &str) -> bool {
-    (3..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-        && text.bytes().any(|b| b.is_ascii_alphabetic())
-}
-
-fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(REASON_BYTES)].to_owned()
 }
 
 #[cfg(test)]
@@ -564,6 +247,7 @@ mod tests {
             ("\u{FEFF}{\"error\": \"busy\"}", "status 503: busy"),
             ("data: {\"error\": {\"message\": \"busy\"}}\n\ndata: [DONE]\n\n", "status 503: busy"),
             ("error: {\"message\": \"busy\"}", "status 503: busy"),
+            ("error: {\n  \"message\": \"busy\"\n}\n", "status 503: busy"),
             (" \n", "status 503"),
         ] {
             assert_eq!(Failure::of_status(StatusCode::SERVICE_UNAVAILABLE, body, None).context, said);

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use pulldown_cmark::{Event, Parser};
+
 /// Elements whose content is not shown.
 const UNSEEN: [&str; 3] = ["script", "style", "template"];
 
@@ -56,15 +58,24 @@ fn unseen(html: &str) -> Option<Option<usize>> {
     Some(closing.map(|(at, _)| html[at..].find('>').map_or(html.len(), |end| at + end + 1)))
 }
 
+/// Elements that stand within a word or a line: their tags part nothing.
+const INLINE: [&str; 31] = [
+    "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd",
+    "label", "mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var",
+];
+
 /// Text without its tags, in one line.
 fn visible(html: &str) -> String {
     let (mut text, mut rest) = (String::new(), html);
     while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
+        push_text(before, &mut text);
         let opens = tag.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
         match tag.find('>').filter(|_| opens) {
             Some(end) => {
-                text.push(' ');
+                let name = tag.trim_start_matches('/').split(|c: char| !c.is_ascii_alphanumeric()).next();
+                if !name.is_some_and(|name| INLINE.iter().any(|inline| inline.eq_ignore_ascii_case(name))) {
+                    text.push(' ');
+                }
                 rest = &tag[end + 1..];
             }
             // What never ends is no text either; a sign between two numbers is.
@@ -75,9 +86,29 @@ fn visible(html: &str) -> String {
             }
         }
     }
-    text.push_str(rest);
+    push_text(rest, &mut text);
     let words: Vec<&str> = text.split_whitespace().filter(|word| !word.chars().all(|c| c == '>')).collect();
     words.join(" ")
+}
+
+/// Text between tags: `&amp;` and its like are read as the Markdown parser reads them.
+fn push_text(html: &str, text: &mut String) {
+    let mut rest = html;
+    while let Some(at) = rest.find('&') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let entity = match rest[1..].find(|c: char| !c.is_ascii_alphanumeric() && c != '#') {
+            Some(end) if rest[1 + end..].starts_with(';') => &rest[..end + 2],
+            _ => &rest[..1],
+        };
+        for event in Parser::new(entity) {
+            if let Event::Text(read) = event {
+                text.push_str(&read);
+            }
+        }
+        rest = &rest[entity.len()..];
+    }
+    text.push_str(rest);
 }
 
 #[cfg(test)]
@@ -94,6 +125,7 @@ mod tests {
             ("<SCRIPT>let a;</script >b<style>c</style>", "b", false),
             ("<script>never ends", "", false),
             ("<p>1 < 2</p>", "1 < 2", false),
+            ("<p>Ham &amp; <b>egg</b>s, <td>&#8364; &lt;b&gt; &nix; & &a</p>", "Ham & eggs, € <b> &nix; & &a", false),
             ("<img alt='a' src=", "", false),
             ("", "", false),
         ] {

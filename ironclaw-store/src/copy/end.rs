@@ -7,8 +7,9 @@ use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::mpsc::Sender;
 
+use super::COPY;
 use super::table::{OF_USER, Row, SHARED, Table, Value};
-use super::{COPY, STAGED};
+use crate::reserved::STAGED;
 
 /// Whose rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

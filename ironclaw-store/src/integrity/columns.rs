@@ -17,10 +17,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::codes;
-use crate::copy::STAGED;
 use crate::copy::table::Value;
 use crate::damage;
 use crate::json;
+use crate::reserved;
 use crate::search::{postings, vector};
 
 /// Tells whether a column may hold a value that is not absent.
@@ -29,9 +29,9 @@ pub(crate) type Test = fn(&Value) -> bool;
 /// What a column may hold; `None` for one that is not known.
 pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
     Some(match (table, column) {
-        ("users", "tenant") => |value| {
-            is_text(value, |text| [STAGED, "\u{1}content", "\u{1}erased"].contains(&text) || parses::<TenantId>(text))
-        },
+        ("users", "tenant") => {
+            |value| is_text(value, |text| reserved::TENANTS.contains(&text) || parses::<TenantId>(text))
+        }
         ("users", "status") => |value| is_code(value, codes::user_status),
         ("removals", "kind") => |value| is_number(value, |kind| (1..=4).contains(&kind)),
         ("removals", "private") => |value| is_bytes(value, |_| true),

@@ -1,12 +1,21 @@
 //! What must be true of each row, beside what its columns hold: how it agrees with other rows in the same snapshot.
 
+use crate::reserved::{CONTENT, STAGED};
+
 /// A rule for the rows of a table.
 pub(crate) struct Rule {
     pub(crate) table: &'static str,
     /// What is wrong with a row that breaks it.
     pub(crate) says: &'static str,
-    /// SQL that is true of a row `t` that breaks it. `{schema}` stands before the names of tables.
-    pub(crate) broken: &'static str,
+    /// The SQL, with `{schema}` before the names of tables, and reserved tenants as `{content}` and `{staged}`.
+    broken: &'static str,
+}
+
+impl Rule {
+    /// SQL that is true of a row `t` that breaks it, where the names of tables begin with `schema`.
+    pub(crate) fn broken(&self, schema: &str) -> String {
+        self.broken.replace("{schema}", schema).replace("{content}", CONTENT).replace("{staged}", STAGED)
+    }
 }
 
 const fn rule(table: &'static str, says: &'static str, broken: &'static str) -> Rule {
@@ -33,7 +42,7 @@ const RULES: &[Rule] = &[
     rule(
         "users",
         "the user has no audit stream",
-        "t.tenant <> '\u{1}content' AND NOT EXISTS (SELECT 1 FROM {schema}audit_streams s \
+        "t.tenant <> '{content}' AND NOT EXISTS (SELECT 1 FROM {schema}audit_streams s \
          WHERE s.owner_no = t.owner_no)",
     ),
     rule(
@@ -41,7 +50,7 @@ const RULES: &[Rule] = &[
         "the tenant has no such role",
         "NOT EXISTS (SELECT 1 FROM {schema}roles r JOIN {schema}users u ON u.tenant = r.tenant \
          WHERE u.owner_no = t.owner_no AND r.name = t.role) AND NOT EXISTS (SELECT 1 FROM {schema}users u \
-         WHERE u.owner_no = t.owner_no AND u.tenant = '\u{1}copy')",
+         WHERE u.owner_no = t.owner_no AND u.tenant = '{staged}')",
     ),
     rule(
         "conversations",

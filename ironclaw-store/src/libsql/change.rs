@@ -13,8 +13,8 @@ use super::row::params;
 use super::tx::Tx;
 use super::users;
 use super::{access, audit, conversations, jobs, privacy, removal, secrets, settings, workspace};
-use crate::copy::STAGED;
 use crate::prepared::{Failure, Prepared, PreparedEvent, removes};
+use crate::reserved::STAGED;
 
 /// Applies the change in the open transaction.
 pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestamp) -> Result<Receipt, StoreError> {

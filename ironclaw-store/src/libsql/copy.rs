@@ -15,11 +15,12 @@ use super::maintenance::LibsqlMaintenance;
 use super::removal::some;
 use super::row::{Param, Row as DbRow, params};
 use super::tx::Tx;
-use super::users::{ERASED, Numbers};
+use super::users::Numbers;
 use super::{audit, conversations, privacy, users, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Column, MOVED_VERSIONS, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
-use crate::copy::{COPY, STAGED, rows, staged_name, taken, unnamed};
+use crate::copy::{COPY, rows, staged_name, taken, unnamed};
+use crate::reserved::{ERASED, STAGED};
 
 #[async_trait]
 impl End for LibsqlMaintenance {

@@ -9,8 +9,9 @@ use super::db::Db;
 use super::removal::{self, Kind, Removal, some};
 use super::row::params;
 use super::tx::Tx;
-use super::users::{self, ERASED};
+use super::users;
 use super::{access, conversations, jobs, secrets, settings, workspace};
+use crate::reserved::ERASED;
 
 /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far. What
 /// is too much for this transaction is hidden by it, and removed later. How many rows so far.

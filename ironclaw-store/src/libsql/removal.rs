@@ -13,9 +13,10 @@ pub(super) use self::wait::{erased, forgotten, settled};
 use super::db::Db;
 use super::row::{Row, params};
 use super::tx::Tx;
-use super::users::{self, UserRow};
+use super::users::UserRow;
 use super::{audit, conversations, jobs, privacy};
 use crate::prepared::PreparedEvent;
+use crate::reserved;
 
 mod budget;
 #[cfg(test)]
@@ -276,7 +277,7 @@ pub(super) fn release(db: &Db, owner_no: i64, content_no: i64) -> Result<(), Sto
         "DELETE FROM users WHERE owner_no = ?1 AND tenant = ?2 \
          AND NOT EXISTS (SELECT 1 FROM removals r WHERE r.content_no = ?1) \
          AND NOT EXISTS (SELECT 1 FROM users u WHERE u.content_no = ?1)",
-        params![content_no, users::CONTENT],
+        params![content_no, reserved::CONTENT],
     )
     .map(drop)
 }

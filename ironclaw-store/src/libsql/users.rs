@@ -8,12 +8,7 @@ use super::db::Db;
 use super::row::params;
 use crate::codes;
 use crate::random::random;
-
-/// The tenant of the numbers that content is kept under. No id can name it, nor any that begins with the same character.
-pub(super) const CONTENT: &str = "\u{1}content";
-
-/// The tenant of users who are being erased: nobody meets them there, and their name is free.
-pub(super) const ERASED: &str = "\u{1}erased";
+use crate::reserved::{CONTENT, ERASED};
 
 /// What the rows of a user are kept under.
 #[derive(Debug, Clone, Copy)]

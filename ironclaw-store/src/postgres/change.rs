@@ -12,9 +12,9 @@ use super::engine::{Engine, Reach};
 use super::row::params;
 use super::tx::Tx;
 use super::{access, audit, conversations, jobs, privacy, secrets, settings, workspace};
-use crate::copy::STAGED;
 use crate::error::is_of_the_change;
 use crate::prepared::{self, APPLY, Failure, Prepared, removes};
+use crate::reserved::STAGED;
 
 /// Commits a change with its audit events, or nothing but the events that say why.
 pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {

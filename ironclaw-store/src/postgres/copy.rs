@@ -17,7 +17,8 @@ use super::tx::Tx;
 use super::{conversations, privacy, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Role, Row, SHARED};
-use crate::copy::{COPY, STAGED, rows, staged_name, taken, unnamed};
+use crate::copy::{COPY, rows, staged_name, taken, unnamed};
+use crate::reserved::STAGED;
 
 use self::sql::{Sql, arrays, statements, value};
 

@@ -22,9 +22,9 @@ use super::row::{Row, params};
 use super::tx::{Absent, Tx};
 use super::{audit, workspace};
 use crate::codes;
-use crate::copy::STAGED;
 use crate::cursor;
 use crate::error::is_of_the_change;
+use crate::reserved::STAGED;
 
 mod integrity;
 mod record;

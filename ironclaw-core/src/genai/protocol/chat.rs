@@ -74,7 +74,8 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
     let Some(choices) = value.get("choices").and_then(Value::as_array) else {
         return Ok(value.get("usage").is_some_and(is_something));
     };
-    if choices.len() > 1 {
+    let is_another = |choice: &Value| choice.get("index").and_then(Value::as_u64).is_some_and(|index| index > 0);
+    if choices.len() > 1 || choices.iter().any(is_another) {
         let context = "the service gave several answers; one was asked for";
         return Err(Failure::new(LlmErrorKind::MalformedAnswer, context));
     }
@@ -103,7 +104,8 @@ fn read_message(message: &Value, answer: &mut Answer) -> Result<(), Failure> {
         return read_delta(message, answer);
     }
     let text = message.get("content").and_then(Value::as_str).unwrap_or_default();
-    if !text.is_empty() && text != answer.said() {
+    // Some services trim the whole, and not its pieces.
+    if !text.is_empty() && text.trim() != answer.said().trim() {
         return Err(Failure::malformed("the whole answer is not what its pieces were", text));
     }
     if answer.has_calls() { Ok(()) } else { read_calls(message, answer) }

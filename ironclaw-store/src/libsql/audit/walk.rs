@@ -101,7 +101,7 @@ impl Walk {
         }
         let user = db.query_row(
             "SELECT owner_no, pseudonym FROM users WHERE owner_no = ?1 AND tenant <> ?2",
-            params![self.owner_no, crate::copy::STAGED],
+            params![self.owner_no, crate::reserved::STAGED],
             |row| row.bytes::<16>(1),
         )?;
         let user = match user {

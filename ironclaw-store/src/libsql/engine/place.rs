@@ -104,13 +104,12 @@ impl Place {
             );
             StoreError::new(StoreErrorKind::FileMoved, operation, context)
         };
-        let is = |path: &Path, id: &FileId| path.metadata().ok().filter(|found| FileId::of(path, found) == *id);
-        is(&self.path, &self.id).ok_or_else(|| moved("the store's file"))?;
+        let bytes_of = |path: &Path, id: &FileId| look(path).filter(|(found, _)| found == id).map(|(_, bytes)| bytes);
+        bytes_of(&self.path, &self.id).ok_or_else(|| moved("the store's file"))?;
         let Some(log_id) = self.log_id.get() else {
             return Ok(0);
         };
-        let log = is(&self.log, log_id).ok_or_else(|| moved("the store's write-ahead log"))?;
-        Ok(log.len())
+        bytes_of(&self.log, log_id).ok_or_else(|| moved("the store's write-ahead log"))
     }
 
     /// From now on the log that is there must stay there, too.
@@ -216,6 +215,29 @@ impl FileId {
     fn of(path: &Path, _: &Metadata) -> Self {
         Self(path.to_owned())
     }
+}
+
+/// What a file is, and its size in bytes; `None` if there is none. It is asked before and after each commit, and for
+/// nothing else on purpose: Linux (since 6.13) gives a file whose times were looked at finer ones with its next change, and
+/// they would have to be written out with each sync.
+#[cfg(target_os = "linux")]
+fn look(path: &Path) -> Option<(FileId, u64)> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO | StatxFlags::SIZE) {
+        Ok(found) => {
+            let id = FileId((makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino));
+            Some((id, found.stx_size))
+        }
+        Err(rustix::io::Errno::NOSYS) => look_at_all(path),
+        Err(_) => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+use look_at_all as look;
+
+fn look_at_all(path: &Path) -> Option<(FileId, u64)> {
+    path.metadata().ok().map(|found| (FileId::of(path, &found), found.len()))
 }
 
 /// Fails if there is a log beside a file that is not there or empty: it belongs to a file that was moved away, may hold

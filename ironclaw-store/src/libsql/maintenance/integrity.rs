@@ -67,12 +67,12 @@ pub(super) async fn check(store: &LibsqlStore) -> Result<Vec<String>, StoreError
     }
 }
 
-/// The same at once, on a connection of a test.
+/// The same at once, on a connection of a test. Also how many texts were analysed once more, because of suspicions.
 #[cfg(test)]
-pub(in crate::libsql) fn check_here(db: &Db) -> Vec<String> {
+pub(in crate::libsql) fn check_here(db: &Db) -> (Vec<String>, usize) {
     let mut check = Check { stages: None, memory: Memory::default(), found: Found::default() };
     while !check.step(db).unwrap() {}
-    check.found.into_lines()
+    (check.found.into_lines(), check.memory.terms.len())
 }
 
 struct Check {

@@ -8,11 +8,11 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::versions;
 use crate::codes::VersionState;
-use crate::copy::STAGED;
 use crate::libsql::db::Db;
 use crate::libsql::removal::{AT_ONCE, first_left, sized, some};
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
+use crate::reserved::STAGED;
 use crate::search::postings;
 
 /// How long after its last part a version that is not published counts as abandoned.

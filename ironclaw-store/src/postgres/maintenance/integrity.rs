@@ -5,11 +5,12 @@ use futures::future::BoxFuture;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
-use crate::copy::{self, STAGED};
+use crate::copy;
 use crate::integrity::Found;
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
 use crate::postgres::{audit, conversations, workspace};
+use crate::reserved::STAGED;
 
 mod rows;
 

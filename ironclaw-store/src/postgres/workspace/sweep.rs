@@ -8,9 +8,9 @@ use ironclaw_core::store::StoreError;
 
 use super::vectors::model_key;
 use super::versions;
-use crate::copy::STAGED;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
+use crate::reserved::STAGED;
 use crate::search::postings;
 
 /// How long after its last part a version that is not published counts as abandoned.

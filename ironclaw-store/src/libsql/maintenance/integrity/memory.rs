@@ -16,7 +16,7 @@ pub(super) struct Memory {
     /// Such parts.
     pub(super) suspected_parts: HashSet<(i64, i64)>,
     /// The terms of what was suspected last: a text is analysed once, not for each of its terms.
-    terms: HashMap<(i64, i64), HashSet<String>>,
+    pub(super) terms: HashMap<(i64, i64), HashSet<String>>,
     /// Of each user: how many messages are searched, and how many terms they have together.
     pub(super) texts: HashMap<i64, (i64, i64)>,
 }

@@ -3,11 +3,12 @@
 use ironclaw_core::store::StoreError;
 
 use super::{Memory, Stage};
-use crate::copy::{self, STAGED};
+use crate::copy;
 use crate::integrity::Found;
 use crate::libsql::db::Db;
 use crate::libsql::removal;
 use crate::libsql::row::params;
+use crate::reserved::STAGED;
 
 pub(super) struct Unfinished;
 
