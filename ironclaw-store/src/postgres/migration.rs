@@ -1,5 +1,6 @@
 //! The schema, migration by migration. What has landed is never edited: a change is a migration of its own.
 
+use sea_orm::{DbBackend, Statement};
 use sea_orm_migration::prelude::*;
 
 /// All migrations, oldest first.
@@ -44,7 +45,8 @@ impl MigrationTrait for Initial {
             include_str!("schema/0001/functions.sql"),
             include_str!("schema/0001/security.sql"),
         ] {
-            manager.get_connection().execute_unprepared(sql).await?;
+            // What has landed names the type alone.
+            run(manager, &sql.replace("embedding vector ", "embedding {pgvector}.vector ")).await?;
         }
         Ok(())
     }
@@ -63,7 +65,7 @@ impl MigrationName for Rules {
 impl MigrationTrait for Rules {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for sql in [include_str!("schema/0002/receipts.sql"), include_str!("schema/0002/audit.sql")] {
-            manager.get_connection().execute_unprepared(sql).await?;
+            run(manager, sql).await?;
         }
         Ok(())
     }
@@ -81,10 +83,22 @@ impl MigrationName for Hardening {
 #[async_trait::async_trait]
 impl MigrationTrait for Hardening {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let parts: [&str; 0] = [];
+        let parts = [include_str!("schema/0003/takeover.sql")];
         for sql in parts {
-            manager.get_connection().execute_unprepared(sql).await?;
+            run(manager, sql).await?;
         }
         Ok(())
     }
+}
+
+/// Runs a file. `{pgvector}` in it stands for the schema of pgvector, which the path does not hold.
+async fn run(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let schema = "SELECT quote_ident(n.nspname::text) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+                  WHERE e.extname = 'vector'";
+    let schema = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, schema)).await?;
+    let schema: String =
+        schema.ok_or_else(|| DbErr::RecordNotFound("the extension vector".to_owned()))?.try_get_by_index(0)?;
+    connection.execute_unprepared(&sql.replace("{pgvector}", &schema)).await?;
+    Ok(())
 }
