@@ -349,6 +349,7 @@ async fn schemas_in_which_others_make_functions_are_refused() {
         must(&mut superuser, &format!("REVOKE CREATE ON SCHEMA ironclaw FROM {role}")).await;
     }
     must(&mut superuser, &format!("ALTER SCHEMA ironclaw OWNER TO {}", somebody.0)).await;
+    must(&mut superuser, "GRANT USAGE ON SCHEMA ironclaw TO ironclaw_owner").await;
     refused("ALTER SCHEMA ironclaw OWNER TO ironclaw_owner").await;
     must(&mut superuser, "ALTER SCHEMA ironclaw OWNER TO ironclaw_owner").await;
     // Whose schema pgvector is in can put another in its place.
