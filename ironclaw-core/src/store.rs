@@ -134,6 +134,9 @@ pub enum StoreErrorKind {
     /// The database server, or an extension of it, is too old.
     #[error("unsupported version")]
     UnsupportedVersion,
+    /// The database keeps text in another encoding than UTF-8.
+    #[error("unsupported encoding")]
+    UnsupportedEncoding,
     /// The database lacks an extension that the store needs.
     #[error("missing extension")]
     MissingExtension,

@@ -21,6 +21,7 @@ mod change;
 mod connection;
 mod conversations;
 mod copy;
+mod definitions;
 mod engine;
 mod entity;
 mod error;
@@ -31,6 +32,7 @@ mod migration;
 mod pool;
 mod pooler;
 mod privacy;
+mod role;
 mod row;
 mod secrets;
 mod server;
@@ -79,6 +81,7 @@ impl PostgresStore {
     /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy) if another process migrates for longer than a minute,
     /// [`NewerSchema`](ironclaw_core::store::StoreErrorKind::NewerSchema),
     /// [`UnsupportedVersion`](ironclaw_core::store::StoreErrorKind::UnsupportedVersion) of the server or of pgvector,
+    /// [`UnsupportedEncoding`](ironclaw_core::store::StoreErrorKind::UnsupportedEncoding) for a database that is not UTF-8,
     /// [`InvalidInput`](ironclaw_core::store::StoreErrorKind::InvalidInput) for a URL that leads to a pooler in
     /// transaction mode, or what the server does not allow. Nothing is half-done.
     pub async fn migrate(url: &str) -> Result<(), StoreError> {

@@ -9,7 +9,8 @@ use ironclaw_core::{BoxError, Clock, Limits};
 use super::engine::{Engine, Settings, Timeouts};
 use super::maintenance::PostgresMaintenance;
 use super::pool::{Password, Pool};
-use super::server::{self, Role};
+use super::role::Role;
+use super::server;
 use super::servers::Servers;
 use super::{MIGRATION_PATIENCE, PostgresStore, migrate};
 
@@ -122,8 +123,9 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// Accepts a superuser, an owner or a role with `BYPASSRLS`, which row-level security does not bind. For
-    /// development only. Default: such a role is refused.
+    /// Accepts any role, also a superuser, an owner or one with `BYPASSRLS`, which row-level security does not bind. For
+    /// development only. Default: a role that may do more than the application needs is refused, whether by itself, by a
+    /// membership or by a grant to `PUBLIC`.
     #[must_use]
     pub fn allow_privileged_role(mut self) -> Self {
         self.any_role = true;
@@ -132,6 +134,9 @@ impl PostgresStoreBuilder {
 
     /// Accepts a server on another host that does not prove by TLS who it is. For networks that nobody else can reach
     /// only. Default: `sslmode=verify-full` is needed for any host but this one.
+    ///
+    /// A server on this host need not prove itself either way: whoever can listen in its place may ask for the password, and
+    /// gets it in clear. Ask for `sslmode=verify-full` there too, or use its socket, where others have accounts.
     #[must_use]
     pub fn allow_unverified_server(mut self) -> Self {
         self.unverified = true;
@@ -169,8 +174,9 @@ impl PostgresStoreBuilder {
     ///
     /// # Errors
     /// Each of these has a kind of its own: a URL that is none or that does not ask for a verified server, a server
-    /// that can't be reached or is too old, refused credentials, a missing extension or migration, a schema of a newer
-    /// version, a role with too many or too few rights.
+    /// that can't be reached or is too old, a database that is not UTF-8, refused credentials, a missing extension or
+    /// migration, a schema of a newer version, a role with too many or too few rights, a schema in which others than the
+    /// store's owner may create.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
         let role = self.role();
         Ok(PostgresStore { engine: Arc::new(self.open(&[url], role).await?) })

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::error::{is_lost, is_transient};
-use super::server::Database;
+use super::server::{CLOSED_PATH, Database};
 use super::servers::Servers;
 use super::tx::{Absent, Tx};
 use crate::error::{closed, is_of_the_change};
@@ -53,7 +53,8 @@ pub(super) struct Engine {
     clock: Option<Arc<dyn Clock>>,
     timeouts: Timeouts,
     named_statements: bool,
-    search_path: String,
+    /// Where the types and operators of pgvector are: a schema's name, quoted.
+    pgvector: Arc<str>,
     runtime: Handle,
     tasks: TaskTracker,
     /// The users whose invisible rows are being removed.
@@ -96,7 +97,7 @@ impl Engine {
             clock: settings.clock,
             timeouts: settings.timeouts,
             named_statements: settings.named_statements,
-            search_path: database.search_path,
+            pgvector: database.pgvector,
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
             sweeping: Mutex::default(),
@@ -284,7 +285,7 @@ impl Engine {
                 Wait::AsLongAsNeeded => "0".to_owned(),
             };
             let settings =
-                format!("SET ROLE ironclaw_owner; SET lock_timeout = {wait}; SET search_path = {}", engine.search_path);
+                format!("SET search_path = {CLOSED_PATH}; SET ROLE ironclaw_owner; SET lock_timeout = {wait}");
             let mut connection = engine.servers.prepare(operation, UNBOUNDED, &settings).await?;
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
@@ -306,7 +307,7 @@ impl Engine {
     }
 
     fn transaction(&self, connection: Connection, operation: &'static str) -> Tx {
-        Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits))
+        Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits), Arc::clone(&self.pgvector))
     }
 }
 

@@ -11,7 +11,8 @@ use sqlx::postgres::PgPoolOptions;
 use super::error::from_orm;
 use super::migration::Migrator;
 use super::pooler;
-use super::server::Role;
+use super::role::Role;
+use super::server::closed_path;
 use super::{pool, server};
 
 const OPERATION: &str = "migrate";
@@ -26,7 +27,7 @@ const ROLES: [&str; 3] = ["ironclaw_owner", "ironclaw_app", "ironclaw_auditor"];
 pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> Result<(), StoreError> {
     let options = server::options(OPERATION, url, unverified)?;
     let mut connection = pool::connect(OPERATION, &options).await?;
-    server::check_server_version(OPERATION, &mut connection).await?;
+    server::check_server(OPERATION, &mut connection).await?;
     pooler::check(OPERATION, &mut connection, pool::connect(OPERATION, &options).await, Role::Operator).await?;
     drop(connection);
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience.max(Duration::from_secs(5)));
@@ -48,10 +49,10 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     let transaction = database.begin().await.map_err(failed)?;
     // If the process is killed, the server notices and lets the next one in. Millisecond figures, not a user's text.
     let patience = patience.as_millis().clamp(1, i32::MAX as u128);
-    // Who may make functions in the schema `public` must not have them called by a superuser.
     let settings = format!(
-        "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL lock_timeout = {patience}; SET LOCAL client_connection_check_interval = 1000; \
-         SET LOCAL idle_in_transaction_session_timeout = 60000; SET LOCAL client_min_messages = warning;"
+        "{}; SET LOCAL lock_timeout = {patience}; SET LOCAL client_connection_check_interval = 1000; \
+         SET LOCAL idle_in_transaction_session_timeout = 60000; SET LOCAL client_min_messages = warning;",
+        closed_path!()
     );
     transaction.execute_unprepared(&settings).await.map_err(failed)?;
     let locked = transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await;
@@ -76,13 +77,6 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
         rows.iter().map(|row| row.try_get_by_index(0).map_err(failed)).collect()
     };
     server::check_schemas(OPERATION, &strings(server::OPEN_SCHEMAS).await?)?;
-    if let Some(owner) = strings(FOREIGN_OWNER).await?.first() {
-        let context = format!(
-            "the schema ironclaw belongs to {owner}, who may change what is in it: if it is the store's, run \
-             ALTER SCHEMA ironclaw OWNER TO ironclaw_owner, otherwise use another database"
-        );
-        return Err(StoreError::new(StoreErrorKind::Privileges, OPERATION, context));
-    }
     for statement in BOOTSTRAP {
         transaction.execute_unprepared(statement).await.map_err(failed).map_err(explain)?;
     }
@@ -125,18 +119,14 @@ fn roles() -> Vec<String> {
     ROLES.into_iter().map(make).chain([join.to_owned()]).collect()
 }
 
-/// The owner of the schema, if that is not the store's role for it.
-const FOREIGN_OWNER: &str = "SELECT nspowner::regrole::text FROM pg_namespace \
-     WHERE nspname = 'ironclaw' AND nspowner <> 'ironclaw_owner'::regrole";
-
 /// What else must be there before the first migration. All of it may be made beforehand by an administrator.
 const BOOTSTRAP: [&str; 4] = [
     "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ironclaw') THEN \
      CREATE SCHEMA ironclaw AUTHORIZATION ironclaw_owner; END IF; END $$",
     "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN \
      CREATE EXTENSION vector SCHEMA public; END IF; END $$",
-    "SELECT set_config('search_path', 'ironclaw, ' || quote_ident(n.nspname::text) || ', pg_temp', true) \
-     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'",
+    // The migrator names its table alone, and makes it in the first schema that is named.
+    "SET LOCAL search_path = ironclaw, pg_temp",
     "SET LOCAL ROLE ironclaw_owner",
 ];
 

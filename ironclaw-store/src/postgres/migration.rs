@@ -1,5 +1,6 @@
 //! The schema, migration by migration. What has landed is never edited: a change is a migration of its own.
 
+use sea_orm::{DbBackend, Statement};
 use sea_orm_migration::prelude::*;
 
 /// All migrations, oldest first.
@@ -8,7 +9,7 @@ pub(super) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial), Box::new(Rules)]
+        vec![Box::new(Initial), Box::new(Rules), Box::new(Hardening)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -17,7 +18,7 @@ impl MigratorTrait for Migrator {
 }
 
 /// The name of the newest migration.
-pub(super) const NEWEST: &str = "m0002_rules";
+pub(super) const NEWEST: &str = "m0003_hardening";
 
 /// All tables, who may do what with them, and the functions that the application may not do without.
 struct Initial;
@@ -44,7 +45,8 @@ impl MigrationTrait for Initial {
             include_str!("schema/0001/functions.sql"),
             include_str!("schema/0001/security.sql"),
         ] {
-            manager.get_connection().execute_unprepared(sql).await?;
+            // What has landed names the type alone.
+            run(manager, &sql.replace("embedding vector ", "embedding {pgvector}.vector ")).await?;
         }
         Ok(())
     }
@@ -55,7 +57,7 @@ struct Rules;
 
 impl MigrationName for Rules {
     fn name(&self) -> &'static str {
-        NEWEST
+        "m0002_rules"
     }
 }
 
@@ -63,8 +65,40 @@ impl MigrationName for Rules {
 impl MigrationTrait for Rules {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for sql in [include_str!("schema/0002/receipts.sql"), include_str!("schema/0002/audit.sql")] {
-            manager.get_connection().execute_unprepared(sql).await?;
+            run(manager, sql).await?;
         }
         Ok(())
     }
+}
+
+/// Nothing of ours resolves through what others can write to, and nobody's rows change what others wait for or find.
+struct Hardening;
+
+impl MigrationName for Hardening {
+    fn name(&self) -> &'static str {
+        NEWEST
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Hardening {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let parts = [include_str!("schema/0003/takeover.sql")];
+        for sql in parts {
+            run(manager, sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a file. `{pgvector}` in it stands for the schema of pgvector, which the path does not hold.
+async fn run(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    let schema = "SELECT quote_ident(n.nspname::text) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+                  WHERE e.extname = 'vector'";
+    let schema = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, schema)).await?;
+    let schema: String =
+        schema.ok_or_else(|| DbErr::RecordNotFound("the extension vector".to_owned()))?.try_get_by_index(0)?;
+    connection.execute_unprepared(&sql.replace("{pgvector}", &schema)).await?;
+    Ok(())
 }

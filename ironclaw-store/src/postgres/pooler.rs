@@ -7,7 +7,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sqlx::{Error, PgConnection};
 
 use super::error::from_sqlx;
-use super::server::Role;
+use super::role::Role;
 
 /// Checks that no pooler gives what is prepared by name on one connection to another.
 ///
@@ -28,7 +28,10 @@ pub(super) async fn check(
     let mut backends = [BTreeSet::new(), BTreeSet::new()];
     // Others may keep the pooler busy: by chance, each may get the same connection as before a few times.
     for _ in 0..3 {
-        let probes = [(&mut *first, "SELECT 0, pg_backend_pid()"), (&mut second, "SELECT 1, pg_backend_pid()")];
+        let probes = [
+            (&mut *first, "SELECT 0, pg_catalog.pg_backend_pid()"),
+            (&mut second, "SELECT 1, pg_catalog.pg_backend_pid()"),
+        ];
         for (number, (connection, probe)) in probes.into_iter().enumerate() {
             match sqlx::query_as::<_, (i32, i32)>(probe).fetch_one(connection).await {
                 Ok((answered, backend)) if usize::try_from(answered) == Ok(number) => {

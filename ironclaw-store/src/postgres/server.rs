@@ -1,5 +1,7 @@
 //! A server: what its URL says, and what is checked of it before it is used.
 
+use std::sync::Arc;
+
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sea_orm_migration::MigratorTrait;
@@ -8,6 +10,7 @@ use sqlx::{ConnectOptions, PgConnection, Row};
 
 use super::error::from_sqlx;
 use super::migration::Migrator;
+use super::role::{self, Role};
 
 /// The oldest server that is supported.
 const SERVER_VERSION: i32 = 16;
@@ -89,22 +92,26 @@ pub(super) fn is_socket(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some() || options.get_host().starts_with('/')
 }
 
+/// Where names are looked up: in the system's catalogue, and last among temporary objects, where no function is found.
+/// What others made is never called for the server's own, in whatever schema they may write.
+macro_rules! closed_path {
+    () => {
+        "SET LOCAL search_path = pg_catalog, pg_temp"
+    };
+}
+pub(super) use closed_path;
+
+/// The same for what runs in no transaction.
+pub(super) const CLOSED_PATH: &str = "pg_catalog, pg_temp";
+
+/// Begins to look at a server.
+pub(super) const LOOK: &str = concat!("BEGIN READ ONLY; ", closed_path!());
+
 /// What the store needs to know of a database that it may use.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
-    /// Where names are looked up: the store's schema, then that of pgvector.
-    pub(super) search_path: String,
-}
-
-/// Who connects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// The application: bound by row-level security.
-    Application,
-    /// Whatever the server lets connect: for development.
-    Any,
-    /// An operator: a member of the owner's role.
-    Operator,
+    /// The schema of pgvector, quoted.
+    pub(super) pgvector: Arc<str>,
 }
 
 /// Checks that the server, its schema and the role are such that the store may be used.
@@ -114,38 +121,30 @@ pub(super) async fn check(
     role: Role,
 ) -> Result<Database, StoreError> {
     let failed = |error| from_sqlx(operation, error);
-    // Until it is known who may make functions in the schemas of the path, names are looked up in the server's own.
-    let begin = "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp";
-    sqlx::raw_sql(begin).execute(&mut *connection).await.map_err(failed)?;
-    check_server_version(operation, connection).await?;
+    sqlx::raw_sql(LOOK).execute(&mut *connection).await.map_err(failed)?;
+    check_server(operation, connection).await?;
     // An empty database lacks everything: that it was not migrated says best what to do.
     check_migrations(operation, connection).await?;
-    let schema = check_extension(operation, connection).await?;
-    check_role(operation, connection, role).await?;
+    let pgvector = check_extension(operation, connection).await?.into();
+    role::check(operation, connection, role).await?;
     sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(failed)?;
-    Ok(Database { search_path: format!("ironclaw, {schema}, pg_temp") })
+    Ok(Database { pgvector })
 }
 
-/// Refuses schemas in which others make functions: those would be called for the server's own, with the rights of
-/// whoever looks them up.
+/// The schemas that others than the store's owner may fill or rename, each with what to do about it.
+///
+/// Nobody else may make anything in the store's own. In that of pgvector others may make what they like, as its types
+/// and operators are called by their full names; but who may rename it can put another in its place. While the extension
+/// is still to come into `public`, its script must find nothing there that somebody else made.
+pub(super) const OPEN_SCHEMAS: &str = include_str!("catalogue/open_schemas.sql");
+
+/// Refuses what [`OPEN_SCHEMAS`] gave.
 pub(super) fn check_schemas(operation: &'static str, open: &[String]) -> Result<(), StoreError> {
-    let Some(schema) = open.first() else {
-        return Ok(());
-    };
-    let context = format!(
-        "others may make functions in the schema {schema}, which would run with your rights: \
-         REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, ironclaw_app, and drop what was made in it"
-    );
-    Err(StoreError::new(StoreErrorKind::Privileges, operation, context))
+    match open.first() {
+        Some(context) => Err(StoreError::new(StoreErrorKind::Privileges, operation, context.clone())),
+        None => Ok(()),
+    }
 }
-
-/// The schemas of the store's path, quoted, in which everybody or the application may make functions. Before the
-/// extension is there, it is to come into `public`.
-pub(super) const OPEN_SCHEMAS: &str = "SELECT quote_ident(n.nspname::text) FROM pg_namespace n \
-     WHERE (n.nspname = 'ironclaw' OR n.oid = coalesce( \
-     (SELECT e.extnamespace FROM pg_extension e WHERE e.extname = 'vector'), to_regnamespace('public')::oid)) \
-     AND (has_schema_privilege('public', n.oid, 'CREATE') OR has_schema_privilege('ironclaw_app', n.oid, 'CREATE')) \
-     ORDER BY 1";
 
 /// Checks the version of the extension. Its schema, quoted.
 async fn check_extension(operation: &'static str, connection: &mut PgConnection) -> Result<String, StoreError> {
@@ -183,19 +182,25 @@ pub(super) fn check_vector_version(operation: &'static str, version: &str) -> Re
     Ok(())
 }
 
-/// Checks the server's own version.
-pub(super) async fn check_server_version(
-    operation: &'static str,
-    connection: &mut PgConnection,
-) -> Result<(), StoreError> {
-    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
-        .persistent(false)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|error| from_sqlx(operation, error))?;
+/// Checks the server's own version, and how the database keeps text. Called outside of any transaction too.
+pub(super) async fn check_server(operation: &'static str, connection: &mut PgConnection) -> Result<(), StoreError> {
+    let (version, encoding): (i32, String) = sqlx::query_as(
+        "SELECT pg_catalog.current_setting('server_version_num')::integer, pg_catalog.current_setting('server_encoding')",
+    )
+    .persistent(false)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(|error| from_sqlx(operation, error))?;
     if version / 10_000 < SERVER_VERSION {
         let context = format!("the server is PostgreSQL {}; {SERVER_VERSION} or newer is needed", version / 10_000);
         return Err(StoreError::new(StoreErrorKind::UnsupportedVersion, operation, context));
+    }
+    if encoding != "UTF8" {
+        let context = format!(
+            "the database keeps text as {encoding}: use one that was made by CREATE DATABASE … ENCODING 'UTF8' TEMPLATE \
+             template0"
+        );
+        return Err(StoreError::new(StoreErrorKind::UnsupportedEncoding, operation, context));
     }
     Ok(())
 }
@@ -233,35 +238,5 @@ async fn check_migrations(operation: &'static str, connection: &mut PgConnection
             Err(not_migrated(&format!("the migration {missing} has not run: run PostgresStore::migrate as the owner")))
         }
         None => Ok(()),
-    }
-}
-
-async fn check_role(operation: &'static str, connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
-    // Who connected may be another role than the one whose rights apply, and takes its own rights back at will.
-    let (bypasses, is_owner, is_app, is_operator): (bool, bool, bool, bool) = sqlx::query_as(
-        "SELECT bool_or(EXISTS (SELECT FROM pg_roles above WHERE (above.rolsuper OR above.rolbypassrls) \
-         AND pg_has_role(r.oid, above.oid, 'MEMBER'))), bool_or(pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER')), \
-         bool_or(r.rolname = current_user AND pg_has_role(r.oid, 'ironclaw_app', 'USAGE')), \
-         bool_or(r.rolname = current_user AND pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER')) \
-         FROM pg_roles r WHERE r.rolname IN (current_user, session_user)",
-    )
-    .persistent(false)
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(|error| from_sqlx(operation, error))?;
-    let refused = |context: &str| Err(StoreError::new(StoreErrorKind::Privileges, operation, context.to_owned()));
-    match role {
-        Role::Application if bypasses => refused(
-            "a superuser or BYPASSRLS role, or a member of one, is not bound by row-level security: connect as a \
-             member of ironclaw_app only",
-        ),
-        Role::Application if is_owner => {
-            refused("the owner's role may change the schema: connect as a member of ironclaw_app only")
-        }
-        Role::Application if !is_app => refused("the role is no member of ironclaw_app: GRANT ironclaw_app TO it"),
-        Role::Operator if !is_operator => {
-            refused("an operator's role must be a member of ironclaw_owner: GRANT ironclaw_owner TO it")
-        }
-        _ => Ok(()),
     }
 }

@@ -15,7 +15,8 @@ use sqlx::postgres::PgRow;
 use super::connection::Connection;
 use super::error::from_sqlx;
 use super::pool::Pool;
-use super::server::Role;
+use super::role::Role;
+use super::server::closed_path;
 
 mod check;
 mod standby;
@@ -29,11 +30,12 @@ const POSITION: &str = "SELECT standby, \
     (CASE WHEN standby THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)::bigint \
     FROM (SELECT pg_is_in_recovery() AS standby) AS server";
 
-/// A commit, and how far the log reaches after it.
-const COMMIT: &str = "COMMIT; SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
+/// A commit, and how far the log reaches after it: outside of any transaction, so that the path may be anything.
+const COMMIT: &str = "COMMIT; \
+    SELECT (pg_catalog.pg_current_wal_insert_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::bigint";
 
-const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-const WRITE: &str = "BEGIN";
+const READ: &str = concat!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ", closed_path!());
+const WRITE: &str = concat!("BEGIN; ", closed_path!());
 
 /// One server, or a primary and its streaming standby.
 #[derive(Debug)]

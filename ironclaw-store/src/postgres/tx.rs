@@ -30,6 +30,7 @@ pub(super) struct Tx {
     /// Whether the server may keep statements by name: a pooler in transaction mode may not.
     named_statements: bool,
     limits: Arc<Limits>,
+    pgvector: Arc<str>,
     scope: Entered,
 }
 
@@ -52,9 +53,10 @@ impl Tx {
         operation: &'static str,
         named_statements: bool,
         limits: Arc<Limits>,
+        pgvector: Arc<str>,
     ) -> Self {
         let scope = Entered { owner_no: 0, now: Timestamp::from_micros(0), held: false, suspended: false };
-        Self { connection: Mutex::new(connection), operation, named_statements, limits, scope }
+        Self { connection: Mutex::new(connection), operation, named_statements, limits, pgvector, scope }
     }
 
     /// Goes on in the scope that was entered.
@@ -75,6 +77,11 @@ impl Tx {
     /// What is accepted.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The schema of pgvector, quoted. The path does not hold it: whatever is named there is named with it.
+    pub(super) fn pgvector(&self) -> &str {
+        &self.pgvector
     }
 
     /// The operation that is under way, for errors.

@@ -244,7 +244,8 @@ async fn a_list_with_one_wrong_event_appends_none() {
         (json(r#"{"details":{},"request":{"id":1,"ip":null,"user_agent":null}}"#), "22023"),
         (json(r#"{"details":{},"request":{"id":null,"ip":"10.0.0.0/8","user_agent":null}}"#), "22023"),
         (json(r#"{"details":{},"request":{"id":null,"ip":"010.0.0.1","user_agent":null}}"#), "22023"),
-        (json(r#"{"details":{},"request":{"id":null,"ip":"1.2.3","user_agent":null}}"#), "22P02"),
+        (json(r#"{"details":{},"request":{"id":null,"ip":"1.2.3","user_agent":null}}"#), "22023"),
+        (json(r#"{"details":{},"request":{"id":null,"ip":"ff::0.1.0","user_agent":null}}"#), "22023"),
     ] {
         cases.push(("600".to_owned(), "0", literal(&[]), salt.clone(), private, code));
     }

@@ -1,6 +1,7 @@
 //! What only a real server can show: who may do what, and what holds when processes are killed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod addresses;
 mod audit;
 mod bad_input;
 mod cancellation;
@@ -10,6 +11,7 @@ mod damage;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
+mod definitions;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/library.rs"]
 mod library;
@@ -23,6 +25,7 @@ mod replica;
 mod roles;
 mod row_security;
 mod server_faults;
+mod takeover;
 mod text;
 mod tls;
 mod vectors;
@@ -35,12 +38,14 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     ironclaw_testing::run([
+        addresses::tests(),
         audit::tests(),
         bad_input::tests(),
         cancellation::tests(),
         copy::tests(),
         credentials::tests(),
         damage::tests(),
+        definitions::tests(),
         migrations::tests(),
         pool::tests(),
         pooler::tests(),
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         roles::tests(),
         row_security::tests(),
         server_faults::tests(),
+        takeover::tests(),
         text::tests(),
         tls::tests(),
         vectors::tests(),

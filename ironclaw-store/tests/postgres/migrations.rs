@@ -35,7 +35,7 @@ ironclaw_testing::tests![
 ];
 
 /// The migrations. What has landed is never changed: a new one is added at the end.
-const MIGRATIONS: [&str; 2] = ["m0001_initial", "m0002_rules"];
+const MIGRATIONS: [&str; 3] = ["m0001_initial", "m0002_rules", "m0003_hardening"];
 
 /// What whoever migrates a database locks.
 const LOCK: i64 = 0x6972_6f6e_636c_6177;
@@ -329,33 +329,53 @@ async fn the_extension_may_stand_in_a_schema_of_its_own() {
 }
 
 async fn schemas_in_which_others_make_functions_are_refused() {
+    let somebody = Role::new("maker", "NOLOGIN").await;
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
-    let operator = || OperatorName::parse("root").unwrap();
-    for (schema, role) in
-        [("public", "PUBLIC"), ("ironclaw", "PUBLIC"), ("public", "ironclaw_app"), ("ironclaw", "ironclaw_app")]
-    {
-        must(&mut superuser, &format!("GRANT CREATE ON SCHEMA {schema} TO {role}")).await;
+    let refused = async |said: &str| {
+        let operator = OperatorName::parse("root").unwrap();
         for error in [
             PostgresStore::connect(&app_url(database.name())).await.unwrap_err(),
-            PostgresMaintenance::connect(&operator_url(database.name()), operator()).await.unwrap_err(),
+            PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap_err(),
             migrate(&database).await.unwrap_err(),
         ] {
             assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
-            let advice = format!("REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC");
-            assert!(error.to_string().contains(&advice), "{error}");
+            assert!(error.to_string().contains(said), "{error}");
         }
-        must(&mut superuser, &format!("REVOKE CREATE ON SCHEMA {schema} FROM {role}")).await;
+    };
+    for role in ["PUBLIC", "ironclaw_app", somebody.0.as_str()] {
+        must(&mut superuser, &format!("GRANT CREATE ON SCHEMA ironclaw TO {role}")).await;
+        refused(&format!("REVOKE CREATE ON SCHEMA ironclaw FROM {role}")).await;
+        must(&mut superuser, &format!("REVOKE CREATE ON SCHEMA ironclaw FROM {role}")).await;
     }
+    must(&mut superuser, &format!("ALTER SCHEMA ironclaw OWNER TO {}", somebody.0)).await;
+    must(&mut superuser, "GRANT USAGE ON SCHEMA ironclaw TO ironclaw_owner").await;
+    refused("ALTER SCHEMA ironclaw OWNER TO ironclaw_owner").await;
+    must(&mut superuser, "ALTER SCHEMA ironclaw OWNER TO ironclaw_owner").await;
+    // Whose schema pgvector is in can put another in its place.
+    must(&mut superuser, &format!("ALTER SCHEMA public OWNER TO {}", somebody.0)).await;
+    refused("ALTER SCHEMA public OWNER TO ironclaw_owner").await;
+    must(&mut superuser, "ALTER SCHEMA public OWNER TO pg_database_owner").await;
+    must(&mut superuser, &format!("ALTER DATABASE {} OWNER TO {}", database.name(), somebody.0)).await;
+    refused(&format!("GRANT ironclaw_owner TO {}", somebody.0)).await;
+    must(&mut superuser, "ALTER SCHEMA public OWNER TO ironclaw_owner").await;
+    // What is made there is nobody's concern.
+    must(&mut superuser, &format!("GRANT ALL ON SCHEMA public TO PUBLIC, {}", somebody.0)).await;
     migrate(&database).await.unwrap();
     assert_whole(&database).await;
-    // Nor is anything made where others may be before it.
-    let database = empty().await;
-    let mut superuser = database.superuser().await;
-    must(&mut superuser, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
-    let error = migrate(&database).await.unwrap_err();
-    assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
-    assert_eq!(must(&mut superuser, "SELECT FROM pg_extension WHERE extname = 'vector'").await, 0);
+    must(&mut superuser, &format!("ALTER DATABASE {} OWNER TO CURRENT_USER", database.name())).await;
+    must(&mut superuser, &format!("DROP OWNED BY {}", somebody.0)).await;
+    // But for the extension's own script, which a superuser runs.
+    for role in ["PUBLIC", somebody.0.as_str()] {
+        let database = empty().await;
+        let mut superuser = database.superuser().await;
+        must(&mut superuser, &format!("GRANT CREATE ON SCHEMA public TO {role}")).await;
+        let error = migrate(&database).await.unwrap_err();
+        assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+        assert_eq!(must(&mut superuser, "SELECT FROM pg_extension WHERE extname = 'vector'").await, 0);
+        must(&mut superuser, &format!("REVOKE CREATE ON SCHEMA public FROM {role}")).await;
+        migrate(&database).await.unwrap();
+    }
 }
 
 async fn functions_that_others_left_are_not_called() {

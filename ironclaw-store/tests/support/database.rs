@@ -36,6 +36,14 @@ impl Database {
         database
     }
 
+    /// A new one without the store's schema that keeps text in another encoding.
+    pub(crate) async fn encoded(encoding: &str) -> Self {
+        let database = Self { name: unique_name() };
+        let sql = format!("CREATE DATABASE {} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'", database.name);
+        superuser("postgres").await.execute(AssertSqlSafe(sql)).await.unwrap();
+        database
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -34,18 +34,16 @@ impl Engine {
     pub(super) async fn enter(&self, tx: &mut Tx, reach: &Reach) -> Result<Option<()>, StoreError> {
         let statement = millis(self.timeouts.statement);
         let idle = millis(self.timeouts.idle);
-        let path = self.search_path.as_str();
         let entered = match reach {
             Reach::User(scope) => tx
                 .query_row(
                     concat!(
-                        "SELECT m.newest, e.owner_no, set_config('search_path', $4, true), \
-                         set_config('statement_timeout', $5, true), \
-                         set_config('idle_in_transaction_session_timeout', $6, true) ",
+                        "SELECT m.newest, e.owner_no, set_config('statement_timeout', $4, true), \
+                         set_config('idle_in_transaction_session_timeout', $5, true) ",
                         migrated!(),
                         " LEFT JOIN ironclaw.enter($1, $2, $3) e ON true"
                     ),
-                    params![scope.tenant().as_str(), scope.owner().as_str(), chain(scope), path, statement, idle],
+                    params![scope.tenant().as_str(), scope.owner().as_str(), chain(scope), statement, idle],
                     known(|row| row.optional(1, Row::i64)),
                 )
                 .await?
@@ -54,11 +52,11 @@ impl Engine {
                 tx.query_row(
                     concat!(
                         "SELECT m.newest, 0::bigint, set_config('ironclaw.tenant', $1, true), \
-                         set_config('search_path', $2, true), set_config('statement_timeout', $3, true), \
-                         set_config('idle_in_transaction_session_timeout', $4, true) ",
+                         set_config('statement_timeout', $2, true), \
+                         set_config('idle_in_transaction_session_timeout', $3, true) ",
                         migrated!()
                     ),
-                    params![tenant.as_str(), path, statement, idle],
+                    params![tenant.as_str(), statement, idle],
                     known(|row| row.i64(1)),
                 )
                 .await?
@@ -78,8 +76,8 @@ impl Engine {
                     .query_row(
                         concat!(
                             "SELECT m.newest, e.owner_no, e.status, e.held, e.now, \
-                             set_config('search_path', $5, true), set_config('statement_timeout', $6, true), \
-                             set_config('idle_in_transaction_session_timeout', $7, true) ",
+                             set_config('statement_timeout', $5, true), \
+                             set_config('idle_in_transaction_session_timeout', $6, true) ",
                             migrated!(),
                             " CROSS JOIN ironclaw.enter_to_write($1, $2, $3, $4) e"
                         ),
@@ -88,7 +86,6 @@ impl Engine {
                             scope.owner().as_str(),
                             chain(scope),
                             millis(self.timeouts.lock),
-                            self.search_path.as_str(),
                             millis(self.timeouts.statement),
                             millis(self.timeouts.idle)
                         ],
@@ -117,11 +114,11 @@ impl Engine {
             .query_row(
                 concat!(
                     "SELECT m.newest, clock_timestamp(), set_config('ironclaw.maintenance', 'on', true), \
-                     set_config('search_path', $1, true), set_config('lock_timeout', $2, true), \
-                     set_config('idle_in_transaction_session_timeout', $3, true) ",
+                     set_config('lock_timeout', $1, true), \
+                     set_config('idle_in_transaction_session_timeout', $2, true) ",
                     migrated!()
                 ),
-                params![self.search_path.as_str(), millis(self.timeouts.lock), millis(self.timeouts.idle)],
+                params![millis(self.timeouts.lock), millis(self.timeouts.idle)],
                 known(|row| Ok(Entered { owner_no: 0, now: row.time(1)?, held: false, suspended: false })),
             )
             .await?;

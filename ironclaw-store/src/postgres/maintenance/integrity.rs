@@ -9,7 +9,7 @@ use crate::copy;
 use crate::integrity::Found;
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
-use crate::postgres::{audit, conversations, workspace};
+use crate::postgres::{audit, conversations, definitions, role, server, workspace};
 use crate::reserved::STAGED;
 
 mod rows;
@@ -53,8 +53,9 @@ pub(super) async fn check(maintenance: &PostgresMaintenance) -> Result<Vec<Strin
 /// Notes that something can't be looked at because it is damaged.
 fn give_up(found: &mut Found, about: &str, error: StoreError) -> Result<(), StoreError> {
     match error.kind() {
-        // What the server makes of numbers that make no sense is an error of its own.
-        StoreErrorKind::Corrupt | StoreErrorKind::Internal => {
+        // What the server makes of numbers that make no sense is an error of its own. What is not the owner's any more
+        // is told of below.
+        StoreErrorKind::Corrupt | StoreErrorKind::Internal | StoreErrorKind::Privileges => {
             found.note(format!("{about} can't be looked at any further: {}", error.context()), None);
             Ok(())
         }
@@ -77,35 +78,18 @@ async fn chains(tx: &Tx) -> Result<Vec<String>, StoreError> {
     }
 }
 
-/// Protection that somebody loosened: row-level security that is switched off, policies that are not the schema's, and
-/// tables of the audit trail that the application may write by itself.
+/// Protection that somebody loosened: a schema that is not what the migrations made, and roles that may do more than the
+/// application's should.
 async fn unprotected(tx: &Tx) -> Result<Vec<String>, StoreError> {
-    let mut wrong = Vec::new();
-    for (sql, what) in LOOSENED {
-        wrong.extend(tx.query(sql, params![], |row| Ok(format!("{}: {what}", row.text(0)?))).await?);
-    }
+    let found = tx.query(definitions::query(), params![], |row| Ok((row.text(0)?, row.text(1)?))).await?;
+    let mut wrong = definitions::differences(&found);
+    wrong.extend(tx.query(server::OPEN_SCHEMAS, params![], |row| row.text(0)).await?);
+    let applications = tx.query(APPLICATIONS, params![], |row| row.text(0)).await?;
+    let risks = tx.query(role::RISKS, params![applications], |row| row.text(1)).await?;
+    wrong.extend(risks.into_iter().map(|risk| format!("a role of the application may do more than it should: {risk}")));
     Ok(wrong)
 }
 
-const LOOSENED: [(&str, &str); 3] = [
-    (
-        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'ironclaw'::regnamespace AND c.relkind = 'r' \
-         AND NOT (c.relrowsecurity AND c.relforcerowsecurity) AND EXISTS (SELECT FROM pg_attribute a \
-         WHERE a.attrelid = c.oid AND a.attname IN ('owner_no', 'tenant') AND NOT a.attisdropped) ORDER BY 1",
-        "row-level security is switched off",
-    ),
-    (
-        "SELECT DISTINCT p.tablename::text FROM pg_policies p WHERE p.schemaname = 'ironclaw' AND NOT ( \
-         p.policyname IN ('scope_select', 'scope_insert', 'scope_update', 'scope_delete') AND p.roles = '{ironclaw_app}' \
-         AND p.cmd = upper(substr(p.policyname::text, 7)) \
-         OR p.policyname = 'owner_all' AND p.roles = '{ironclaw_owner}' \
-         OR p.policyname = 'auditor_select' AND p.roles = '{ironclaw_auditor}' AND p.cmd = 'SELECT') ORDER BY 1",
-        "a policy is not the schema's",
-    ),
-    (
-        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'ironclaw'::regnamespace AND c.relkind = 'r' \
-         AND c.relname LIKE 'audit\\_%' AND (has_table_privilege('ironclaw_app', c.oid, 'DELETE, TRUNCATE, TRIGGER') \
-         OR has_any_column_privilege('ironclaw_app', c.oid, 'INSERT, UPDATE')) ORDER BY 1",
-        "the application may write the audit trail by itself",
-    ),
-];
+/// Who can connect as the application.
+const APPLICATIONS: &str = "SELECT r.rolname::text FROM pg_roles r WHERE r.rolcanlogin AND NOT r.rolsuper \
+                            AND pg_has_role(r.oid, 'ironclaw_app', 'USAGE, SET')";

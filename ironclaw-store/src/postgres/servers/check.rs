@@ -12,7 +12,8 @@ use super::{POSITION, Position, Server, Servers};
 use crate::postgres::error::from_sqlx;
 use crate::postgres::pool::Pool;
 use crate::postgres::pooler;
-use crate::postgres::server::{self, Database, Role};
+use crate::postgres::role::Role;
+use crate::postgres::server::{self, Database};
 
 /// How long all that is checked of a server may take.
 const CHECK: Duration = Duration::from_secs(15);
@@ -126,6 +127,7 @@ impl Servers {
         connection: &mut PgConnection,
     ) -> Result<Position, StoreError> {
         let failed = |error| from_sqlx(operation, error);
+        sqlx::raw_sql(server::LOOK).execute(&mut *connection).await.map_err(failed)?;
         let identifier = "SELECT system_identifier::text FROM pg_control_system()";
         let identifier: String =
             sqlx::query_scalar(identifier).persistent(false).fetch_one(&mut *connection).await.map_err(failed)?;
@@ -136,6 +138,7 @@ impl Servers {
         }
         let row = sqlx::raw_sql(POSITION).fetch_optional(&mut *connection).await.map_err(failed)?;
         let position = Position::of(operation, row)?;
+        sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(failed)?;
         self.timeline.fetch_max(position.timeline, Ordering::SeqCst);
         Ok(position)
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::{Begun, POSITION, Place, Position, READ, Server, Servers};
+use crate::postgres::server::closed_path;
 
 /// How long a standby that failed is left alone.
 const REST: Duration = Duration::from_secs(5);
@@ -49,8 +50,8 @@ impl Servers {
     ) -> Result<Option<Begun>, StoreError> {
         self.check_once(operation, server).await?;
         // Before the snapshot is taken: what is replayed after it is not in it.
-        let Some((mut connection, row)) = self.servers[server].pool.try_begin(operation, patience, POSITION).await?
-        else {
+        let ask = format!("BEGIN READ ONLY; {}; {POSITION}; COMMIT", closed_path!());
+        let Some((mut connection, row)) = self.servers[server].pool.try_begin(operation, patience, &ask).await? else {
             return Ok(None);
         };
         let Position { is_standby, timeline, reached } = Position::of(operation, row)?;

@@ -48,8 +48,9 @@ pub(in crate::postgres) async fn index_statements(tx: &Tx) -> Result<Vec<String>
         }
         statements.push(format!(
             "CREATE INDEX CONCURRENTLY {name} ON ironclaw.chunk_vectors \
-             USING hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops) WITH (m = 16, ef_construction = 128) \
-             WHERE model_key = {key}"
+             USING hnsw ((embedding::{pgvector}.halfvec({dimensions})) {pgvector}.halfvec_cosine_ops) \
+             WITH (m = 16, ef_construction = 128) WHERE model_key = {key}",
+            pgvector = tx.pgvector(),
         ));
     }
     Ok(statements)

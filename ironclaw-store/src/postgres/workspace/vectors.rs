@@ -123,11 +123,13 @@ impl Search {
         // A vector of zeros has no direction: its distance is no number, and 1 by definition.
         let sql = format!(
             "SELECT v.id, 1 - v.distance FROM (\
-                SELECT c.id, coalesce(nullif(c.embedding <=> (SELECT $2::real[]::vector), 'NaN'), 1) AS distance \
-                FROM ironclaw.chunk_vectors c WHERE c.owner_no = $1 AND c.model_key = {} AND {}) v \
+                SELECT c.id, coalesce(nullif(c.embedding OPERATOR({pgvector}.<=>) (SELECT $2::real[]::{pgvector}.vector), \
+                'NaN'), 1) AS distance \
+                FROM ironclaw.chunk_vectors c WHERE c.owner_no = $1 AND c.model_key = {key} AND {condition}) v \
              ORDER BY v.distance, v.id LIMIT $3",
-            self.key,
-            self.condition()
+            pgvector = tx.pgvector(),
+            key = self.key,
+            condition = self.condition(),
         );
         tx.query(sql, self.params(tx), hit).await
     }
@@ -146,10 +148,11 @@ impl Search {
         let sql = format!(
             "WITH near AS MATERIALIZED (SELECT c.id, c.embedding FROM ironclaw.chunk_vectors c \
                 WHERE c.owner_no = $1 AND c.model_key = {key} AND {condition} \
-                ORDER BY c.embedding::halfvec({dimensions}) <=> (SELECT $2::real[]::vector::halfvec({dimensions})) \
-                LIMIT {candidates}) \
-             SELECT n.id, 1 - (n.embedding <=> (SELECT $2::real[]::vector)) AS score FROM near n \
-             ORDER BY score DESC, n.id LIMIT $3",
+                ORDER BY c.embedding::{pgvector}.halfvec({dimensions}) OPERATOR({pgvector}.<=>) \
+                (SELECT $2::real[]::{pgvector}.vector::{pgvector}.halfvec({dimensions})) LIMIT {candidates}) \
+             SELECT n.id, 1 - (n.embedding OPERATOR({pgvector}.<=>) (SELECT $2::real[]::{pgvector}.vector)) AS score \
+             FROM near n ORDER BY score DESC, n.id LIMIT $3",
+            pgvector = tx.pgvector(),
             key = self.key,
             condition = self.condition(),
             dimensions = self.model.dimensions,

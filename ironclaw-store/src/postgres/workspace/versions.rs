@@ -93,7 +93,7 @@ pub(in crate::postgres) async fn put_parts(
     }
     let dimensions = version.dimensions.unwrap_or_default();
     tx.execute(
-        PUT_PARTS,
+        PUT_PARTS.replace("{pgvector}", tx.pgvector()),
         params![
             tx.owner_no(),
             version.version_no,
@@ -122,7 +122,7 @@ pub(in crate::postgres) async fn put_parts(
 }
 
 /// All rows of some parts in one statement. The vectors' numbers come in one array, as an array of arrays has no type
-/// that the driver knows.
+/// that the driver knows. `{pgvector}` stands for the schema of its type.
 const PUT_PARTS: &str = "\
     WITH parts AS (\
         INSERT INTO ironclaw.entry_parts (owner_no, version_no, start_byte, end_byte, bytes) \
@@ -135,7 +135,7 @@ const PUT_PARTS: &str = "\
     vectors AS (\
         INSERT INTO ironclaw.chunk_vectors (owner_no, model_key, version_no, chunk_no, id, exponent, embedding) \
         SELECT $1, $14::bigint, $2, $8::bigint + v.nr - 1, v.id, v.exponent, \
-            ($17::real[])[(v.nr - 1) * $15::integer + 1 : v.nr * $15::integer]::vector \
+            ($17::real[])[(v.nr - 1) * $15::integer + 1 : v.nr * $15::integer]::{pgvector}.vector \
         FROM unnest($9::uuid[], $16::smallint[]) WITH ORDINALITY v (id, exponent, nr) WHERE v.exponent IS NOT NULL), \
     terms AS (\
         INSERT INTO ironclaw.chunk_terms (owner_no, version_no, term, part_start, postings) \

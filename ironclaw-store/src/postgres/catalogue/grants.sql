@@ -1,0 +1,21 @@
+-- What was granted in the store's schema to others than its owner: the right, whether it may be given on, and to whom.
+SELECT format('grant %s on %s to %s', a.privilege_type, g.what, CASE a.grantee WHEN 0 THEN 'PUBLIC'
+    ELSE pg_get_userbyid(a.grantee)::text END) AS object,
+    CASE WHEN a.is_grantable THEN 'with grant option' ELSE '' END AS definition, a.grantee
+FROM (
+    SELECT 'schema ironclaw' AS what, n.nspacl AS acl, n.nspowner AS owner
+    FROM pg_namespace n WHERE n.nspname = 'ironclaw'
+    UNION ALL
+    SELECT c.relname::text, c.relacl, c.relowner FROM pg_class c WHERE c.relnamespace = 'ironclaw'::regnamespace
+    UNION ALL
+    SELECT format('%s.%s', c.relname, t.attname), t.attacl, c.relowner FROM pg_class c
+    JOIN pg_attribute t ON t.attrelid = c.oid WHERE c.relnamespace = 'ironclaw'::regnamespace AND NOT t.attisdropped
+    UNION ALL
+    SELECT format('%s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)),
+        coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner
+    FROM pg_proc p WHERE p.pronamespace = 'ironclaw'::regnamespace
+    UNION ALL
+    SELECT format('type %s', t.typname), t.typacl, t.typowner
+    FROM pg_type t WHERE t.typnamespace = 'ironclaw'::regnamespace
+) g CROSS JOIN LATERAL aclexplode(g.acl) a
+WHERE pg_get_userbyid(a.grantee) <> 'ironclaw_owner'
