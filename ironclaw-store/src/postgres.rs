@@ -36,6 +36,7 @@ mod secrets;
 mod server;
 mod servers;
 mod settings;
+mod turns;
 mod tx;
 mod workspace;
 

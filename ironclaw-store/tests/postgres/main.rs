@@ -10,6 +10,9 @@ mod damage;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/database.rs"]
 mod database;
+mod executor;
+mod fairness;
+mod full;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/library.rs"]
 mod library;
@@ -20,6 +23,7 @@ mod pool;
 mod pooler;
 mod raw;
 mod replica;
+mod retention;
 mod roles;
 mod row_security;
 mod server_faults;
@@ -41,10 +45,14 @@ fn main() -> ExitCode {
         copy::tests(),
         credentials::tests(),
         damage::tests(),
+        executor::tests(),
+        fairness::tests(),
+        full::tests(),
         migrations::tests(),
         pool::tests(),
         pooler::tests(),
         replica::tests(),
+        retention::tests(),
         roles::tests(),
         row_security::tests(),
         server_faults::tests(),
