@@ -208,7 +208,6 @@ impl Engine {
                 };
                 may_be_done |= stage == Stage::AtCommit;
                 if is_locked(&error) && stage == Stage::BeforeCommit && tries.is_within(engine.timeouts.lock) {
-                    caller.wait_at_lock();
                     continue;
                 }
                 let may_repeat = is_transient(&error) && (stage == Stage::BeforeCommit || again);
@@ -252,6 +251,10 @@ impl Engine {
                 Err(error) => Err(before(error)),
             },
             Err(error) => {
+                if is_locked(&error) {
+                    // Before its connection is given back: its line goes no further without it.
+                    caller.wait_at_lock();
+                }
                 undo(tx, &error).await;
                 Err(before(error))
             }

@@ -21,6 +21,8 @@ pub(super) struct Caller {
     line: Arc<Line>,
     place: u64,
     waits_at_lock: AtomicBool,
+    /// Who gave it its last turn.
+    turns: Mutex<Option<Arc<Turns>>>,
 }
 
 /// Calls that do the same for the same user.
@@ -45,16 +47,35 @@ impl Caller {
     pub(super) fn new(whose: Whose, writes: bool) -> Self {
         static CALLERS: AtomicU64 = AtomicU64::new(0);
         let place = CALLERS.fetch_add(1, Ordering::Relaxed);
-        Self { line: Arc::new(Line { whose, writes }), place, waits_at_lock: AtomicBool::new(false) }
+        let waits_at_lock = AtomicBool::new(false);
+        Self { line: Arc::new(Line { whose, writes }), place, waits_at_lock, turns: Mutex::default() }
     }
 
-    /// From now on its turns are for waiting at a lock, with a part of the connections.
+    /// From now on its turns are for waiting at a lock, with a part of the connections. Until it is done no other call of its
+    /// line has a turn: that would wait for the same.
     pub(super) fn wait_at_lock(&self) {
         self.waits_at_lock.store(true, Ordering::Relaxed);
+        if let Some(turns) = &*self.turns() {
+            turns.keep(self, true);
+        }
     }
 
     pub(super) fn waits_at_lock(&self) -> bool {
         self.waits_at_lock.load(Ordering::Relaxed)
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Option<Arc<Turns>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if self.waits_at_lock()
+            && let Some(turns) = self.turns().take()
+        {
+            turns.keep(self, false);
+        }
     }
 }
 
@@ -92,6 +113,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Calls {
     served: usize,
+    /// The place of the call that waits at a lock, with or without a turn.
+    kept: Option<u64>,
     /// By their places, each with whether it waits at a lock.
     waiting: BTreeMap<u64, (oneshot::Sender<Turn>, bool)>,
     /// The line's turn if it is ready, and whether that is for waiting at a lock.
@@ -119,6 +142,7 @@ impl Turns {
 
     /// Waits for a turn; `None` if there are no more. Dropping the future leaves the line.
     pub(super) async fn take(self: &Arc<Self>, caller: &Caller) -> Option<Turn> {
+        caller.turns().get_or_insert_with(|| Arc::clone(self));
         let (turn, _waiting) = {
             let mut state = self.state();
             if state.is_closed {
@@ -158,14 +182,14 @@ impl Turns {
         state.lines.retain(|_, calls| {
             calls.waiting.clear();
             calls.turn = None;
-            calls.served > 0
+            calls.served > 0 || calls.kept.is_some()
         });
     }
 
     fn serve_at_once(self: &Arc<Self>, state: &mut State, caller: &Caller) -> Option<Turn> {
         match state.lines.get(&caller.line) {
-            // Nobody overtakes those who wait in the line.
-            Some(calls) if !calls.waiting.is_empty() => None,
+            // Nobody overtakes those who wait in the line, or at a lock.
+            Some(calls) if calls.kept.map_or(!calls.waiting.is_empty(), |kept| kept != caller.place) => None,
             _ => self.serve(state, &caller.line, caller.waits_at_lock()),
         }
     }
@@ -188,6 +212,18 @@ impl Turns {
         self.connections.div_ceil(4)
     }
 
+    /// Keeps a line for a call that waits at a lock, or no longer.
+    fn keep(self: &Arc<Self>, caller: &Caller, kept: bool) {
+        let mut state = self.state();
+        if let Some(calls) = state.lines.get_mut(&caller.line)
+            && calls.kept.is_none_or(|place| place == caller.place)
+        {
+            calls.kept = kept.then_some(caller.place);
+        }
+        self.settle(&mut state, &caller.line);
+        self.serve_ready(&mut state);
+    }
+
     fn give_back(self: &Arc<Self>, line: &Arc<Line>, at_lock: bool) {
         let mut state = self.state();
         state.take_back(line, at_lock);
@@ -202,9 +238,10 @@ impl Turns {
         {
             let caller = state.lines.get_mut(&line).and_then(|calls| {
                 calls.turn = None;
-                calls.waiting.pop_first()
+                let (place, _) = calls.next()?;
+                calls.waiting.remove(&place)
             });
-            if let Some((_, (caller, _))) = caller
+            if let Some((caller, _)) = caller
                 && let Some(turn) = self.serve(state, &line, at_lock)
                 && let Err(turn) = caller.send(turn)
             {
@@ -221,8 +258,8 @@ impl Turns {
         let Some(calls) = state.lines.get_mut(line) else {
             return;
         };
-        let first = calls.waiting.values().next().map(|(_, at_lock)| *at_lock);
-        let ready = first.filter(|_| calls.served < line.most(self.connections));
+        let next = calls.next().map(|(_, at_lock)| at_lock);
+        let ready = next.filter(|_| calls.served < line.most(self.connections));
         let turn = calls.turn.take();
         match turn {
             Some((turn, true)) => drop(state.ready_at_locks.remove(&turn)),
@@ -235,13 +272,23 @@ impl Turns {
             calls.turn = Some((turn, at_lock));
             let ready = if at_lock { &mut state.ready_at_locks } else { &mut state.ready };
             ready.insert(turn, Arc::clone(line));
-        } else if calls.waiting.is_empty() && calls.served == 0 {
+        } else if calls.waiting.is_empty() && calls.served == 0 && calls.kept.is_none() {
             state.lines.remove(line);
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    /// The place of the call that is to be served next, if it waits for that, and whether it waits at a lock.
+    fn next(&self) -> Option<(u64, bool)> {
+        match self.kept {
+            Some(place) => self.waiting.get(&place).map(|(_, at_lock)| (place, *at_lock)),
+            None => self.waiting.first_key_value().map(|(place, (_, at_lock))| (*place, *at_lock)),
+        }
     }
 }
 

@@ -107,17 +107,17 @@ async fn changes_of_one_user_hold_one_connection() {
 
 async fn readings_of_one_user_leave_room_for_others() {
     let (database, store, mut holder) = opened(4).await;
-    let (bob, mut watcher) = (Person::ada(&store).await, database.superuser().await);
+    let (ada, mut watcher) = (Person::ada(&store).await, database.superuser().await);
     // Nobody reads settings for a while; others read something else.
     must(&mut holder, "BEGIN; LOCK TABLE ironclaw.settings IN ACCESS EXCLUSIVE MODE").await;
     let mut reading = JoinSet::new();
     for _ in 0..MANY {
         let store = store.clone();
-        reading.spawn(async move { drop(store.setting(&user("eve"), &"a".parse().unwrap()).await.unwrap()) });
+        reading.spawn(async move { drop(store.setting(&user("bob"), &"a".parse().unwrap()).await.unwrap()) });
     }
     until("half of the connections wait", async || busy(&mut watcher).await == 2).await;
     for _ in 0..MANY {
-        bounded(bob.read(&store)).await.unwrap();
+        bounded(ada.read(&store)).await.unwrap();
     }
     must(&mut holder, "ROLLBACK").await;
     while let Some(read) = bounded(reading.join_next()).await {

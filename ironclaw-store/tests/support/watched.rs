@@ -143,11 +143,11 @@ impl Statement {
         most(&self.plan)
     }
 
-    /// How many rows it read from tables, those included that it read in vain.
+    /// How many rows it read from tables, those included that it read in vain; the server's own tables are left out.
     pub(crate) fn read(&self) -> u64 {
         self.nodes()
             .iter()
-            .filter(|node| node["Relation Name"].is_string())
+            .filter(|node| node["Relation Name"].as_str().is_some_and(|name| !name.starts_with("pg_")))
             .map(|node| {
                 let number = |name: &str| node[name].as_f64().unwrap_or_default();
                 let of_a_loop =
