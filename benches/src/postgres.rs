@@ -58,9 +58,17 @@ impl Postgres {
     /// # Panics
     /// If it can't be connected.
     pub async fn maintenance(&self) -> PostgresMaintenance {
+        self.maintenance_by(PostgresStore::builder()).await
+    }
+
+    /// The operator's side, with settings of its own.
+    ///
+    /// # Panics
+    /// If it can't be connected.
+    pub async fn maintenance_by(&self, builder: PostgresStoreBuilder) -> PostgresMaintenance {
         let url = self.server.url("bench_operator", PASSWORD, DATABASE);
         let operator = OperatorName::parse("bench").expect("a name");
-        PostgresMaintenance::connect(&url, operator).await.expect("an operator")
+        builder.connect_maintenance(&url, operator).await.expect("an operator")
     }
 
     /// Runs SQL as a superuser.

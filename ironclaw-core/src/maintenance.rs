@@ -69,7 +69,7 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
     async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError>;
 
     /// Deletes what retention policies no longer keep, except what a legal hold protects. How many conversations, jobs and
-    /// files were deleted.
+    /// files were deleted. It costs what it deletes, not what stays; what deletes nothing leaves no event.
     ///
     /// # Errors
     /// A [`StoreError`]; what was deleted before it stays deleted.

@@ -11,6 +11,8 @@ mod damage;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod error;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod heavy;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod integrity;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod json;

@@ -38,6 +38,7 @@ mod secrets;
 mod server;
 mod servers;
 mod settings;
+mod turns;
 mod tx;
 mod workspace;
 

@@ -11,6 +11,7 @@ use ironclaw_core::{Change, Limits, Scope};
 use sha2::{Digest, Sha256};
 
 use crate::error::code;
+use crate::heavy::apart;
 use crate::random::random;
 
 /// The name that errors give to [`Apply::apply`](ironclaw_core::store::Apply::apply).
@@ -32,15 +33,8 @@ impl Prepared {
     /// Does what takes time and no database: analysis of texts, private parts, the digest of an idempotent change. What
     /// takes long is done on a thread for blocking work.
     pub(crate) async fn make(scope: Scope, change: Change) -> Result<Self, StoreError> {
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if is_heavy(&change) => {
-                let made = runtime.spawn_blocking(move || Self::new(scope, change)).await;
-                made.map_err(|e| {
-                    StoreError::new(StoreErrorKind::Internal, APPLY, "the runtime is shutting down").with_source(e)
-                })?
-            }
-            _ => Self::new(scope, change),
-        }
+        let bytes = text_bytes(&change);
+        apart(APPLY, bytes, move || Self::new(scope, change)).await
     }
 
     fn new(scope: Scope, change: Change) -> Result<Self, StoreError> {
@@ -197,14 +191,14 @@ fn terms(operation: &Operation) -> Vec<Terms> {
     }
 }
 
-/// Whether the change has more text than an executor's thread should be kept busy with: a few milliseconds' worth.
-fn is_heavy(change: &Change) -> bool {
+/// About how many bytes of text are gone through.
+fn text_bytes(change: &Change) -> usize {
     let bytes = |operation: &Operation| match operation {
         Operation::Conversations(ConversationOp::AppendMessage { message, .. }) => message.content.len(),
         Operation::Workspace(WorkspaceOp::PutParts { parts, .. }) => parts.iter().map(|part| part.bytes.len()).sum(),
         _ => 256,
     };
-    change.operations().iter().map(bytes).sum::<usize>() > 64 << 10
+    change.operations().iter().map(bytes).sum()
 }
 
 fn digest(change: &Change) -> Result<[u8; 32], StoreError> {

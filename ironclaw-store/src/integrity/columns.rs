@@ -107,7 +107,9 @@ pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
         | ("llm_calls", "input_tokens" | "output_tokens" | "cost_micro_usd" | "latency_us")
         | ("tokens", "policy_epoch")
         | ("store_meta", "value")
-        | ("chunk_vectors", "model_key" | "exponent" | "embedding") => |value| is_number(value, |_| true),
+        | ("chunk_vectors", "model_key" | "exponent" | "embedding")
+        // The server computes it.
+        | ("conversations" | "jobs", "updated_on") => |value| is_number(value, |_| true),
         ("message_terms" | "memory_chunks", "frequency" | "length")
         | (_, "root_key" | "number" | "current_version" | "last_number" | "uses_left" | "days") => {
             |value| is_number(value, |number| u32::try_from(number).is_ok())
@@ -123,7 +125,8 @@ pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
         (
             _,
             "created_at" | "updated_at" | "expires_at" | "revoked_at" | "decided_at" | "released_at" | "last_used_at"
-            | "claimed_until" | "begun_at" | "valid_from" | "valid_until" | "at" | "time",
+            | "claimed_until" | "begun_at" | "valid_from" | "valid_until" | "at" | "time" | "conversations_since"
+            | "jobs_since" | "files_since",
         ) => |value| is_number(value, |micros| damage::time(micros).is_some()),
 
         ("audit_events", "previous" | "hash" | "commitment")

@@ -45,6 +45,25 @@ const RULES: &[Rule] = &[
         "t.tenant <> '{content}' AND NOT EXISTS (SELECT 1 FROM {schema}audit_streams s \
          WHERE s.owner_no = t.owner_no)",
     ),
+    // Retention would never find it.
+    rule(
+        "users",
+        "conversations_since is missing",
+        "t.conversations_since IS NULL AND t.tenant <> '\u{1}content' AND EXISTS (SELECT 1 FROM {schema}conversations c \
+         WHERE c.owner_no = t.owner_no)",
+    ),
+    rule(
+        "users",
+        "jobs_since is missing",
+        "t.jobs_since IS NULL AND t.tenant <> '\u{1}content' AND EXISTS (SELECT 1 FROM {schema}jobs j \
+         WHERE j.owner_no = t.owner_no)",
+    ),
+    rule(
+        "users",
+        "files_since is missing",
+        "t.files_since IS NULL AND t.tenant <> '\u{1}content' AND EXISTS (SELECT 1 FROM {schema}workspace_entries e \
+         WHERE e.owner_no = t.owner_no)",
+    ),
     rule(
         "user_roles",
         "the tenant has no such role",

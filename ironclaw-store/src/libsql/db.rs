@@ -31,6 +31,9 @@ pub(super) struct Db {
     checks_schema: Cell<bool>,
     /// How much the transaction under way may still remove.
     pub(super) budget: Budget,
+    /// The texts of all statements that were run.
+    #[cfg(test)]
+    pub(super) texts: RefCell<Vec<&'static str>>,
 }
 
 /// The longest pause between two tries to take a lock.
@@ -53,6 +56,8 @@ impl Db {
             deadline: Cell::new(None),
             checks_schema: Cell::new(false),
             budget: Budget::default(),
+            #[cfg(test)]
+            texts: RefCell::default(),
         })
     }
 
@@ -298,6 +303,8 @@ impl Db {
         sql: &'static str,
         run: impl FnOnce(&Prepared) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        #[cfg(test)]
+        self.texts.borrow_mut().push(sql);
         // Texts in the program are known by their address, which is cheaper to hash than the text.
         let key = (sql.as_ptr() as usize, sql.len());
         let kept = self.statements.borrow_mut().remove(&key);

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
         include_str!("schema/0001/privacy.sql"),
     ),
     concat!(include_str!("schema/0002/removal.sql"), include_str!("schema/0002/receipts.sql")),
+    include_str!("schema/0003/retention.sql"),
 ];
 
 /// Refuses a file that is something else. Nothing is written to it, or made beside it: SQLite reads the file alone.
@@ -151,10 +152,10 @@ fn check_text(db: &Db) -> Result<(), StoreError> {
     })
 }
 
-/// The tables and indexes of the schema that the file has not, or has otherwise.
+/// The tables, indexes, views and triggers of the schema that the file has not, or has otherwise.
 pub(super) fn differences(db: &Db) -> Result<Vec<String>, StoreError> {
     let known = db.query(
-        "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type IN ('table', 'index', 'view')",
+        "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type IN ('table', 'index', 'view', 'trigger')",
         params![],
         |row| Ok((format!("{} {}", row.text(0)?, row.text(1)?), row.text(2)?)),
     )?;

@@ -67,13 +67,16 @@ impl PostgresStoreBuilder {
     }
 
     /// The most connections to each server. Default: 10.
+    ///
+    /// Users take turns for them: at the same time one change of a user has one, in the order of asking, and the readings
+    /// of a user have half of them at most. If the server has fewer left, calls share those.
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// How long a call waits for a free connection before it fails with
+    /// How long a call waits for its turn and for a free connection before it fails with
     /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), or, if those in use wait for a server that does not answer,
     /// with [`Unavailable`](ironclaw_core::store::StoreErrorKind::Unavailable). Default: 10 seconds.
     #[must_use]
@@ -91,8 +94,9 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// How long a change waits for another change of the same user before it fails with
-    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy). Default: 10 seconds.
+    /// How long a change waits for another process's change of the same user before it fails with
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy). Default: 10 seconds. It holds a connection for a small part of
+    /// that time.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.lock = timeout;

@@ -136,9 +136,9 @@ async fn keep(tx: &Tx, prepared: &Prepared, receipt: &Receipt) -> Result<(), Sto
 /// What a copy brings is not there yet.
 pub(super) async fn sweep_receipts(tx: &Tx, max_rows: u64) -> Result<u64, StoreError> {
     tx.execute(
-        "DELETE FROM ironclaw.receipts r USING (SELECT owner_no, key FROM ironclaw.receipts WHERE at < $1 AND owner_no \
-         NOT IN (SELECT owner_no FROM ironclaw.users WHERE tenant = $3) LIMIT $2) expired \
-         WHERE r.owner_no = expired.owner_no AND r.key = expired.key AND r.at < $1",
+        "DELETE FROM ironclaw.receipts WHERE at < $1 AND ctid = ANY (ARRAY(SELECT r.ctid FROM ironclaw.receipts r \
+         WHERE r.at < $1 AND r.owner_no NOT IN (SELECT owner_no FROM ironclaw.users WHERE tenant = $3) \
+         ORDER BY r.at LIMIT $2))",
         params![oldest_receipt(tx), max_rows, STAGED],
     )
     .await

@@ -8,10 +8,10 @@ use std::time::Duration;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::from_sqlx;
-use super::pool::{Idle, Pooled};
+use super::pool::idle::{Idle, Pooled};
+use super::turns::Turn;
 
 /// A connection taken from a pool. Unless it is given back, it is closed, and with it the transaction it is in: a
 /// future that was dropped half-way, or a panic, leaves nothing open and no scope behind.
@@ -22,7 +22,7 @@ pub(super) struct Connection {
     /// The longest that a statement may take before the server counts as gone.
     pub(super) patience: Duration,
     // Last: the connection is closed or back before another may be opened.
-    _slot: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 /// How long the end of a transaction that leaves nothing may take before the connection is closed instead, which does
@@ -30,8 +30,8 @@ pub(super) struct Connection {
 const END: Duration = Duration::from_secs(2);
 
 impl Connection {
-    pub(super) fn new(pooled: Pooled, idle: Arc<Idle>, patience: Duration, slot: OwnedSemaphorePermit) -> Self {
-        Self { pooled: Some(pooled), idle, patience, _slot: slot }
+    pub(super) fn new(pooled: Pooled, idle: Arc<Idle>, patience: Duration, turn: Turn) -> Self {
+        Self { pooled: Some(pooled), idle, patience, _turn: turn }
     }
 
     /// The connection itself.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use ironclaw_core::id::{TenantId, UserId};
@@ -13,28 +13,19 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
-use super::error::{is_lost, is_transient};
+use super::error::{is_locked, is_lost, is_transient};
 use super::server::{CLOSED_PATH, Database};
 use super::servers::Servers;
+use super::turns::{Caller, Whose};
 use super::tx::{Absent, Tx};
 use crate::error::{closed, is_of_the_change};
 
 mod scope;
 mod sweep;
+mod tries;
 
 pub(super) use scope::Reach;
-
-/// How often a call is tried, and how long it waits after each attempt that was lost.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(10),
-    Duration::from_millis(50),
-    Duration::from_millis(250),
-    Duration::from_millis(1_000),
-    Duration::from_millis(2_000),
-];
-
-/// After how long a call is not tried again.
-const TRIED: Duration = Duration::from_secs(20);
+use tries::Tries;
 
 /// How long an operator's statement waits for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,9 +137,9 @@ impl Engine {
     {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let mut tries = Tries::new();
+            let (mut tries, caller) = (Tries::new(), Caller::new(reach.whose(), false));
             loop {
-                match engine.read_once(operation, &reach, arguments.clone(), &read).await {
+                match engine.read_once(operation, &caller, &reach, arguments.clone(), &read).await {
                     Err(error) if is_transient(&error) && tries.again().await => {}
                     done => return done,
                 }
@@ -160,6 +151,7 @@ impl Engine {
     async fn read_once<A, T, F>(
         &self,
         operation: &'static str,
+        caller: &Caller,
         reach: &Reach,
         arguments: A,
         read: &F,
@@ -169,7 +161,7 @@ impl Engine {
         T: Absent + Send,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
-        let (connection, place) = self.servers.begin_to_read(operation, self.patience(reach)).await?;
+        let (connection, place) = self.servers.begin_to_read(operation, caller, self.patience(reach)).await?;
         let mut tx = self.transaction(connection, operation);
         let result = match self.enter(&mut tx, reach).await {
             Ok(Some(())) => read(&tx, arguments).await,
@@ -206,14 +198,19 @@ impl Engine {
     {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let mut tries = Tries::new();
+            let (mut tries, caller) = (Tries::new(), Caller::new(reach.whose(), true));
             let mut may_be_done = false;
             loop {
-                let (error, stage) = match engine.write_once(operation, &reach, arguments.clone(), &write).await {
+                let lock = engine.lock_timeout(&reach, &caller, &tries);
+                let written = engine.write_once(operation, &caller, &reach, lock, arguments.clone(), &write).await;
+                let (error, stage) = match written {
                     Ok(written) => return Ok(written),
                     Err(failed) => failed,
                 };
                 may_be_done |= stage == Stage::AtCommit;
+                if is_locked(&error) && stage == Stage::BeforeCommit && tries.is_within(engine.timeouts.lock) {
+                    continue;
+                }
                 let may_repeat = is_transient(&error) && (stage == Stage::BeforeCommit || again);
                 if !(may_repeat && tries.again().await) {
                     // A change that was looked at again was not done before.
@@ -228,7 +225,9 @@ impl Engine {
     async fn write_once<A, T, F>(
         &self,
         operation: &'static str,
+        caller: &Caller,
         reach: &Reach,
+        lock: Duration,
         arguments: A,
         write: &F,
     ) -> Result<T, (StoreError, Stage)>
@@ -238,9 +237,10 @@ impl Engine {
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
         let before = |error| (error, Stage::BeforeCommit);
-        let (connection, place) = self.servers.begin_to_write(operation, self.patience(reach)).await.map_err(before)?;
+        let begun = self.servers.begin_to_write(operation, caller, self.patience(reach)).await;
+        let (connection, place) = begun.map_err(before)?;
         let mut tx = self.transaction(connection, operation);
-        let result = match self.enter_to_write(&mut tx, reach).await {
+        let result = match self.enter_to_write(&mut tx, reach, lock).await {
             Ok(()) => write(&tx, arguments).await,
             Err(error) => Err(error),
         };
@@ -252,6 +252,10 @@ impl Engine {
                 Err(error) => Err(before(error)),
             },
             Err(error) => {
+                if is_locked(&error) {
+                    // Before its connection is given back: its line goes no further without it.
+                    caller.wait_at_lock();
+                }
                 undo(tx, &error).await;
                 Err(before(error))
             }
@@ -286,7 +290,8 @@ impl Engine {
             };
             let settings =
                 format!("SET search_path = {CLOSED_PATH}; SET ROLE ironclaw_owner; SET lock_timeout = {wait}");
-            let mut connection = engine.servers.prepare(operation, UNBOUNDED, &settings).await?;
+            let caller = Caller::new(Whose::Everybody, false);
+            let mut connection = engine.servers.prepare(operation, &caller, UNBOUNDED, &settings).await?;
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
                 results.push(connection.run(operation, statement).await.map(drop));
@@ -298,10 +303,18 @@ impl Engine {
         .await
     }
 
+    /// How long an attempt waits for a lock: an operator's, whose connections are their own, as long as it may at all.
+    fn lock_timeout(&self, reach: &Reach, caller: &Caller, tries: &Tries) -> Duration {
+        match reach {
+            Reach::User(_) | Reach::Tenant(_) => tries.at_a_lock(!caller.waits_at_lock(), self.timeouts.lock),
+            Reach::All | Reach::About(..) | Reach::Owner(_) => self.timeouts.lock,
+        }
+    }
+
     /// How long a statement may take before the server counts as gone.
     fn patience(&self, reach: &Reach) -> Duration {
         match reach {
-            Reach::All | Reach::Owner(_) => UNBOUNDED,
+            Reach::All | Reach::About(..) | Reach::Owner(_) => UNBOUNDED,
             _ => self.timeouts.statement.saturating_add(SLACK),
         }
     }
@@ -315,29 +328,6 @@ impl Engine {
 async fn undo(tx: Tx, error: &StoreError) {
     if !is_lost(error) {
         tx.roll_back().await;
-    }
-}
-
-/// When a call that was lost is tried again.
-struct Tries {
-    pauses: std::slice::Iter<'static, Duration>,
-    began: Instant,
-}
-
-impl Tries {
-    fn new() -> Self {
-        Self { pauses: PAUSES.iter(), began: Instant::now() }
-    }
-
-    /// Waits before the next try; `false` if there is none.
-    async fn again(&mut self) -> bool {
-        match self.pauses.next() {
-            Some(pause) if self.began.elapsed() < TRIED => {
-                tokio::time::sleep(*pause).await;
-                true
-            }
-            _ => false,
-        }
     }
 }
 

@@ -107,7 +107,7 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
         "23503" => (StoreErrorKind::NotFound, "what it belongs to is not there"),
         "40001" | "40P01" => (StoreErrorKind::Busy, "another transaction was in the way; try again"),
         "55P03" => (StoreErrorKind::Busy, "another transaction holds a lock; try again"),
-        "53300" => (StoreErrorKind::Busy, "the server has no connection left; allow fewer or raise max_connections"),
+        "53300" => (StoreErrorKind::Busy, NO_CONNECTION_LEFT),
         "57014" => (StoreErrorKind::TimedOut, "the statement took longer than allowed"),
         "25P03" | "25P04" => (StoreErrorKind::TimedOut, "the transaction took longer than allowed"),
         "53100" => (StoreErrorKind::Full, "free space on the server's disk and try again"),
@@ -135,22 +135,38 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
     }
 }
 
+const NO_CONNECTION_LEFT: &str = "the server has no connection left; allow fewer or raise max_connections";
+
+/// Says that the server has no connection left.
+pub(super) fn no_connection_left(operation: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Busy, operation, NO_CONNECTION_LEFT)
+}
+
+/// Whether a lock was not to be had in the time that the server was told to wait for it.
+pub(super) fn is_locked(error: &StoreError) -> bool {
+    server_error(error).is_some_and(|server| server.code == "55P03")
+}
+
+fn server_error(error: &StoreError) -> Option<&ServerError> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<ServerError>())
+}
+
 /// Whether an attempt that failed this way, and left nothing behind, may go better at once.
 pub(super) fn is_transient(error: &StoreError) -> bool {
-    let code = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ServerError>());
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::ReadOnly => true,
-        StoreErrorKind::Busy => code.is_some_and(|server| matches!(server.code.as_str(), "40001" | "40P01")),
+        StoreErrorKind::Busy => {
+            server_error(error).is_some_and(|server| matches!(server.code.as_str(), "40001" | "40P01"))
+        }
         _ => false,
     }
 }
 
 /// Whether the connection was lost, and with it the answer: what the server did last is not known.
 pub(super) fn is_lost(error: &StoreError) -> bool {
-    let is_answer = std::error::Error::source(error).is_some_and(|source| source.is::<ServerError>());
     match error.kind() {
         StoreErrorKind::Unavailable => true,
-        StoreErrorKind::TimedOut => !is_answer,
+        StoreErrorKind::TimedOut => server_error(error).is_none(),
         _ => false,
     }
 }

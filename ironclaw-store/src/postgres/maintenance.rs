@@ -120,10 +120,12 @@ impl Maintenance for PostgresMaintenance {
         let arguments = (self.operator.clone(), Arc::new(change));
         let applied = match crate::system::check(OPERATION, &arguments.1) {
             Ok(()) => {
-                self.write(OPERATION, arguments.clone(), |tx, (operator, change)| {
-                    async move { system::apply(tx, operator.as_str(), &change).await }.boxed()
-                })
-                .await
+                let reach = reach(&arguments.1);
+                self.engine
+                    .write(OPERATION, reach, false, arguments.clone(), |tx, (operator, change)| {
+                        async move { system::apply(tx, operator.as_str(), &change).await }.boxed()
+                    })
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -246,6 +248,17 @@ impl Maintenance for PostgresMaintenance {
 
     async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
         integrity::check(self).await
+    }
+}
+
+/// Whom a change is about: its calls wait for each other, before they have connections that others need.
+fn reach(change: &SystemChange) -> Reach {
+    match change {
+        SystemChange::PutUser { tenant, owner, .. }
+        | SystemChange::PutQuota { tenant, owner, .. }
+        | SystemChange::EraseUser { tenant, owner, .. } => Reach::About(tenant.clone(), owner.clone()),
+        SystemChange::PlaceHold { hold } => Reach::About(hold.tenant.clone(), hold.owner.clone()),
+        _ => Reach::All,
     }
 }
 

@@ -14,22 +14,22 @@ use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::idle::{Idle, Pooled};
 use super::connection::Connection;
-use super::error::from_sqlx;
+use super::error::{from_sqlx, no_connection_left};
 use super::server::is_socket;
+use super::turns::{Caller, Turn, Turns};
 use crate::error::closed;
+
+pub(super) mod idle;
 
 /// How long a server may take to accept a connection or to begin a transaction: one that takes longer is as good as
 /// gone.
 pub(super) const REACH: Duration = Duration::from_secs(5);
 
-/// After how long without use a connection is closed.
-const UNUSED: Duration = Duration::from_secs(600);
-
-/// How long a connection is used, so that what a server keeps for it does not grow for ever.
-const LIFETIME: Duration = Duration::from_secs(1_800);
+/// How often a server that had no connection left is asked again, by one call for all.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// How long closing a connection may take.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -42,17 +42,19 @@ pub(super) struct Pool {
     options: Mutex<PgConnectOptions>,
     password: Option<Password>,
     /// As many as there may be connections.
-    slots: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// How long to wait for one.
     wait: Duration,
     idle: Arc<Idle>,
+    /// When the server was last asked for a connection and had none left.
+    refused_at: Mutex<Option<Instant>>,
     /// Whether the server could not be reached the last time.
     is_gone: AtomicBool,
 }
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("slots", &self.slots).finish_non_exhaustive()
+        f.debug_struct("Pool").field("turns", &self.turns).finish_non_exhaustive()
     }
 }
 
@@ -61,55 +63,57 @@ impl Pool {
         Self {
             options: Mutex::new(options),
             password,
-            slots: Arc::new(Semaphore::new(connections as usize)),
+            turns: Turns::new(connections),
             wait,
             idle: Arc::default(),
+            refused_at: Mutex::default(),
             is_gone: AtomicBool::new(false),
         }
     }
 
-    /// A connection on which `begin` was run, and the row that this gave. Later statements may take as long as
-    /// `patience`.
+    /// A connection on which `begin` was run, and the row that this gave, when it is the caller's turn. Later statements
+    /// may take as long as `patience`.
     pub(super) async fn begin(
         &self,
         operation: &'static str,
+        caller: &Caller,
         patience: Duration,
         begin: &str,
     ) -> Result<(Connection, Option<PgRow>), StoreError> {
-        let slot = self.slot(operation, self.wait).await?;
-        self.begin_with(operation, slot, patience, begin).await
+        let turn = self.turn(operation, caller).await?;
+        self.begin_with(operation, turn, self.wait, patience, begin).await
     }
 
-    /// As [`begin`](Self::begin), or `None` if all connections are in use.
+    /// As [`begin`](Self::begin), or `None` if there is none at once.
     pub(super) async fn try_begin(
         &self,
         operation: &'static str,
+        caller: &Caller,
         patience: Duration,
         begin: &str,
     ) -> Result<Option<(Connection, Option<PgRow>)>, StoreError> {
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => self.begin_with(operation, slot, patience, begin).await.map(Some),
-            Err(_) => Ok(None),
+        match self.turns.try_take(caller) {
+            Some(turn) => self.begin_with(operation, turn, Duration::ZERO, patience, begin).await.map(Some),
+            None => Ok(None),
         }
     }
 
     async fn begin_with(
         &self,
         operation: &'static str,
-        slot: OwnedSemaphorePermit,
+        turn: Turn,
+        wait: Duration,
         patience: Duration,
         begin: &str,
     ) -> Result<(Connection, Option<PgRow>), StoreError> {
+        let deadline = Instant::now() + wait;
         loop {
-            let (mut pooled, is_new) = match self.idle.take() {
-                Some(pooled) => (pooled, false),
-                None => (Pooled::new(self.reach(operation).await?), true),
-            };
+            let (mut pooled, is_new) = self.connection(operation, deadline).await?;
             let begun = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_optional(&mut pooled.connection);
             let error = match tokio::time::timeout(REACH, begun).await {
                 Ok(Ok(row)) => {
                     self.is_gone.store(false, Ordering::Relaxed);
-                    return Ok((Connection::new(pooled, Arc::clone(&self.idle), patience, slot), row));
+                    return Ok((Connection::new(pooled, Arc::clone(&self.idle), patience, turn), row));
                 }
                 Ok(Err(error)) => from_sqlx(operation, error),
                 Err(_) => {
@@ -117,11 +121,73 @@ impl Pool {
                     return Err(self.gone(operation));
                 }
             };
-            if *error.kind() != StoreErrorKind::Unavailable || is_new {
-                return Err(error);
+            match error.kind() {
+                // A pooler takes a connection before it knows whether the server has one for it.
+                StoreErrorKind::Busy if Instant::now() < deadline => self.refused(Some(Instant::now())),
+                // It was lost while nobody used it, as by a restart of the server, and so were those beside it.
+                StoreErrorKind::Unavailable if !is_new => self.idle.clear(),
+                _ => return Err(error),
             }
-            // It was lost while nobody used it, as by a restart of the server, and so were those beside it.
-            self.idle.clear();
+        }
+    }
+
+    /// A connection that nobody uses, or a new one, and whether it is new. If the server has none left, the next one that
+    /// comes back or that the server has again.
+    async fn connection(&self, operation: &'static str, deadline: Instant) -> Result<(Pooled, bool), StoreError> {
+        let mut refused = None;
+        loop {
+            if let Some(pooled) = self.idle.take() {
+                return Ok((pooled, false));
+            }
+            if self.may_ask() {
+                match self.reach(operation).await {
+                    Err(error) if *error.kind() == StoreErrorKind::Busy => {
+                        self.refused(Some(Instant::now()));
+                        refused = Some(error);
+                    }
+                    reached => {
+                        self.refused(None);
+                        return reached.map(|connection| (Pooled::new(connection), true));
+                    }
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(refused.unwrap_or_else(|| no_connection_left(operation)));
+            }
+            if let Some(pooled) = self.idle.next(left.min(AGAIN)).await {
+                return Ok((pooled, false));
+            }
+        }
+    }
+
+    /// Whether the server may be asked for another connection: after it had none left only every so often, by one call.
+    fn may_ask(&self) -> bool {
+        let mut refused_at = self.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match *refused_at {
+            Some(at) if at.elapsed() < AGAIN => false,
+            Some(_) => {
+                *refused_at = Some(Instant::now());
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn refused(&self, at: Option<Instant>) {
+        *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// As [`reach`](Self::reach), waiting for a server that has no connection left.
+    pub(super) async fn reach_patiently(&self, operation: &'static str) -> Result<PgConnection, StoreError> {
+        let deadline = Instant::now() + self.wait;
+        loop {
+            match self.reach(operation).await {
+                Err(error) if *error.kind() == StoreErrorKind::Busy && Instant::now() < deadline => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                reached => return reached,
+            }
         }
     }
 
@@ -141,17 +207,18 @@ impl Pool {
 
     /// Closes the connections, all of which are back. Later calls fail.
     pub(super) async fn close(&self) {
-        self.slots.close();
+        self.turns.close();
         let closing =
             self.idle.drain().into_iter().map(|pooled| tokio::time::timeout(CLOSE, pooled.connection.close()));
         join_all(closing).await;
     }
 
-    async fn slot(&self, operation: &'static str, wait: Duration) -> Result<OwnedSemaphorePermit, StoreError> {
-        match tokio::time::timeout(wait, Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(slot) => slot.map_err(|_| closed(operation)),
+    async fn turn(&self, operation: &'static str, caller: &Caller) -> Result<Turn, StoreError> {
+        match tokio::time::timeout(self.wait, self.turns.take(caller)).await {
+            Ok(turn) => turn.ok_or_else(|| closed(operation)),
             // More connections would not help.
             Err(_) if self.is_gone.load(Ordering::Relaxed) => Err(self.gone(operation)),
+            Err(_) if self.turns.is_line_full(caller) => Err(StoreError::new(StoreErrorKind::Busy, operation, OWN)),
             Err(_) => Err(from_sqlx(operation, sqlx::Error::PoolTimedOut)),
         }
     }
@@ -202,50 +269,4 @@ fn is_no_file(kind: std::io::ErrorKind) -> bool {
 
 const NO_ANSWER: &str = "the server does not answer; see whether it runs and can be reached";
 
-/// A connection that outlives the transactions on it.
-#[derive(Debug)]
-pub(super) struct Pooled {
-    pub(super) connection: PgConnection,
-    opened: Instant,
-    used: Instant,
-}
-
-impl Pooled {
-    fn new(connection: PgConnection) -> Self {
-        let now = Instant::now();
-        Self { connection, opened: now, used: now }
-    }
-
-    fn is_young(&self) -> bool {
-        self.opened.elapsed() < LIFETIME && self.used.elapsed() < UNUSED
-    }
-}
-
-/// The connections that nobody uses, each in no transaction. Dropping one closes its socket.
-#[derive(Debug, Default)]
-pub(super) struct Idle(Mutex<Vec<Pooled>>);
-
-impl Idle {
-    /// Keeps a connection for the next one.
-    pub(super) fn put(&self, mut pooled: Pooled) {
-        pooled.used = Instant::now();
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(Pooled::is_young);
-        idle.push(pooled);
-    }
-
-    /// The one that was used last: those that are not needed grow old.
-    fn take(&self) -> Option<Pooled> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(Pooled::is_young);
-        idle.pop()
-    }
-
-    fn clear(&self) {
-        drop(self.drain());
-    }
-
-    fn drain(&self) -> Vec<Pooled> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+const OWN: &str = "other calls for the same user took all the time that it may wait; make fewer at once or wait longer";

@@ -17,6 +17,7 @@ use super::error::from_sqlx;
 use super::pool::Pool;
 use super::role::Role;
 use super::server::closed_path;
+use super::turns::Caller;
 
 mod check;
 mod standby;
@@ -87,17 +88,23 @@ impl Servers {
     pub(super) async fn begin_to_write(
         &self,
         operation: &'static str,
+        caller: &Caller,
         patience: Duration,
     ) -> Result<Begun, StoreError> {
-        self.begin(operation, patience, WRITE).await
+        self.begin(operation, caller, patience, WRITE).await
     }
 
     /// Begins to read a snapshot that has all that this store wrote: of the standby if it can give one at once, or of
     /// the primary.
-    pub(super) async fn begin_to_read(&self, operation: &'static str, patience: Duration) -> Result<Begun, StoreError> {
-        match self.begin_at_standby(operation, patience).await {
+    pub(super) async fn begin_to_read(
+        &self,
+        operation: &'static str,
+        caller: &Caller,
+        patience: Duration,
+    ) -> Result<Begun, StoreError> {
+        match self.begin_at_standby(operation, caller, patience).await {
             Some(begun) => Ok(begun),
-            None => self.begin(operation, patience, READ).await,
+            None => self.begin(operation, caller, patience, READ).await,
         }
     }
 
@@ -144,11 +151,12 @@ impl Servers {
     pub(super) async fn prepare(
         &self,
         operation: &'static str,
+        caller: &Caller,
         patience: Duration,
         statements: &str,
     ) -> Result<Connection, StoreError> {
         let primary = &self.servers[self.primary.load(Ordering::Relaxed)];
-        Ok(primary.pool.begin(operation, patience, statements).await?.0)
+        Ok(primary.pool.begin(operation, caller, patience, statements).await?.0)
     }
 
     /// Closes the connections, all of which are back.
@@ -161,16 +169,17 @@ impl Servers {
     async fn begin(
         &self,
         operation: &'static str,
+        caller: &Caller,
         patience: Duration,
         begin: &'static str,
     ) -> Result<Begun, StoreError> {
         let server = self.primary.load(Ordering::Relaxed);
         let begun = match self.servers.len() {
             1 => {
-                let (connection, _) = self.servers[server].pool.begin(operation, patience, begin).await?;
+                let (connection, _) = self.servers[server].pool.begin(operation, caller, patience, begin).await?;
                 return Ok((connection, Place { server, timeline: 0 }));
             }
-            _ => self.begin_at(operation, server, patience, begin).await,
+            _ => self.begin_at(operation, caller, server, patience, begin).await,
         };
         match &begun {
             // It is there, though it can do no more right now.
@@ -184,6 +193,7 @@ impl Servers {
     async fn begin_at(
         &self,
         operation: &'static str,
+        caller: &Caller,
         server: usize,
         patience: Duration,
         begin: &'static str,
@@ -191,7 +201,7 @@ impl Servers {
         self.check_once(operation, server).await?;
         let lost = self.lost.load(Ordering::SeqCst);
         let pool = &self.servers[server].pool;
-        let (connection, row) = pool.begin(operation, patience, &format!("{begin}; {POSITION}")).await?;
+        let (connection, row) = pool.begin(operation, caller, patience, &format!("{begin}; {POSITION}")).await?;
         let position = Position::of(operation, row)?;
         if position.is_standby {
             connection.end(operation, "ROLLBACK").await;

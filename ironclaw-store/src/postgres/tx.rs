@@ -20,6 +20,8 @@ use super::error::{from_orm, from_sqlx};
 use super::row::{Params, Row, params, tables};
 use crate::damage;
 
+mod bulk;
+
 /// An open transaction with the scope of a user.
 ///
 /// It runs in a task of its own, which nothing cancels: it ends by a commit or by a roll-back.

@@ -12,6 +12,9 @@ mod damage;
 #[path = "../support/database.rs"]
 mod database;
 mod definitions;
+mod executor;
+mod fairness;
+mod full;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/library.rs"]
 mod library;
@@ -22,6 +25,7 @@ mod pool;
 mod pooler;
 mod raw;
 mod replica;
+mod retention;
 mod roles;
 mod row_security;
 mod server_faults;
@@ -46,10 +50,14 @@ fn main() -> ExitCode {
         credentials::tests(),
         damage::tests(),
         definitions::tests(),
+        executor::tests(),
+        fairness::tests(),
+        full::tests(),
         migrations::tests(),
         pool::tests(),
         pooler::tests(),
         replica::tests(),
+        retention::tests(),
         roles::tests(),
         row_security::tests(),
         server_faults::tests(),

@@ -102,15 +102,15 @@ async fn there_are_never_more_connections_than_allowed() {
 async fn waiting_for_a_connection_has_an_end() {
     let builder = PostgresStore::builder().max_connections(1).acquire_timeout(Duration::from_millis(200));
     let (_database, store, ada, mut superuser) = opened(builder).await;
-    must(&mut superuser, "BEGIN; SELECT FROM ironclaw.users FOR UPDATE").await;
+    must(&mut superuser, "CREATE TABLE public.gate AS SELECT 1 AS closed").await;
+    on_message(&mut superuser, "WHILE EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.02); END LOOP;").await;
     let (holder, held) = (store.clone(), ada.clone());
     let holder = tokio::spawn(async move { held.speak(&holder).await });
-    let mut watcher = _database.superuser().await;
-    until_waiting(&mut watcher, "transactionid").await;
+    until_waiting(&mut superuser, "PgSleep").await;
     assert_eq!(kind(bounded(ada.read(&store)).await), StoreErrorKind::Busy);
     let (refused, result) = bounded(ada.speak(&store)).await;
     assert_eq!(kind(result), StoreErrorKind::Busy);
-    must(&mut superuser, "ROLLBACK").await;
+    must(&mut superuser, "DELETE FROM public.gate").await;
     let (id, result) = holder.await.unwrap();
     result.unwrap();
     assert_eq!(ada.read(&store).await.unwrap(), 1);

@@ -156,7 +156,7 @@ async fn tables(superuser: &mut PgConnection) -> Vec<Table> {
             "SELECT attname::text, format_type(atttypid, NULL), \
              has_column_privilege('ironclaw_app', attrelid, attnum, 'UPDATE') FROM pg_attribute \
              WHERE attrelid = ('ironclaw.' || $1)::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = '' \
-             ORDER BY attnum",
+             AND attgenerated = '' ORDER BY attnum",
         )
         .bind(&name)
         .fetch_all(&mut *superuser)

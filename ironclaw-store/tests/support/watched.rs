@@ -14,8 +14,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 const DATABASE: &str = "postgres";
 const PASSWORD: &str = "only for tests";
 
-/// The role that the application logs in with.
+/// The roles that the application and an operator log in with.
 const APPLICATION: &str = "watched_app";
+const OPERATOR: &str = "watched_operator";
 
 /// The log of plans, one JSON document a line. Numbers only: parameters may be large.
 const OPTIONS: [(&str, &str); 11] = [
@@ -39,7 +40,7 @@ pub(crate) struct Watched {
     read: u64,
 }
 
-/// A statement that the application ran.
+/// A statement that the application or an operator ran.
 pub(crate) struct Statement {
     /// Its text.
     pub(crate) text: String,
@@ -56,7 +57,7 @@ impl Watched {
         watched
             .execute(&format!(
                 "CREATE ROLE {APPLICATION} LOGIN PASSWORD '{PASSWORD}' IN ROLE ironclaw_app; \
-                 CREATE ROLE watched_operator LOGIN PASSWORD '{PASSWORD}' IN ROLE ironclaw_owner"
+                 CREATE ROLE {OPERATOR} LOGIN PASSWORD '{PASSWORD}' IN ROLE ironclaw_owner"
             ))
             .await;
         watched
@@ -69,7 +70,7 @@ impl Watched {
 
     /// The operator's side.
     pub(crate) async fn maintenance(&self) -> PostgresMaintenance {
-        let url = self.server.url("watched_operator", PASSWORD, DATABASE);
+        let url = self.server.url(OPERATOR, PASSWORD, DATABASE);
         PostgresMaintenance::connect(&url, OperatorName::parse("root").unwrap()).await.unwrap()
     }
 
@@ -83,7 +84,7 @@ impl Watched {
         self.superuser().await.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
     }
 
-    /// What a call gives, and the statements that the application ran meanwhile, in order.
+    /// What a call gives, and the statements that the application or an operator ran meanwhile, in order.
     pub(crate) async fn during<T>(&mut self, call: impl Future<Output = T>) -> (T, Vec<Statement>) {
         self.read_log(|_| ()).await;
         let result = call.await;
@@ -116,10 +117,11 @@ impl Watched {
     }
 }
 
-/// A line of the log, if it tells the plan of a statement of the application.
+/// A line of the log, if it tells the plan of a statement of the application or an operator.
 fn statement(line: &str) -> Option<Statement> {
     let line: Value = serde_json::from_str(line).unwrap();
-    let (_, plan) = line["message"].as_str()?.split_once("plan:\n").filter(|_| line["user"] == APPLICATION)?;
+    let is_ours = line["user"] == APPLICATION || line["user"] == OPERATOR;
+    let (_, plan) = line["message"].as_str()?.split_once("plan:\n").filter(|_| is_ours)?;
     let mut explained: Value = serde_json::from_str(plan).unwrap();
     let text = explained["Query Text"].as_str().unwrap().to_owned();
     Some(Statement { text, plan: explained["Plan"].take() })
@@ -139,6 +141,39 @@ impl Statement {
             below.fold(removed, u64::max)
         }
         most(&self.plan)
+    }
+
+    /// How many rows it read from tables, those included that it read in vain; the server's own tables are left out.
+    pub(crate) fn read(&self) -> u64 {
+        self.nodes()
+            .iter()
+            .filter(|node| node["Relation Name"].as_str().is_some_and(|name| !name.starts_with("pg_")))
+            .map(|node| {
+                let number = |name: &str| node[name].as_f64().unwrap_or_default();
+                let of_a_loop =
+                    number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
+                (of_a_loop * number("Actual Loops")) as u64
+            })
+            .sum()
+    }
+
+    /// The tables that it read as a whole.
+    pub(crate) fn read_whole(&self) -> Vec<String> {
+        let whole = self.nodes().into_iter().filter(|node| node["Node Type"] == "Seq Scan");
+        whole
+            .filter(|node| node["Actual Loops"].as_f64() > Some(0.0))
+            .map(|node| node["Relation Name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn nodes(&self) -> Vec<&Value> {
+        fn add<'a>(node: &'a Value, nodes: &mut Vec<&'a Value>) {
+            nodes.push(node);
+            node["Plans"].as_array().into_iter().flatten().for_each(|node| add(node, nodes));
+        }
+        let mut nodes = Vec::new();
+        add(&self.plan, &mut nodes);
+        nodes
     }
 
     /// The part of its plan that reads through an index, if one does.

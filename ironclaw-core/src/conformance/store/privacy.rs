@@ -289,6 +289,78 @@ pub(super) async fn retention_respects_holds(subject: &StoreSubject) -> Outcome 
     Ok(())
 }
 
+pub(super) async fn idle_retention_leaves_no_event(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob) = (user("ada")?, user("bob")?);
+    keep_ten_days(&t, &ada).await?;
+    let world = World::new(t.now())?;
+    world.seed(&*t.store, &ada).await?;
+    let events = system_events(&t).await?;
+    assert_eq!(t.maintenance.apply_retention().await?, 0);
+    assert_eq!(system_events(&t).await?, events, "nothing was deleted");
+    t.clock.advance(20 * DAY);
+    world.seed(&*t.store, &bob).await?;
+    let deleted = t.maintenance.apply_retention().await?;
+    let after = system_events(&t).await?;
+    assert!(deleted > 0 && after > events, "{deleted} were deleted, with {} events", after - events);
+    assert_eq!(t.maintenance.apply_retention().await?, 0);
+    assert_eq!(system_events(&t).await?, after, "nothing was deleted");
+    Ok(())
+}
+
+/// How many events there are of operators.
+async fn system_events(t: &Instance) -> Result<usize, Failure> {
+    let mut page = PageRequest::first(PageRequest::MAX)?;
+    let mut events = 0;
+    loop {
+        let found = t.maintenance.system_events(&page).await?;
+        events += found.items.len();
+        match found.next {
+            Some(next) => page = page.after(next),
+            None => return Ok(events),
+        }
+    }
+}
+
+/// Whoever was looked at is found again when something else of theirs gets old, and so is who forgot everything.
+pub(super) async fn retention_finds_what_gets_old_later(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob, eve) = (user("ada")?, user("bob")?, user("eve")?);
+    keep_ten_days(&t, &ada).await?;
+    long_conversation(&t, &eve).await?;
+    apply(&*t.store, &eve, PrivacyOp::Forget).await?;
+    let (mut kept, mut files) = (Vec::new(), 0);
+    for scope in [&ada, &bob, &eve, &ada, &bob, &eve] {
+        let id = conversation(&*t.store, scope).await?;
+        job(&*t.store, scope).await?;
+        files += 1;
+        File::new(&format!("{files}.md"), "old")?.write(&*t.store, scope).await?;
+        kept.push((scope, id));
+        t.clock.advance(3 * DAY);
+    }
+    // What is used is kept, and what was begun after it goes first.
+    let (scope, used) = kept[2];
+    say(&*t.store, scope, used, "still used").await?;
+    for left in (0..=4_u64).rev() {
+        t.clock.advance(3 * DAY);
+        t.maintenance.apply_retention().await?;
+        let now = t.now();
+        for (place, (scope, id)) in kept.iter().enumerate() {
+            let found = t.store.conversations().conversation(scope, *id).await?;
+            let is_old = |found: &crate::model::conversations::Conversation| found.updated_at < now.before(10 * DAY);
+            assert!(!found.as_ref().is_some_and(is_old), "conversation {place} is kept, with {left} rounds to come");
+        }
+    }
+    let page = PageRequest::default();
+    for scope in [&ada, &bob, &eve] {
+        let jobs = t.store.jobs().jobs(scope, &crate::model::jobs::JobFilter::default(), &page).await?.items;
+        let files = t.store.workspace().entries(scope, None, &page).await?.items;
+        assert!(jobs.is_empty() && files.is_empty(), "{jobs:?} {files:?}");
+    }
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    Ok(())
+}
+
 pub(super) async fn scrub_is_clean(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
     let ada = user("ada")?;

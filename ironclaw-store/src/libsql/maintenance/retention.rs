@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use ironclaw_core::Timestamp;
 use ironclaw_core::id::{ConversationId, JobId, OperatorName};
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Limits, Timestamp};
 
 use crate::codes;
 use crate::libsql::db::Db;
@@ -14,6 +14,9 @@ use crate::libsql::tx::Tx;
 use crate::libsql::users::Numbers;
 use crate::libsql::{LibsqlStore, audit, conversations, jobs, workspace};
 use crate::system::category_name;
+
+#[cfg(test)]
+mod tests;
 
 /// The policies, ordered by tenant and category.
 pub(super) fn policies(db: &Db) -> Result<Vec<RetentionPolicy>, StoreError> {
@@ -38,85 +41,146 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
     let mut total = 0;
     for policy in store.read_any(OPERATION, policies).await? {
         let now = store.engine.now();
-        let before = now.before(Duration::from_secs(u64::from(policy.days) * 86_400));
-        loop {
+        let mut from = Some(Place::default());
+        while let Some(place) = from {
             let (policy, operator) = (policy.clone(), operator.clone());
             let limits = store.limits().clone();
-            let (rows, more) = store
+            let (rows, next) = store
                 .engine
                 .delete(OPERATION, move |db| {
                     db.write(|| {
-                        let (rows, more) = match next_owner(db, &policy, before)? {
-                            Some(user) => {
-                                let tx = Tx::new(db, user, now, &limits);
-                                (delete(&tx, policy.category, before)?, true)
-                            }
-                            None => (0, false),
-                        };
-                        let record = AuditRecord::new(Action::RetentionApply)
-                            .detail("tenant", policy.tenant.as_str())
-                            .detail("category", category_name(policy.category))
-                            .detail("rows", rows.to_string());
-                        audit::append_system(db, operator.as_str(), &record, None, now)?;
-                        Ok((rows, more))
+                        let (rows, next) = round(db, &policy, place, now, &limits)?;
+                        if rows > 0 {
+                            let record = AuditRecord::new(Action::RetentionApply)
+                                .detail("tenant", policy.tenant.as_str())
+                                .detail("category", category_name(policy.category))
+                                .detail("rows", rows.to_string());
+                            audit::append_system(db, operator.as_str(), &record, None, now)?;
+                        }
+                        Ok((rows, next))
                     })
                 })
                 .await?;
             total += rows;
-            // Whoever has something to delete loses some of it in each round.
-            if !more || rows == 0 {
-                break;
+            if rows > 0 {
+                removal::settled(&store.engine, OPERATION).await?;
             }
-            removal::settled(&store.engine, OPERATION).await?;
+            from = next;
         }
     }
     Ok(total)
 }
 
-/// What finds a user of a tenant, without a legal hold, who has something old.
-macro_rules! next_owner_query {
-    ($old:literal) => {
+/// Deletes some of what the next user has that is no longer kept. How many rows, and where to go on; `None` at the end.
+fn round(
+    db: &Db,
+    policy: &RetentionPolicy,
+    from: Place,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<(u64, Option<Place>), StoreError> {
+    let before = now.before(Duration::from_secs(u64::from(policy.days) * 86_400));
+    let sql = Statements::of(db, policy.category)?;
+    let params = params![policy.tenant.as_str(), before, from.since, from.owner_no];
+    let next = db.query_row(sql.users, params, |row| {
+        let user = Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? };
+        Ok((user, Place { since: row.time(2)?, owner_no: user.owner_no }))
+    })?;
+    let Some((user, place)) = next else {
+        return Ok((0, None));
+    };
+    let tx = Tx::new(db, user, now, limits);
+    let rows = delete(&tx, &sql, policy.category, before)?;
+    let oldest = db.query_row(sql.oldest, params![user.content_no], |row| row.time(1))?;
+    if rows > 0 && oldest.is_some_and(|oldest| oldest < before) {
+        return Ok((rows, Some(place)));
+    }
+    db.execute(sql.note, params![user.owner_no, oldest])?;
+    Ok((rows, Some(Place { owner_no: place.owner_no + 1, ..place })))
+}
+
+/// Users come by the time before which nothing of theirs was changed, and those of the same time by their numbers.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    since: Timestamp,
+    owner_no: i64,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { since: Timestamp::from_micros(i64::MIN), owner_no: 0 }
+    }
+}
+
+/// What a category's users and their oldest are found by.
+struct Statements {
+    users: &'static str,
+    old: &'static str,
+    oldest: &'static str,
+    note: &'static str,
+}
+
+macro_rules! users {
+    ($since:literal) => {
         concat!(
-            "SELECT u.owner_no, coalesce(u.content_no, u.owner_no) FROM users u WHERE u.tenant = ?1 AND NOT EXISTS \
-             (SELECT 1 FROM holds h WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) AND EXISTS (",
-            $old,
-            ") LIMIT 1"
+            "SELECT u.owner_no, coalesce(u.content_no, u.owner_no), u.",
+            $since,
+            " FROM users u WHERE u.tenant = ?1 AND u.",
+            $since,
+            " < ?2 AND (u.",
+            $since,
+            ", u.owner_no) >= (?3, ?4) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.owner_no = u.owner_no \
+             AND h.released_at IS NULL) ORDER BY u.",
+            $since,
+            ", u.owner_no LIMIT 1"
         )
     };
 }
 
-fn next_owner(db: &Db, policy: &RetentionPolicy, before: Timestamp) -> Result<Option<Numbers>, StoreError> {
-    let sql = match policy.category {
-        RetainedCategory::Conversations => next_owner_query!(
-            "SELECT 1 FROM visible_conversations c WHERE c.owner_no = coalesce(u.content_no, u.owner_no) \
-             AND c.updated_at < ?2"
-        ),
-        RetainedCategory::Jobs => next_owner_query!(
-            "SELECT 1 FROM visible_jobs j WHERE j.owner_no = coalesce(u.content_no, u.owner_no) AND j.updated_at < ?2"
-        ),
-        RetainedCategory::Workspace => next_owner_query!(
-            "SELECT 1 FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
-             WHERE e.owner_no = coalesce(u.content_no, u.owner_no) AND v.updated_at < ?2"
-        ),
-        _ => return Err(db.error(StoreErrorKind::Internal, "a category that this store does not know")),
+macro_rules! of_view {
+    ($view:literal, $since:literal) => {
+        Statements {
+            users: users!($since),
+            old: concat!(
+                "SELECT id FROM ",
+                $view,
+                " WHERE owner_no = ?1 AND updated_at < ?2 ORDER BY updated_at LIMIT ?3"
+            ),
+            oldest: concat!("SELECT id, updated_at FROM ", $view, " WHERE owner_no = ?1 ORDER BY updated_at LIMIT 1"),
+            note: concat!("UPDATE users SET ", $since, " = ?2 WHERE owner_no = ?1"),
+        }
     };
-    let params = params![policy.tenant.as_str(), before];
-    db.query_row(sql, params, |row| Ok(Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? }))
 }
 
-fn delete(tx: &Tx<'_>, category: RetainedCategory, before: Timestamp) -> Result<u64, StoreError> {
+impl Statements {
+    fn of(db: &Db, category: RetainedCategory) -> Result<Self, StoreError> {
+        Ok(match category {
+            RetainedCategory::Conversations => of_view!("visible_conversations", "conversations_since"),
+            RetainedCategory::Jobs => of_view!("visible_jobs", "jobs_since"),
+            RetainedCategory::Workspace => Self {
+                users: users!("files_since"),
+                old: "SELECT v.version_no, e.path FROM entry_versions v CROSS JOIN workspace_entries e \
+                      ON e.owner_no = v.owner_no AND e.path = v.path AND e.version_no = v.version_no \
+                      WHERE v.owner_no = ?1 AND v.state = 1 AND v.updated_at < ?2 ORDER BY v.updated_at LIMIT ?3",
+                oldest: "SELECT version_no, updated_at FROM entry_versions WHERE owner_no = ?1 AND state = 1 \
+                         ORDER BY updated_at LIMIT 1",
+                note: "UPDATE users SET files_since = ?2 WHERE owner_no = ?1",
+            },
+            _ => return Err(db.error(StoreErrorKind::Internal, "a category that this store does not know")),
+        })
+    }
+}
+
+fn delete(tx: &Tx<'_>, sql: &Statements, category: RetainedCategory, before: Timestamp) -> Result<u64, StoreError> {
     tx.check_not_held()?;
-    let sql = match category {
-        RetainedCategory::Conversations => {
-            "SELECT id FROM visible_conversations WHERE owner_no = ?1 AND updated_at < ?2 LIMIT ?3"
-        }
-        RetainedCategory::Jobs => "SELECT id FROM visible_jobs WHERE owner_no = ?1 AND updated_at < ?2 LIMIT ?3",
-        RetainedCategory::Workspace => return workspace::retain(tx, before),
-        _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
-    };
-    let old = tx.db.query(sql, params![tx.content_no(), before, AT_ONCE], |row| row.bytes(0))?;
+    if category == RetainedCategory::Workspace {
+        let old = tx.db.query(sql.old, params![tx.content_no(), before, tx.db.budget.left()], |row| {
+            row.text(1)?.try_into().map_err(|_| row.corrupt(1))
+        })?;
+        return workspace::retain(tx, old);
+    }
     let mut deleted = 0;
-    for id in old {
+    for id in tx.db.query(sql.old, params![tx.content_no(), before, AT_ONCE], |row| row.bytes(0))? {
         if !tx.db.budget.is_left() {
             break;
         }

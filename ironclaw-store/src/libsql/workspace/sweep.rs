@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ironclaw_core::Timestamp;
+use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
@@ -21,34 +22,33 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 /// Gives up the versions that were not published and got no part for a day before `now`. What a copy brings is not there
 /// yet.
 pub(in crate::libsql) fn give_up_abandoned(db: &Db, now: Timestamp) -> Result<u64, StoreError> {
-    // The first condition is that of the index.
+    // States are written out: the indexes are of one state each.
     db.execute(
-        "UPDATE entry_versions SET state = ?1 WHERE version_no IN (SELECT version_no FROM entry_versions \
-         WHERE state <> 1 AND state = ?2 AND updated_at < ?3 \
-         AND owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?4) LIMIT ?5)",
-        params![
-            VersionState::Superseded.code(),
-            VersionState::Staging.code(),
-            now.before(ABANDONED_AFTER),
-            STAGED,
-            AT_ONCE
-        ],
+        "UPDATE entry_versions SET state = 2 WHERE version_no IN (SELECT version_no FROM entry_versions \
+         WHERE state = 0 AND updated_at < ?1 AND owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?2) \
+         ORDER BY updated_at LIMIT ?3)",
+        params![now.before(ABANDONED_AFTER), STAGED, AT_ONCE],
     )
 }
 
 /// Removes some of what replaced, deleted and abandoned versions left behind, of all users. Of a user on whom a legal hold
 /// stands nothing is removed, and what is being forgotten is not its business. How many rows.
 pub(in crate::libsql) fn sweep(db: &Db) -> Result<u64, StoreError> {
-    let (mut rows, mut skipped) = (0, 0);
+    let (mut rows, mut skipped) = (0, (0, 0));
     while db.budget.is_left() {
+        // From one owner to the next, not through all that is kept of one.
         let next = db.query_row(
-            "SELECT v.version_no, v.owner_no FROM entry_versions v WHERE v.state <> 1 AND v.state = ?1 AND v.version_no > ?3 \
-             AND v.owner_no NOT IN (SELECT coalesce(u.content_no, u.owner_no) FROM holds h \
+            "WITH RECURSIVE owners (owner_no) AS (SELECT (SELECT owner_no FROM entry_versions WHERE state = 2 \
+             AND owner_no >= ?2 ORDER BY owner_no LIMIT 1) UNION ALL SELECT (SELECT v.owner_no FROM entry_versions v \
+             WHERE v.state = 2 AND v.owner_no > o.owner_no ORDER BY v.owner_no LIMIT 1) FROM owners o \
+             WHERE o.owner_no IS NOT NULL) \
+             SELECT v.version_no, v.owner_no FROM owners o CROSS JOIN entry_versions v ON v.owner_no = o.owner_no \
+             WHERE v.state = 2 AND (v.owner_no, v.version_no) > (?2, ?3) \
+             AND o.owner_no NOT IN (SELECT coalesce(u.content_no, u.owner_no) FROM holds h \
              JOIN users u ON u.owner_no = h.owner_no WHERE h.released_at IS NULL) \
-             AND v.owner_no NOT IN (SELECT content_no FROM removals WHERE kind IN (1, 2)) \
-             AND v.owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?2) \
-             ORDER BY v.version_no LIMIT 1",
-            params![VersionState::Superseded.code(), STAGED, skipped],
+             AND o.owner_no NOT IN (SELECT content_no FROM removals WHERE kind IN (1, 2)) \
+             AND o.owner_no NOT IN (SELECT owner_no FROM users WHERE tenant = ?1) LIMIT 1",
+            params![STAGED, skipped.0, skipped.1],
             |row| Ok((row.count(0)?, row.i64(1)?)),
         )?;
         let Some((version_no, owner_no)) = next else {
@@ -59,7 +59,7 @@ pub(in crate::libsql) fn sweep(db: &Db) -> Result<u64, StoreError> {
             // A damaged version stays, whoever's it is, and keeps no other from going.
             Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
                 tracing::warn!(%error, "a version of a file is damaged and can't be swept");
-                skipped = version_no;
+                skipped = (owner_no, version_no);
             }
             Err(error) => return Err(error),
         }
@@ -67,14 +67,8 @@ pub(in crate::libsql) fn sweep(db: &Db) -> Result<u64, StoreError> {
     Ok(rows)
 }
 
-/// Deletes files that were last published before `before`, some at a time. How many; their rows are swept.
-pub(in crate::libsql) fn retain(tx: &Tx<'_>, before: Timestamp) -> Result<u64, StoreError> {
-    let old = tx.db.query(
-        "SELECT e.version_no, e.path FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
-         WHERE e.owner_no = ?1 AND v.updated_at < ?2 LIMIT ?3",
-        params![tx.content_no(), before, tx.db.budget.left()],
-        |row| row.text(1)?.try_into().map_err(|_| row.corrupt(1)),
-    )?;
+/// Deletes files, some at a time. How many; their rows are swept.
+pub(in crate::libsql) fn retain(tx: &Tx<'_>, old: Vec<WorkspacePath>) -> Result<u64, StoreError> {
     let mut files = 0;
     for path in old {
         files += versions::delete_entry(tx, &path)?;

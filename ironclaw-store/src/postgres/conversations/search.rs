@@ -9,7 +9,7 @@ use ironclaw_core::store::StoreError;
 
 use super::{message, message_columns};
 use crate::codes::role;
-use crate::postgres::row::{params, uuid};
+use crate::postgres::row::{Row, params, uuid};
 use crate::postgres::tx::Tx;
 use crate::prepared::is_searched;
 
@@ -55,20 +55,14 @@ pub(in crate::postgres) async fn index(tx: &Tx, messages: &[([u8; 16], &Terms)])
 pub(super) async fn remove_conversation(tx: &Tx, owner_no: i64, id: ConversationId) -> Result<(), StoreError> {
     let mut last = 0;
     loop {
-        let read = tx
-            .query(
+        let (read, postings) = tx
+            .read_apart(
                 "SELECT sequence, message_no, role, content FROM ironclaw.messages \
                  WHERE owner_no = $1 AND conversation = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
                 params![owner_no, uuid(id.as_bytes()), last, AT_ONCE as u64],
-                |row| Ok((row.i64(0)?, row.i64(1)?, row.code(2, role)?, row.text(3)?)),
+                Postings::of,
             )
             .await?;
-        let mut postings = Postings::default();
-        for (_, message_no, role, content) in &read {
-            if is_searched(*role) {
-                postings.add(*message_no, &analyze(content));
-            }
-        }
         tx.execute(
             "WITH gone AS (DELETE FROM ironclaw.message_terms t USING unnest($2::text[], $3::bigint[]) q (term, no) \
              WHERE t.owner_no = $1 AND t.term = q.term AND t.message_no = q.no) \
@@ -77,9 +71,9 @@ pub(super) async fn remove_conversation(tx: &Tx, owner_no: i64, id: Conversation
             params![owner_no, postings.terms, postings.messages, postings.documents, postings.total_length],
         )
         .await?;
-        match read.last() {
-            Some((sequence, ..)) if read.len() == AT_ONCE => last = *sequence,
-            _ => return Ok(()),
+        match read {
+            Some(sequence) => last = sequence,
+            None => return Ok(()),
         }
     }
 }
@@ -98,28 +92,16 @@ pub(super) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec
         .await?;
     let (documents, length) = counted.unwrap_or_default();
     let bm25 = Bm25::new(documents, length);
-    let postings = tx
-        .query(
+    let scores = tx
+        .read_apart(
             // One row for each term, in the order of the query: sums of scores are the same on every store.
             "SELECT ARRAY_AGG(t.message_no), ARRAY_AGG(t.frequency), ARRAY_AGG(t.length) \
              FROM unnest($2::text[]) WITH ORDINALITY q (term, nr) \
              JOIN ironclaw.message_terms t ON t.owner_no = $1 AND t.term = q.term GROUP BY q.nr ORDER BY q.nr",
             params![tx.owner_no(), query.terms().to_vec()],
-            |row| Ok((row.array::<i64>(0)?, row.array::<i32>(1)?, row.array::<i32>(2)?)),
+            move |rows| best(&bm25, rows, limit as usize),
         )
         .await?;
-    let mut scores: HashMap<i64, f64> = HashMap::new();
-    for (messages, frequencies, lengths) in postings {
-        let term = bm25.term(messages.len() as u64);
-        for ((message_no, frequency), length) in messages.into_iter().zip(frequencies).zip(lengths) {
-            // What is below zero no text has: the check of the store's integrity tells it.
-            let (frequency, length) = (frequency.max(0).cast_unsigned(), length.max(0).cast_unsigned());
-            *scores.entry(message_no).or_default() += term.score(frequency, length);
-        }
-    }
-    let mut scores: Vec<(i64, f64)> = scores.into_iter().collect();
-    scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
-    scores.truncate(limit as usize);
     let (numbers, scores): (Vec<i64>, Vec<f64>) = scores.into_iter().unzip();
     let messages = tx
         .query(
@@ -136,6 +118,24 @@ pub(super) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec
     Ok(messages.into_iter().zip(scores).map(|(message, score)| MessageHit { message, score }).collect())
 }
 
+/// The best messages, by their numbers, of the postings of each term; equal scores newest first.
+fn best(bm25: &Bm25, terms: &[Row<'_>], limit: usize) -> Result<Vec<(i64, f64)>, StoreError> {
+    let mut scores: HashMap<i64, f64> = HashMap::new();
+    for row in terms {
+        let (messages, frequencies, lengths) = (row.array::<i64>(0)?, row.array::<i32>(1)?, row.array::<i32>(2)?);
+        let term = bm25.term(messages.len() as u64);
+        for ((message_no, frequency), length) in messages.into_iter().zip(frequencies).zip(lengths) {
+            // What is below zero no text has: the check of the store's integrity tells it.
+            let (frequency, length) = (frequency.max(0).cast_unsigned(), length.max(0).cast_unsigned());
+            *scores.entry(message_no).or_default() += term.score(frequency, length);
+        }
+    }
+    let mut scores: Vec<(i64, f64)> = scores.into_iter().collect();
+    scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    scores.truncate(limit);
+    Ok(scores)
+}
+
 /// What is wrong between messages, the index and its statistics, in words.
 pub(in crate::postgres) async fn check(tx: &Tx) -> Result<Vec<String>, StoreError> {
     let mut wrong = Vec::new();
@@ -150,20 +150,14 @@ async fn check_user(tx: &Tx, owner_no: i64, wrong: &mut Vec<String>) -> Result<(
     let mut missing = 0;
     let mut last = i64::MIN;
     loop {
-        let read = tx
-            .query(
-                "SELECT message_no, role, content FROM ironclaw.messages WHERE owner_no = $1 AND message_no > $2 \
-                 ORDER BY message_no LIMIT $3",
+        let (read, postings) = tx
+            .read_apart(
+                "SELECT message_no, message_no, role, content FROM ironclaw.messages \
+                 WHERE owner_no = $1 AND message_no > $2 ORDER BY message_no LIMIT $3",
                 params![owner_no, last, AT_ONCE as u64],
-                |row| Ok((row.i64(0)?, row.code(1, role)?, row.text(2)?)),
+                Postings::of,
             )
             .await?;
-        let mut postings = Postings::default();
-        for (message_no, role, content) in &read {
-            if is_searched(*role) {
-                postings.add(*message_no, &analyze(content));
-            }
-        }
         (documents, length) = (documents + postings.documents, length + postings.total_length);
         let rows = postings.terms.len() as i64;
         let found = tx
@@ -176,9 +170,9 @@ async fn check_user(tx: &Tx, owner_no: i64, wrong: &mut Vec<String>) -> Result<(
             .await?;
         expected += rows;
         missing += rows - found;
-        match read.last() {
-            Some((message_no, ..)) if read.len() == AT_ONCE => last = *message_no,
-            _ => break,
+        match read {
+            Some(message_no) => last = message_no,
+            None => break,
         }
     }
     if missing > 0 {
@@ -213,6 +207,19 @@ struct Postings {
 }
 
 impl Postings {
+    /// Those of messages, found by analysing their texts again, and where the next messages begin, if there may be more.
+    /// Rows have the place of a message, its number, its role and its text.
+    fn of(rows: &[Row<'_>]) -> Result<(Option<i64>, Self), StoreError> {
+        let mut postings = Self::default();
+        for row in rows {
+            if is_searched(row.code(2, role)?) {
+                postings.add(row.i64(1)?, &analyze(&row.text(3)?));
+            }
+        }
+        let last = rows.last().filter(|_| rows.len() == AT_ONCE);
+        Ok((last.map(|row| row.i64(0)).transpose()?, postings))
+    }
+
     fn add(&mut self, message_no: i64, terms: &Terms) {
         for (term, frequency) in &terms.counts {
             self.terms.push(term.clone());

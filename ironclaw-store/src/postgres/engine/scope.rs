@@ -1,12 +1,16 @@
 //! The scope that a transaction has: whose rows it may see and write.
 
+use std::time::Duration;
+
 use ironclaw_core::Scope;
+use ironclaw_core::id::{TenantId, UserId};
 use ironclaw_core::scope::Principal;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::{Engine, millis};
 use crate::postgres::migration::NEWEST;
 use crate::postgres::row::{Row, params};
+use crate::postgres::turns::Whose;
 use crate::postgres::tx::{Entered, Tx};
 
 /// What gives the newest migration as `m.newest`. Reading it keeps others from migrating until the transaction ends.
@@ -25,8 +29,23 @@ pub(in crate::postgres) enum Reach {
     Tenant(String),
     /// Everybody's: an operator's.
     All,
+    /// Everybody's too, to write what is about this user: such calls wait for each other.
+    About(TenantId, UserId),
     /// Everybody's too, to write the rows of the user with this number, whom nobody else writes for meanwhile.
     Owner(i64),
+}
+
+impl Reach {
+    /// Whose turn a call with this reach waits for.
+    pub(super) fn whose(&self) -> Whose {
+        match self {
+            Self::User(scope) => Whose::User(scope.tenant().clone(), scope.owner().clone()),
+            Self::About(tenant, owner) => Whose::User(tenant.clone(), owner.clone()),
+            Self::Owner(owner_no) => Whose::Number(*owner_no),
+            Self::Tenant(tenant) => Whose::Tenant(tenant.clone()),
+            Self::All => Whose::Everybody,
+        }
+    }
 }
 
 impl Engine {
@@ -61,7 +80,9 @@ impl Engine {
                 )
                 .await?
             }
-            Reach::All | Reach::Owner(_) => Some(self.enter_as_operator(tx).await?.owner_no),
+            Reach::All | Reach::About(..) | Reach::Owner(_) => {
+                Some(self.enter_as_operator(tx, self.timeouts.lock).await?.owner_no)
+            }
         };
         if let Some(owner_no) = entered {
             tx.enter(Entered { owner_no, now: self.now(), held: false, suspended: false });
@@ -69,7 +90,8 @@ impl Engine {
         Ok(entered.map(drop))
     }
 
-    pub(super) async fn enter_to_write(&self, tx: &mut Tx, reach: &Reach) -> Result<(), StoreError> {
+    /// Enters a scope to write, waiting for locks for so long each.
+    pub(super) async fn enter_to_write(&self, tx: &mut Tx, reach: &Reach, lock: Duration) -> Result<(), StoreError> {
         let entered = match reach {
             Reach::User(scope) => {
                 let entered = tx
@@ -85,7 +107,7 @@ impl Engine {
                             scope.tenant().as_str(),
                             scope.owner().as_str(),
                             chain(scope),
-                            millis(self.timeouts.lock),
+                            millis(lock),
                             millis(self.timeouts.statement),
                             millis(self.timeouts.idle)
                         ],
@@ -94,9 +116,9 @@ impl Engine {
                     .await?;
                 entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
             }
-            Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx).await?,
+            Reach::Tenant(_) | Reach::All | Reach::About(..) => self.enter_as_operator(tx, lock).await?,
             Reach::Owner(owner_no) => {
-                let entered = self.enter_as_operator(tx).await?;
+                let entered = self.enter_as_operator(tx, lock).await?;
                 let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
                 tx.query_row(sql, params![*owner_no], |_| Ok(())).await?;
                 Entered { owner_no: *owner_no, ..entered }
@@ -108,7 +130,7 @@ impl Engine {
     }
 
     /// An operator's transaction has the owner's role, whatever role connected.
-    async fn enter_as_operator(&self, tx: &Tx) -> Result<Entered, StoreError> {
+    async fn enter_as_operator(&self, tx: &Tx, lock: Duration) -> Result<Entered, StoreError> {
         tx.execute("SET LOCAL ROLE ironclaw_owner", params![]).await?;
         let entered = tx
             .query_row(
@@ -118,7 +140,7 @@ impl Engine {
                      set_config('idle_in_transaction_session_timeout', $2, true) ",
                     migrated!()
                 ),
-                params![millis(self.timeouts.lock), millis(self.timeouts.idle)],
+                params![millis(lock), millis(self.timeouts.idle)],
                 known(|row| Ok(Entered { owner_no: 0, now: row.time(1)?, held: false, suspended: false })),
             )
             .await?;

@@ -10,7 +10,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use super::PostgresMaintenance;
 use super::system::append;
 use crate::codes;
-use crate::postgres::row::params;
+use crate::postgres::row::{Row, params};
 use crate::postgres::tx::{Entered, Tx};
 use crate::postgres::{conversations, jobs, workspace};
 use crate::system::category_name;
@@ -41,27 +41,27 @@ pub(super) async fn apply(maintenance: &PostgresMaintenance) -> Result<u64, Stor
     const OPERATION: &str = "apply_retention";
     let mut total = 0;
     for policy in maintenance.retention_policies_now().await? {
-        loop {
-            let arguments = (policy.clone(), maintenance.operator.clone());
-            let (rows, more) = maintenance
-                .write(OPERATION, arguments, |tx, (policy, operator)| {
+        let mut from = Some(Place::default());
+        while let Some(place) = from {
+            let arguments = (policy.clone(), place, maintenance.operator.clone());
+            let (rows, next) = maintenance
+                .write(OPERATION, arguments, |tx, (policy, place, operator)| {
                     async move {
-                        let (rows, more) = round(tx, &policy).await?;
-                        let record = AuditRecord::new(Action::RetentionApply)
-                            .detail("tenant", policy.tenant.as_str())
-                            .detail("category", category_name(policy.category))
-                            .detail("rows", rows.to_string());
-                        append(tx, operator.as_str(), None, &record).await?;
-                        Ok((rows, more))
+                        let (rows, next) = round(tx, &policy, place).await?;
+                        if rows > 0 {
+                            let record = AuditRecord::new(Action::RetentionApply)
+                                .detail("tenant", policy.tenant.as_str())
+                                .detail("category", category_name(policy.category))
+                                .detail("rows", rows.to_string());
+                            append(tx, operator.as_str(), None, &record).await?;
+                        }
+                        Ok((rows, next))
                     }
                     .boxed()
                 })
                 .await?;
             total += rows;
-            // Whoever has something to delete loses some of it in each round.
-            if !more || rows == 0 {
-                break;
-            }
+            from = next;
         }
     }
     Ok(total)
@@ -73,62 +73,134 @@ impl PostgresMaintenance {
     }
 }
 
-/// Deletes some of what one user has that is no longer kept. How many rows, and whether there was such a user.
-async fn round(tx: &Tx, policy: &RetentionPolicy) -> Result<(u64, bool), StoreError> {
+/// Deletes some of what the next user has that is no longer kept. How many rows, and where to go on; `None` at the end.
+async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, Option<Place>), StoreError> {
     let before = tx.now().before(Duration::from_secs(u64::from(policy.days) * 86_400));
-    let Some(owner) = next_owner(tx, policy, before).await? else {
-        return Ok((0, false));
+    let sql = Statements::of(tx, policy.category)?;
+    let Some((owner, place)) = next_owner(tx, &sql, policy, from, before).await? else {
+        return Ok((0, None));
     };
+    let next = Some(Place { owner_no: place.owner_no + 1, ..place });
     let user = tx.lock_user(&policy.tenant, &owner).await?;
     if user.held {
         // The hold came between the two.
-        return Ok((0, true));
+        return Ok((0, next));
     }
-    Ok((delete(tx, user, policy.category, before).await?, true))
+    let rows = delete(tx, &sql, user, policy.category, before).await?;
+    let oldest = tx.query_row(sql.oldest, params![user.owner_no], |row| row.optional(0, Row::time)).await?.flatten();
+    if rows > 0 && oldest.is_some_and(|oldest| oldest < before) {
+        return Ok((rows, Some(place)));
+    }
+    tx.execute(sql.note, params![user.owner_no, oldest]).await?;
+    Ok((rows, next))
 }
 
-/// A user of the policy's tenant, without a legal hold, who has something that is no longer kept.
-async fn next_owner(tx: &Tx, policy: &RetentionPolicy, before: Timestamp) -> Result<Option<UserId>, StoreError> {
-    let has_old = match policy.category {
-        RetainedCategory::Conversations => {
-            "SELECT FROM ironclaw.conversations c WHERE c.owner_no = u.owner_no AND c.updated_at < $2"
-        }
-        RetainedCategory::Jobs => "SELECT FROM ironclaw.jobs j WHERE j.owner_no = u.owner_no AND j.updated_at < $2",
-        RetainedCategory::Workspace => {
-            "SELECT FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
-             ON v.owner_no = e.owner_no AND v.version_no = e.version_no \
-             WHERE e.owner_no = u.owner_no AND v.updated_at < $2"
-        }
-        _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
-    };
-    let sql = format!(
-        "SELECT u.owner FROM ironclaw.users u WHERE u.tenant = $1 AND NOT EXISTS (SELECT FROM ironclaw.holds h \
-         WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) AND EXISTS ({has_old}) LIMIT 1"
-    );
-    tx.query_row(sql, params![policy.tenant.as_str(), before], |row| row.parsed(0)).await
+/// Users come by the time before which nothing of theirs was changed, and those of the same time by their numbers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    since: Option<Timestamp>,
+    owner_no: i64,
 }
 
-async fn delete(tx: &Tx, user: Entered, category: RetainedCategory, before: Timestamp) -> Result<u64, StoreError> {
-    let old = |table: &str| {
-        format!("SELECT id FROM ironclaw.{table} WHERE owner_no = $1 AND updated_at < $2 ORDER BY id LIMIT $3")
+/// What a category's users and their oldest are found by.
+struct Statements {
+    users: &'static str,
+    old: &'static str,
+    oldest: &'static str,
+    note: &'static str,
+}
+
+macro_rules! users {
+    ($since:literal) => {
+        concat!(
+            "SELECT u.owner, u.",
+            $since,
+            ", u.owner_no FROM ironclaw.users u WHERE u.tenant = $1 AND u.",
+            $since,
+            " < $2 AND (u.",
+            $since,
+            ", u.owner_no) >= (coalesce($3::timestamptz, '-infinity'), $4) AND NOT EXISTS (SELECT FROM ironclaw.holds h \
+             WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) ORDER BY u.",
+            $since,
+            ", u.owner_no LIMIT 1"
+        )
     };
+}
+
+macro_rules! of_table {
+    ($table:literal, $since:literal) => {
+        Statements {
+            users: users!($since),
+            old: concat!(
+                "SELECT id FROM ironclaw.",
+                $table,
+                " WHERE owner_no = $1 AND updated_on <= ($2::timestamptz AT TIME ZONE 'UTC')::date AND updated_at < $2 \
+                 ORDER BY updated_on LIMIT $3"
+            ),
+            oldest: concat!(
+                "SELECT min(updated_at) FROM ironclaw.",
+                $table,
+                " WHERE owner_no = $1 AND updated_on = (SELECT min(updated_on) FROM ironclaw.",
+                $table,
+                " WHERE owner_no = $1)"
+            ),
+            note: concat!("UPDATE ironclaw.users SET ", $since, " = $2 WHERE owner_no = $1"),
+        }
+    };
+}
+
+impl Statements {
+    fn of(tx: &Tx, category: RetainedCategory) -> Result<Self, StoreError> {
+        Ok(match category {
+            RetainedCategory::Conversations => of_table!("conversations", "conversations_since"),
+            RetainedCategory::Jobs => of_table!("jobs", "jobs_since"),
+            RetainedCategory::Workspace => Self {
+                users: users!("files_since"),
+                old: "SELECT e.version_no, e.path FROM ironclaw.entry_versions v JOIN ironclaw.workspace_entries e \
+                      ON e.owner_no = v.owner_no AND e.version_no = v.version_no \
+                      WHERE v.owner_no = $1 AND v.state = 1 AND v.updated_at < $2 ORDER BY v.updated_at LIMIT $3",
+                oldest: "SELECT min(updated_at) FROM ironclaw.entry_versions WHERE owner_no = $1 AND state = 1",
+                note: "UPDATE ironclaw.users SET files_since = $2 WHERE owner_no = $1",
+            },
+            _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
+        })
+    }
+}
+
+/// The next user of the policy's tenant, without a legal hold, who may have something that is no longer kept.
+async fn next_owner(
+    tx: &Tx,
+    sql: &Statements,
+    policy: &RetentionPolicy,
+    from: Place,
+    before: Timestamp,
+) -> Result<Option<(UserId, Place)>, StoreError> {
+    tx.query_row(sql.users, params![policy.tenant.as_str(), before, from.since, from.owner_no], |row| {
+        Ok((row.parsed(0)?, Place { since: Some(row.time(1)?), owner_no: row.i64(2)? }))
+    })
+    .await
+}
+
+async fn delete(
+    tx: &Tx,
+    sql: &Statements,
+    user: Entered,
+    category: RetainedCategory,
+    before: Timestamp,
+) -> Result<u64, StoreError> {
     let arguments = params![user.owner_no, before, DELETED_AT_ONCE];
+    if category == RetainedCategory::Workspace {
+        let old = tx.query(sql.old, arguments, |row| Ok((row.i64(0)?, row.text(1)?))).await?;
+        return workspace::retain(tx, user.owner_no, old).await;
+    }
     let mut rows = 0;
-    match category {
-        RetainedCategory::Conversations => {
-            for id in tx.query(old("conversations"), arguments, |row| row.id(0)).await? {
-                rows += conversations::delete(tx, user.owner_no, ConversationId::from_bytes(id)).await?;
+    for id in tx.query(sql.old, arguments, |row| row.id(0)).await? {
+        rows += match category {
+            RetainedCategory::Conversations => {
+                conversations::delete(tx, user.owner_no, ConversationId::from_bytes(id)).await?
             }
-        }
-        RetainedCategory::Jobs => {
-            for id in tx.query(old("jobs"), arguments, |row| row.id(0)).await? {
-                rows += jobs::delete(tx, user.owner_no, JobId::from_bytes(id)).await?;
-            }
-        }
-        RetainedCategory::Workspace => {
-            rows += workspace::retain(tx, user.owner_no, before, DELETED_AT_ONCE).await?;
-        }
-        _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
+            _ => jobs::delete(tx, user.owner_no, JobId::from_bytes(id)).await?,
+        };
     }
     Ok(rows)
 }

@@ -99,7 +99,7 @@ impl Servers {
 
     async fn check(&self, operation: &'static str, index: usize) -> Result<(Database, Option<Position>), StoreError> {
         let server = &self.servers[index];
-        let mut connection = server.pool.reach(operation).await?;
+        let mut connection = server.pool.reach_patiently(operation).await?;
         let checking = async {
             let database = server::check(operation, &mut connection, self.role).await?;
             if self.named_statements {

@@ -8,6 +8,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::{Begun, POSITION, Place, Position, READ, Server, Servers};
 use crate::postgres::server::closed_path;
+use crate::postgres::turns::Caller;
 
 /// How long a standby that failed is left alone.
 const REST: Duration = Duration::from_secs(5);
@@ -20,7 +21,12 @@ const FIRST: Duration = Duration::from_secs(2);
 
 impl Servers {
     /// `None` if there is no standby, or none that is well and has all that this store wrote.
-    pub(super) async fn begin_at_standby(&self, operation: &'static str, patience: Duration) -> Option<Begun> {
+    pub(super) async fn begin_at_standby(
+        &self,
+        operation: &'static str,
+        caller: &Caller,
+        patience: Duration,
+    ) -> Option<Begun> {
         let index = 1 - self.primary.load(Ordering::Relaxed);
         let standby = self.servers.get(index)?;
         if !standby.may_be_asked() {
@@ -28,7 +34,7 @@ impl Servers {
         }
         let is_checked = standby.is_checked.load(Ordering::Relaxed);
         let wait = if is_checked { STANDBY } else { FIRST };
-        let failed = match tokio::time::timeout(wait, self.try_standby(operation, index, patience)).await {
+        let failed = match tokio::time::timeout(wait, self.try_standby(operation, caller, index, patience)).await {
             Ok(Ok(begun)) => {
                 *standby.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 return begun;
@@ -45,13 +51,15 @@ impl Servers {
     async fn try_standby(
         &self,
         operation: &'static str,
+        caller: &Caller,
         server: usize,
         patience: Duration,
     ) -> Result<Option<Begun>, StoreError> {
         self.check_once(operation, server).await?;
         // Before the snapshot is taken: what is replayed after it is not in it.
         let ask = format!("BEGIN READ ONLY; {}; {POSITION}; COMMIT", closed_path!());
-        let Some((mut connection, row)) = self.servers[server].pool.try_begin(operation, patience, &ask).await? else {
+        let begun = self.servers[server].pool.try_begin(operation, caller, patience, &ask).await?;
+        let Some((mut connection, row)) = begun else {
             return Ok(None);
         };
         let Position { is_standby, timeline, reached } = Position::of(operation, row)?;

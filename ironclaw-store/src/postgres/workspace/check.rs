@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::vectors::model_key;
 use crate::damage;
+use crate::heavy::apart;
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
 use crate::search::{postings, vector};
@@ -79,6 +80,7 @@ async fn check_postings(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Resu
             break;
         };
         last = (version_no, start);
+        let bytes_of_part = bytes.len();
         let chunks = tx
             .query(
                 "SELECT chunk_no, start_byte, end_byte, length FROM ironclaw.memory_chunks \
@@ -87,23 +89,11 @@ async fn check_postings(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Resu
                 |row| Ok((row.count(0)?, row.i64(1)?, row.i64(2)?, row.i64(3)?)),
             )
             .await?;
-        let (mut chunk_nos, mut terms) = (Vec::new(), Vec::new());
-        for (chunk_no, from, to, length) in chunks {
-            let offset = |at: i64| usize::try_from(at.checked_sub(start)?).ok();
-            let text = offset(from).zip(offset(to)).and_then(|(from, to)| bytes.get(from..to));
-            let of_chunk = text.and_then(|text| std::str::from_utf8(text).ok()).map(analyze);
-            match of_chunk.filter(|terms| i64::from(terms.length) == length) {
-                Some(of_chunk) => {
-                    chunk_nos.push(chunk_no);
-                    terms.push(of_chunk);
-                }
-                None => unreadable += 1,
-            }
-        }
-        let blocks = postings::blocks(version_no.cast_unsigned(), &chunk_nos, &terms);
+        let of_part = move || Ok(of_part(version_no, start, &bytes, chunks));
+        let (wrong, blocks) = apart(tx.operation(), bytes_of_part, of_part).await?;
+        unreadable += wrong;
         expected += blocks.len() as i64;
-        let (texts, blocks): (Vec<String>, Vec<Vec<u8>>) =
-            blocks.into_iter().map(|(term, block)| (term.to_owned(), block)).unzip();
+        let (texts, blocks): (Vec<String>, Vec<Vec<u8>>) = blocks.into_iter().unzip();
         let kept = tx
             .number(
                 "SELECT count(*) FROM unnest($4::text[], $5::bytea[]) q (term, postings) \
@@ -126,6 +116,30 @@ async fn check_postings(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Resu
         found.push(format!("chunk_terms: there are postings of user {owner_no} that no chunk has"));
     }
     Ok(())
+}
+
+/// How many chunks are no text of their part, or have other terms than it says, and the postings of the others.
+fn of_part(
+    version_no: i64,
+    start: i64,
+    bytes: &[u8],
+    chunks: Vec<(u64, i64, i64, i64)>,
+) -> (u64, Vec<(String, Vec<u8>)>) {
+    let (mut chunk_nos, mut terms, mut unreadable) = (Vec::new(), Vec::new(), 0);
+    for (chunk_no, from, to, length) in chunks {
+        let offset = |at: i64| usize::try_from(at.checked_sub(start)?).ok();
+        let text = offset(from).zip(offset(to)).and_then(|(from, to)| bytes.get(from..to));
+        let of_chunk = text.and_then(|text| std::str::from_utf8(text).ok()).map(analyze);
+        match of_chunk.filter(|terms| i64::from(terms.length) == length) {
+            Some(of_chunk) => {
+                chunk_nos.push(chunk_no);
+                terms.push(of_chunk);
+            }
+            None => unreadable += 1,
+        }
+    }
+    let blocks = postings::blocks(version_no.cast_unsigned(), &chunk_nos, &terms);
+    (unreadable, blocks.into_iter().map(|(term, block)| (term.to_owned(), block)).collect())
 }
 
 /// Compares the content of each of a user's files with its hash.

@@ -1,13 +1,14 @@
 //! Deletes: what nobody sees any more, what is too old, and all that a user has.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use ironclaw_core::Timestamp;
 use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::StoreError;
 
 use super::vectors::model_key;
 use super::versions;
+use crate::heavy::apart;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
 use crate::reserved::STAGED;
@@ -20,17 +21,7 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
 /// most about `max_rows` rows. Of a user on whom a legal hold stands nothing is removed. How many rows were deleted; 0
 /// when nothing is left to do.
 pub(in crate::postgres) async fn sweep(tx: &Tx, max_rows: u64) -> Result<u64, StoreError> {
-    let next = tx
-        .query_row(
-            "SELECT v.owner_no FROM ironclaw.entry_versions v WHERE (v.state = 2 OR v.state = 0 \
-             AND v.updated_at < $1) AND NOT EXISTS (SELECT FROM ironclaw.holds h \
-             WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) AND v.owner_no NOT IN \
-             (SELECT owner_no FROM ironclaw.users WHERE tenant = $2) LIMIT 1",
-            params![tx.now().before(ABANDONED_AFTER), STAGED],
-            |row| row.i64(0),
-        )
-        .await?;
-    let Some(owner_no) = next else {
+    let Some(owner_no) = next_owner(tx).await? else {
         return Ok(0);
     };
     // Nobody else writes for the user meanwhile.
@@ -41,6 +32,35 @@ pub(in crate::postgres) async fn sweep(tx: &Tx, max_rows: u64) -> Result<u64, St
         0 => sweep_user(tx, owner_no, max_rows).await.map(|rows| rows.max(1)),
         _ => Ok(1),
     }
+}
+
+/// A user, without a legal hold, who has versions that are gone or abandoned. What a copy brings is not there yet.
+async fn next_owner(tx: &Tx) -> Result<Option<i64>, StoreError> {
+    // From one user to the next, not through all that a hold keeps of one.
+    let gone = tx
+        .query_row(
+            "WITH RECURSIVE owners AS (\
+                (SELECT owner_no FROM ironclaw.entry_versions WHERE state = 2 ORDER BY owner_no LIMIT 1) UNION ALL \
+                SELECT (SELECT v.owner_no FROM ironclaw.entry_versions v WHERE v.state = 2 AND v.owner_no > o.owner_no \
+                    ORDER BY v.owner_no LIMIT 1) FROM owners o WHERE o.owner_no IS NOT NULL) \
+             SELECT o.owner_no FROM owners o WHERE o.owner_no IS NOT NULL AND NOT EXISTS (SELECT FROM ironclaw.holds h \
+             WHERE h.owner_no = o.owner_no AND h.released_at IS NULL) AND o.owner_no NOT IN \
+             (SELECT owner_no FROM ironclaw.users WHERE tenant = $1) LIMIT 1",
+            params![STAGED],
+            |row| row.i64(0),
+        )
+        .await?;
+    if gone.is_some() {
+        return Ok(gone);
+    }
+    tx.query_row(
+        "SELECT v.owner_no FROM ironclaw.entry_versions v WHERE v.state = 0 AND v.updated_at < $1 \
+         AND NOT EXISTS (SELECT FROM ironclaw.holds h WHERE h.owner_no = v.owner_no AND h.released_at IS NULL) \
+         AND v.owner_no NOT IN (SELECT owner_no FROM ironclaw.users WHERE tenant = $2) ORDER BY v.updated_at LIMIT 1",
+        params![tx.now().before(ABANDONED_AFTER), STAGED],
+        |row| row.i64(0),
+    )
+    .await
 }
 
 /// Removes what replaced, deleted and abandoned versions of one user left behind, at most about `max_rows` rows.
@@ -63,23 +83,9 @@ pub(in crate::postgres) async fn sweep_user(tx: &Tx, owner_no: i64, max_rows: u6
     Ok(rows)
 }
 
-/// Deletes files that were last published before `before`, at most `max_entries` of them, with all their rows, in an
-/// operator's transaction that has locked the user; the caller has checked holds. How many files.
-pub(in crate::postgres) async fn retain(
-    tx: &Tx,
-    owner_no: i64,
-    before: Timestamp,
-    max_entries: u32,
-) -> Result<u64, StoreError> {
-    let old = tx
-        .query(
-            "SELECT e.version_no, e.path FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
-             ON v.owner_no = e.owner_no AND v.version_no = e.version_no \
-             WHERE e.owner_no = $1 AND v.updated_at < $2 LIMIT $3",
-            params![owner_no, before, max_entries],
-            |row| Ok((row.i64(0)?, row.text(1)?)),
-        )
-        .await?;
+/// Deletes these files, each by its version's number and its path, with all their rows, in an operator's transaction that has
+/// locked the user; the caller has checked holds. How many files.
+pub(in crate::postgres) async fn retain(tx: &Tx, owner_no: i64, old: Vec<(i64, String)>) -> Result<u64, StoreError> {
     let mut files = 0;
     for (version_no, path) in old {
         files += versions::delete_entry(tx, owner_no, &path).await?;
@@ -130,8 +136,7 @@ async fn remove_step(tx: &Tx, owner_no: i64, version_no: i64) -> Result<u64, Sto
         let sql = "DELETE FROM ironclaw.entry_versions WHERE owner_no = $1 AND version_no = $2";
         return tx.execute(sql, params![owner_no, version_no]).await;
     };
-    let terms = terms_of(tx, owner_no, version_no, part_start, &bytes).await?;
-    let terms: Vec<String> = postings::distinct(&terms).into_iter().map(str::to_owned).collect();
+    let terms = terms_of(tx, owner_no, version_no, part_start, bytes).await?;
     let mut rows = 0;
     rows += tx
         .execute(
@@ -171,17 +176,25 @@ async fn terms_of(
     owner_no: i64,
     version_no: i64,
     part_start: i64,
-    bytes: &[u8],
-) -> Result<Vec<Terms>, StoreError> {
-    tx.query(
-        "SELECT chunk_no, start_byte - part_start, end_byte - part_start FROM ironclaw.memory_chunks \
-         WHERE owner_no = $1 AND version_no = $2 AND part_start = $3",
-        params![owner_no, version_no, part_start],
-        |row| {
-            let offset = |column| row.code(column, |number| usize::try_from(number).ok());
-            let text = bytes.get(offset(1)?..offset(2)?).and_then(|bytes| std::str::from_utf8(bytes).ok());
-            Ok(analyze(text.ok_or_else(|| row.corrupt(1))?))
-        },
-    )
+    bytes: Vec<u8>,
+) -> Result<Vec<String>, StoreError> {
+    let chunks = tx
+        .query(
+            "SELECT chunk_no, start_byte - part_start, end_byte - part_start FROM ironclaw.memory_chunks \
+             WHERE owner_no = $1 AND version_no = $2 AND part_start = $3",
+            params![owner_no, version_no, part_start],
+            |row| {
+                let offset = |column| row.code(column, |number| usize::try_from(number).ok());
+                let place = offset(1)?..offset(2)?;
+                let text = bytes.get(place.clone()).filter(|bytes| std::str::from_utf8(bytes).is_ok());
+                text.map(|_| place).ok_or_else(|| row.corrupt(1))
+            },
+        )
+        .await?;
+    apart(tx.operation(), bytes.len(), move || {
+        let text = |chunk: Range<usize>| std::str::from_utf8(&bytes[chunk]).unwrap_or_default();
+        let terms: Vec<Terms> = chunks.into_iter().map(|chunk| analyze(text(chunk))).collect();
+        Ok(postings::distinct(&terms).into_iter().map(str::to_owned).collect())
+    })
     .await
 }

@@ -5,7 +5,8 @@ use ironclaw_core::model::workspace::{ChunkHit, WorkspacePath};
 use ironclaw_core::search::{Bm25, TextQuery};
 use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind};
 
-use crate::postgres::row::params;
+use crate::damage;
+use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
 use crate::search::{Scores, Versions, rank};
 
@@ -35,23 +36,25 @@ pub(super) async fn search(
         Some(prefix) => Some(versions(within(tx, prefix).await?)),
         None => None,
     };
-    let blocks = tx
-        .query(
+    let operation = tx.operation();
+    let best = tx
+        .read_apart(
             // One row for each term, in the order of the query: sums of scores are the same on every store.
             "SELECT (SELECT string_agg(t.postings, ''::bytea) FROM ironclaw.chunk_terms t \
              WHERE t.owner_no = $1 AND t.term = q.term) FROM unnest($2::text[]) WITH ORDINALITY q (term, nr) \
              ORDER BY q.nr",
             params![tx.owner_no(), query.terms().to_vec()],
-            |row| row.optional(0, crate::postgres::row::Row::blob),
+            move |rows| {
+                let mut scores = Scores::new(bm25);
+                for row in rows {
+                    let blocks = row.optional(0, Row::blob)?.unwrap_or_default();
+                    let added = scores.add(&blocks, &hidden, within.as_ref(), |version, chunk| (version, chunk));
+                    added.ok_or_else(|| damage::corrupt(operation, "chunk_terms.postings can't be decoded"))?;
+                }
+                Ok(scores.into_best(limit))
+            },
         )
         .await?;
-    let mut scores = Scores::new(bm25);
-    for blocks in blocks.into_iter().flatten() {
-        scores.add(&blocks, &hidden, within.as_ref(), |version_no, chunk_no| (version_no, chunk_no)).ok_or_else(
-            || tx.error(StoreErrorKind::Corrupt, "chunk_terms.postings can't be decoded; restore a backup"),
-        )?;
-    }
-    let best = scores.into_best(limit);
     let hits = rank::ordered(identified(tx, best).await?, limit);
     Ok(hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score }).collect())
 }
