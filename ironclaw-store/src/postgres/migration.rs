@@ -81,7 +81,7 @@ impl MigrationName for Hardening {
 #[async_trait::async_trait]
 impl MigrationTrait for Hardening {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let parts: [&str; 0] = [];
+        let parts: [&str; 2] = [include_str!("schema/0003/paths.sql"), include_str!("schema/0003/vectors.sql")];
         for sql in parts {
             manager.get_connection().execute_unprepared(sql).await?;
         }

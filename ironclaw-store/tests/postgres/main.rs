@@ -16,6 +16,8 @@ mod library;
 mod migrations;
 mod network;
 mod own;
+mod own_indexes;
+mod paths;
 mod pool;
 mod pooler;
 mod raw;
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         credentials::tests(),
         damage::tests(),
         migrations::tests(),
+        own_indexes::tests(),
+        paths::tests(),
         pool::tests(),
         pooler::tests(),
         replica::tests(),

@@ -9,7 +9,7 @@ use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
 use ironclaw_core::{Page, PageRequest, Scope};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{text, vectors};
+use super::{path_hash, path_start, text, vectors};
 use crate::cursor;
 use crate::damage;
 use crate::postgres::PostgresStore;
@@ -25,8 +25,8 @@ impl Workspace for PostgresStore {
     async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError> {
         self.read("entry", scope, path.clone(), |tx, path| {
             async move {
-                let sql = concat!(entry_query!(), " AND e.path = $2");
-                tx.query_row(sql, params![tx.owner_no(), path.as_str()], entry).await
+                let sql = concat!(entry_query!(), " AND e.path_hash = $2");
+                tx.query_row(sql, params![tx.owner_no(), &path_hash(path.as_str())], entry).await
             }
             .boxed()
         })
@@ -46,7 +46,12 @@ impl Workspace for PostgresStore {
             async move {
                 let entries = match &prefix {
                     None => {
-                        let sql = concat!(entry_query!(), " AND e.path > $2 ORDER BY e.path LIMIT $3");
+                        let sql = concat!(
+                            entry_query!(),
+                            " AND e.path > $2 AND e.path_start >= ",
+                            path_start!("$2"),
+                            " ORDER BY e.path_start, e.path LIMIT $3"
+                        );
                         tx.query(sql, params![tx.owner_no(), after, cursor::rows(&page)], entry).await?
                     }
                     // What is below a path lies between the path with `/` and the path with `0`, the character after
@@ -55,7 +60,11 @@ impl Workspace for PostgresStore {
                         let sql = concat!(
                             entry_query!(),
                             " AND e.path > $2 AND e.path >= $3 AND e.path < $3 || '0' \
-                             AND (e.path = $3 OR e.path > $3 || '/') ORDER BY e.path LIMIT $4"
+                             AND (e.path = $3 OR e.path > $3 || '/') AND e.path_start >= ",
+                            path_start!("$2"),
+                            " AND e.path_start >= ",
+                            path_start!("$3"),
+                            " AND e.path_start < $3 || '0' ORDER BY e.path_start, e.path LIMIT $4"
                         );
                         let params = params![tx.owner_no(), after, prefix.as_str(), cursor::rows(&page)];
                         tx.query(sql, params, entry).await?
@@ -182,8 +191,8 @@ async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<
     let version = tx
         .query_row(
             "SELECT v.id, v.version_no, v.size FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
-             ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND e.path = $2",
-            params![tx.owner_no(), path.as_str()],
+             ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND e.path_hash = $2",
+            params![tx.owner_no(), &path_hash(path.as_str())],
             |row| Ok((row.id(0)?, row.count(1)?, row.count(2)?)),
         )
         .await?;
