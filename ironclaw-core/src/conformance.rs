@@ -22,6 +22,7 @@
 
 mod check;
 mod child;
+mod random;
 mod run;
 mod text;
 

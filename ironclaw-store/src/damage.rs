@@ -51,5 +51,10 @@ pub(crate) fn id(bytes: &[u8]) -> String {
 
 /// A name as errors and checks tell it: the beginning of its SHA-256, since names are users' own.
 pub(crate) fn name(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)[..8]))
+    hashed(&hex(&Sha256::digest(bytes)))
+}
+
+/// The same, of a name whose SHA-256 is known, in hex.
+pub(crate) fn hashed(digest: &str) -> String {
+    format!("sha256:{}", digest.get(..16).unwrap_or(digest))
 }

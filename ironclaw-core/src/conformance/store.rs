@@ -32,6 +32,7 @@ mod isolation;
 mod jobs;
 mod leases;
 mod listings;
+mod neighbours;
 mod paging;
 mod paging_concurrent;
 mod privacy;
@@ -85,6 +86,12 @@ pub trait StoreHarness: Send + Sync {
     /// store's own, the bytes of all files, with [`Capability::Inspection`].
     async fn stored(&self, _place: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         Err(Failure::new("this harness can't look at what is stored"))
+    }
+
+    /// Does what an operator does at a place so that searches are fast, such as making indexes. By default there is
+    /// nothing of the kind.
+    async fn index(&self, _place: &str) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// Copies a user to another store, once as it should be and once so that it fails, with whatever else the
@@ -198,13 +205,15 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
             same_names_and_ids_never_meet, same_user_of_two_tenants_never_meets, forgetting_leaves_others,
             searches_find_as_if_alone,
         }
+        neighbours { recall_depends_on_nobody_else }
         input {
             nul_is_refused_in_every_text, oversized_is_refused, malformed_is_refused, refused_input_writes_nothing,
-            too_many_operations_are_refused, limits_themselves_are_accepted, the_largest_vectors_are_accepted,
+            too_many_operations_are_refused, limits_themselves_are_accepted, the_longest_names_are_accepted,
+            the_largest_vectors_are_accepted,
         }
         paging {
             every_listing_in_pages, cursors_of_nonsense_are_refused, cursors_of_other_listings_do_no_harm,
-            a_full_last_page, prefixed_listings,
+            a_full_last_page, prefixed_listings, long_paths,
         }
         paging_concurrent {
             rows_before_the_cursor_come_once, late_rows_with_lower_ids, deleted_between_pages, messages_while_appending,

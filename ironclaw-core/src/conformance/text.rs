@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::random::Random;
+
 /// Texts that every text field must keep as they are.
 pub(crate) const HOSTILE: &[&str] = &[
     "\u{202e}\u{200f}مرحبا بالعالم\u{202c} right to left",
@@ -33,20 +35,19 @@ pub(crate) fn hostile_json(tag: &str) -> Value {
     })
 }
 
-/// A text of exactly `bytes` bytes with characters of one to four bytes, none of them at a regular place.
+/// A text of exactly `bytes` bytes with characters of one to four bytes, none of them at a regular place, that nothing
+/// compresses.
 pub(crate) fn long_text(bytes: usize) -> String {
+    let mut random = Random::new(bytes as u64);
     let mut text = String::with_capacity(bytes);
-    for (n, part) in ["a", "ß", "€", "🦀", "word "].iter().cycle().enumerate() {
-        if text.len() + part.len() > bytes {
+    loop {
+        let letters = 1 + random.below(100);
+        let word = random.letters(letters) + [" ", "ß", "€", "🦀", " ", "\n"][random.below(6)];
+        if text.len() + word.len() > bytes {
             break;
         }
-        text.push_str(part);
-        if n % 97 == 0 && text.len() < bytes {
-            text.push('\n');
-        }
+        text.push_str(&word);
     }
-    while text.len() < bytes {
-        text.push('x');
-    }
-    text
+    let rest = bytes - text.len();
+    text + &random.letters(rest)
 }

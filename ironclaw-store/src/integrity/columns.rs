@@ -132,15 +132,17 @@ pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
         ("audit_events", "previous" | "hash" | "commitment")
         | ("audit_streams" | "tokens" | "api_keys", "hash")
         | ("audit_private" | "removals", "salt")
-        | (_, "digest" | "root" | "name_hash" | "content_hash") => |value| is_bytes(value, |bytes| bytes.len() == 32),
+        | (_, "digest" | "root" | "name_hash" | "path_hash" | "content_hash") => {
+            |value| is_bytes(value, |bytes| bytes.len() == 32)
+        }
         (_, "id" | "stream" | "pseudonym" | "user" | "conversation" | "job" | "data_key") => {
             |value| is_bytes(value, |bytes| bytes.len() == 16)
         }
         (_, "bytes" | "salt" | "nonce" | "ciphertext" | "parameters") => |value| is_bytes(value, |_| true),
         (
             _,
-            "title" | "content" | "term" | "kind" | "error" | "model" | "log" | "reason" | "name" | "note" | "source"
-            | "provider" | "resource" | "label" | "action" | "capability",
+            "title" | "content" | "path_start" | "term" | "kind" | "error" | "model" | "log" | "reason" | "name"
+            | "note" | "source" | "provider" | "resource" | "label" | "action" | "capability",
         ) => |value| is_text(value, |_| true),
         _ => return None,
     })

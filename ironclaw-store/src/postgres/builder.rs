@@ -23,11 +23,15 @@ pub struct PostgresStoreBuilder {
     acquire_timeout: Duration,
     timeouts: Timeouts,
     migration_patience: Duration,
+    vector_indexes: u32,
     transaction_pooling: bool,
     any_role: bool,
     unverified: bool,
     password: Option<Password>,
 }
+
+/// How many indexes over users' vectors there are at most by default.
+const VECTOR_INDEXES: u32 = 64;
 
 impl Default for PostgresStoreBuilder {
     fn default() -> Self {
@@ -42,6 +46,7 @@ impl Default for PostgresStoreBuilder {
                 idle: Duration::from_secs(30),
             },
             migration_patience: MIGRATION_PATIENCE,
+            vector_indexes: VECTOR_INDEXES,
             transaction_pooling: false,
             any_role: false,
             unverified: false,
@@ -116,6 +121,16 @@ impl PostgresStoreBuilder {
     #[must_use]
     pub fn migration_timeout(mut self, timeout: Duration) -> Self {
         self.migration_patience = timeout;
+        self
+    }
+
+    /// The most indexes over users' vectors that
+    /// [`index_vectors`](PostgresMaintenance::index_vectors) makes and keeps, those of the users with the most vectors.
+    /// Default: 64. Each costs whoever searches or writes vectors in this database a little (see `docs/benchmarks.md`), and
+    /// saves its own user time. With 0 every search compares all of a user's vectors, and is exact.
+    #[must_use]
+    pub fn vector_indexes(mut self, indexes: u32) -> Self {
+        self.vector_indexes = indexes;
         self
     }
 
@@ -220,8 +235,9 @@ impl PostgresStoreBuilder {
         operator: OperatorName,
     ) -> Result<PostgresMaintenance, StoreError> {
         self.transaction_pooling = false;
+        let vector_indexes = self.vector_indexes;
         let engine = self.open(&[url], Role::Operator).await?;
-        Ok(PostgresMaintenance::new(Arc::new(engine), operator))
+        Ok(PostgresMaintenance::new(Arc::new(engine), operator, vector_indexes))
     }
 
     fn role(&self) -> Role {

@@ -83,7 +83,12 @@ impl MigrationName for Hardening {
 #[async_trait::async_trait]
 impl MigrationTrait for Hardening {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let parts = [include_str!("schema/0003/takeover.sql"), include_str!("schema/0003/retention.sql")];
+        let parts = [
+            include_str!("schema/0003/takeover.sql"),
+            include_str!("schema/0003/retention.sql"),
+            include_str!("schema/0003/paths.sql"),
+            include_str!("schema/0003/vectors.sql"),
+        ];
         for sql in parts {
             run(manager, sql).await?;
         }

@@ -7,6 +7,7 @@
 use ironclaw_core::change::WorkspaceOp;
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sha2::{Digest, Sha256};
 
 use super::tx::Tx;
 
@@ -23,6 +24,20 @@ pub(super) use index::index_statements;
 pub(super) use sweep::{erase, retain, sweep, sweep_user};
 pub(super) use vectors::{model_key, unscaled};
 pub(super) use versions::put_parts;
+
+/// What the row of a file is found by: an index takes no more of a text than 2,704 bytes, and a path may be longer.
+fn path_hash(path: &str) -> [u8; 32] {
+    Sha256::digest(path).into()
+}
+
+/// The part of a path (a parameter) that the order of paths is indexed by, as `workspace_entries.path_start`.
+macro_rules! path_start {
+    ($path:literal) => {
+        concat!("left(", $path, ", 600)")
+    };
+}
+
+use path_start;
 
 /// Applies one operation with the terms of its chunks, in order; the number is the operation's in the receipt.
 pub(super) async fn apply(tx: &Tx, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError> {

@@ -21,6 +21,8 @@ mod library;
 mod migrations;
 mod network;
 mod own;
+mod own_indexes;
+mod paths;
 mod pool;
 mod pooler;
 mod raw;
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
         fairness::tests(),
         full::tests(),
         migrations::tests(),
+        own_indexes::tests(),
+        paths::tests(),
         pool::tests(),
         pooler::tests(),
         replica::tests(),

@@ -10,6 +10,7 @@ use super::{Instance, StoreSubject, user};
 use crate::change::{Change, ConversationOp, PrivacyOp, SecretOp};
 use crate::clock::{SystemClock, Timestamp};
 use crate::conformance::check::{Failure, Outcome, refused};
+use crate::conformance::random::letters;
 use crate::id::{
     AgentName, ConversationId, EmbeddingModelId, ErasureId, HoldId, IdempotencyKey, QuotaName, RoleName, SecretName,
     SettingKey, ToolName,
@@ -66,7 +67,7 @@ async fn operate(t: &Instance, ada: &Scope, world: &World) -> Outcome {
         }
     }
     assert!(done > 20 && failed > 5, "{done} were done, and {failed} failed");
-    let too_long = needle(&"x".repeat(5_000));
+    let too_long = needle(&letters(5_000));
     let rename = ConversationOp::Rename { id: world.conversation, title: too_long };
     assert!(apply(&*t.store, &agent, rename).await.is_err());
     refused(apply(&*t.store, &agent, PrivacyOp::Forget).await, StoreErrorKind::Denied);

@@ -2,22 +2,30 @@ use serde_json::{Value, json};
 
 use super::audit::events;
 use super::fixtures::{File, apply, conversation, data_key, job, saying, secret_op, setting};
+use super::settings::put_quota;
 use super::snapshot::{assert_same, snapshot};
 use super::world::World;
-use super::{StoreSubject, user};
-use crate::change::{AccessOp, Change, ConversationOp, JobOp, Operation, SecretOp, SettingOp, WorkspaceOp};
-use crate::clock::SystemClock;
+use super::{StoreSubject, tenant_user, user};
+use crate::change::{AccessOp, Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
+use crate::clock::{SystemClock, Timestamp};
 use crate::conformance::check::{Failure, Outcome, Present, refused_field};
+use crate::conformance::random::{Random, bytes, letters};
 use crate::conformance::text::long_text;
 use crate::embedder::EmbeddingModel;
-use crate::id::{MessageId, SecretName, SettingKey, VersionId};
+use crate::id::{
+    AgentName, EmbeddingModelId, IdempotencyKey, MessageId, NAME_BYTES, QuotaName, RoleName, SecretName, SettingKey,
+    ToolName, VersionId,
+};
 use crate::limits::Limits;
 use crate::llm::ToolCall;
+use crate::maintenance::SystemChange;
+use crate::model::access::{UserRole, UserStatus};
 use crate::model::audit::{Action, AuditRecord, Outcome as Audited};
 use crate::model::conversations::{NewMessage, Role, ToolResult};
 use crate::model::jobs::{JobState, JobStep, ToolOutcome};
 use crate::model::secrets::Binding;
-use crate::model::workspace::{NewChunk, NewVersion, Part};
+use crate::model::workspace::{NewChunk, NewVersion, Part, WorkspacePath};
+use crate::scope::Principal;
 use crate::store::{SearchFilter, VectorQuery};
 
 /// Where a text or JSON value goes, in an otherwise good operation.
@@ -178,9 +186,9 @@ pub(super) async fn oversized_is_refused(subject: &StoreSubject) -> Outcome {
     let mut cases = fields.texts(&long);
     cases.extend(fields.values(&json!({"a": &long})));
     let mut sealed = fields.world.put_secret(3);
-    sealed.sealed.ciphertext = vec![0; limits.secret_bytes + 1_025];
+    sealed.sealed.ciphertext = bytes(limits.secret_bytes + 1_025);
     cases.push(("sealed value", SecretOp::Put { secret: Box::new(sealed) }.into()));
-    let parts = vec![Part { offset: 0, bytes: vec![0; limits.part_bytes + 1], chunks: Vec::new() }];
+    let parts = vec![Part { offset: 0, bytes: bytes(limits.part_bytes + 1), chunks: Vec::new() }];
     cases.push(("part", WorkspaceOp::PutParts { version: fields.world.staged, parts }.into()));
     for (field, operation) in cases {
         let name = operation.event().action.name();
@@ -266,11 +274,11 @@ pub(super) async fn limits_themselves_are_accepted(subject: &StoreSubject) -> Ou
     let id = conversation(&*t.store, &ada).await?;
     apply(&*t.store, &ada, ConversationOp::Rename { id, title: long_text(limits.title_bytes) }).await?;
     assert!(t.store.conversations().conversation(&ada, id).await?.present()?.title.len() == limits.title_bytes);
-    let json = json!("x".repeat(limits.json_bytes - 2));
+    let json = json!(letters(limits.json_bytes - 2));
     apply(&*t.store, &ada, setting("large", json.clone())?).await?;
     let found = t.store.settings().setting(&ada, &SettingKey::parse("large")?).await?.present()?;
     assert!(found.value == json, "the value came back another");
-    let file = File::new(&format!("{}/x", "a".repeat(4_094)), &long_text(limits.part_bytes))?;
+    let file = File::new(&format!("{}/x", letters(WorkspacePath::BYTES - 2)), &long_text(limits.part_bytes))?;
     file.write(&*t.store, &ada).await?;
     let content = t.store.workspace().content(&ada, &file.path, 0, u64::MAX).await?.present()?;
     assert!(content == file.text.as_bytes(), "the content came back another");
@@ -278,12 +286,52 @@ pub(super) async fn limits_themselves_are_accepted(subject: &StoreSubject) -> Ou
     let Operation::Secrets(SecretOp::Put { mut secret }) = secret_op(&name, 1, key).into() else {
         return Err(Failure::new("a put of a secret is another operation"));
     };
-    secret.sealed.ciphertext = vec![0xee; limits.secret_bytes + 1_024];
+    secret.sealed.ciphertext = bytes(limits.secret_bytes + 1_024);
     apply(&*t.store, &ada, SecretOp::Put { secret: secret.clone() }).await?;
     let found = t.store.secrets().secret_version(&ada, &name, None).await?.present()?;
     assert!(found.sealed == secret.sealed, "the sealed value came back another");
     let note = JobStep::Note { text: long_text(limits.message_bytes) };
     apply(&*t.store, &ada, JobOp::AppendEvent { job: job(&*t.store, &ada).await?, step: note }).await?;
+    Ok(())
+}
+
+/// Every name and path of a user at its longest, and the names of tenant and user too: they are keys of all that there is.
+pub(super) async fn the_longest_names_are_accepted(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let mut random = Random::new(1);
+    let mut longest = || random.letters(NAME_BYTES);
+    let ada = tenant_user(&longest(), &longest())?;
+    let world = World {
+        model: EmbeddingModelId::parse(longest())?,
+        path: WorkspacePath::parse(letters(WorkspacePath::BYTES))?,
+        secret: SecretName::parse(longest())?,
+        agent: AgentName::parse(longest())?,
+        tool: ToolName::parse(longest())?,
+        setting: SettingKey::parse(longest())?,
+        quota: QuotaName::parse(longest())?,
+        ..World::new(t.now())?
+    };
+    world.seed(&*t.store, &ada).await?;
+    assert_eq!(t.store.workspace().entry(&ada, &world.path).await?.present()?.path, world.path);
+    let acting = ada.acting(Principal::Agent(world.agent.clone())).acting(Principal::Tool(world.tool.clone()));
+    let keyed = Change::new().with(setting(&longest(), longest())?).idempotent(IdempotencyKey::parse(longest())?);
+    t.store.apply(&acting, keyed.clone()).await?;
+    assert!(t.store.apply(&acting, keyed).await?.replayed);
+    let role =
+        UserRole { name: RoleName::parse(longest())?, permissions: Vec::new(), updated_at: Timestamp::from_micros(1) };
+    let (tenant, owner, status) = (ada.tenant().clone(), ada.owner().clone(), UserStatus::Active);
+    let roles = vec![role.name.clone()];
+    t.maintenance.apply_system(SystemChange::PutRole { tenant: tenant.clone(), role }).await?;
+    t.maintenance.apply_system(SystemChange::PutUser { tenant, owner, status, roles }).await?;
+    put_quota(&t, &ada, &QuotaName::parse(longest())?, 7).await?;
+    // Words of any length are known by their beginnings.
+    let long_words = File::new("words", &format!("{} {}", letters(60_000), "é".repeat(30_000)))?;
+    long_words.write(&*t.store, &ada).await?;
+    subject.harness.copies(&t.place, &ada).await?;
+    t.store.audit().verify(&ada).await?;
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    apply(&*t.store, &ada, PrivacyOp::Forget).await?;
+    assert_eq!(t.store.workspace().entry(&ada, &world.path).await?, None);
     Ok(())
 }
 

@@ -1,13 +1,15 @@
 use std::collections::BTreeSet;
 
-use super::fixtures::{File, apply, data_key, secret_op, setting};
+use super::fixtures::{File, apply, data_key, secret_op, setting, words};
 use super::listings::{ROWS, each_listing, fill};
 use super::{StoreSubject, user};
+use crate::change::WorkspaceOp;
 use crate::conformance::check::{Outcome, Present, all_pages};
+use crate::conformance::random::{Random, letters};
 use crate::id::SecretName;
 use crate::model::workspace::WorkspacePath;
 use crate::page::{Cursor, PageRequest};
-use crate::store::StoreErrorKind;
+use crate::store::{SearchFilter, StoreErrorKind};
 
 pub(super) async fn every_listing_in_pages(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
@@ -35,7 +37,7 @@ pub(super) async fn cursors_of_nonsense_are_refused(subject: &StoreSubject) -> O
     let ada = user("ada")?;
     let lists = fill(&t, &ada).await?;
     fill(&t, &user("bob")?).await?;
-    let long = "x".repeat(100_000);
+    let long = letters(100_000);
     let never = ["", "\0", "a\0b", long.as_str()];
     for text in ["x", "0", "-1", "1.5", "%", "' OR 1=1 --", "🦀", "AAAA", "{}", "null", "ffff"].iter().chain(&never) {
         each_listing!(t, ada, lists, |name, page, read| {
@@ -123,5 +125,63 @@ pub(super) async fn prefixed_listings(subject: &StoreSubject) -> Outcome {
     let key = data_key(&*t.store, &ada).await?;
     apply(&*t.store, &ada, secret_op(&SecretName::parse("s")?, 1, key)).await?;
     assert_eq!(t.store.secrets().secrets(&ada, &PageRequest::first(1)?).await?.items.len(), 1);
+    Ok(())
+}
+
+/// Paths that differ only far from their beginning, of characters of one and of four bytes, in the order of their bytes.
+pub(super) async fn long_paths(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob) = (user("ada")?, user("bob")?);
+    let mut random = Random::new(3);
+    let narrow = random.letters(4_000);
+    let wide: String = (0..1_000).map(|_| char::from_u32(0x1_f300 + random.below(200) as u32).unwrap_or('x')).collect();
+    let mut below: Vec<String> = Vec::new();
+    for folder in [&narrow[..599], &narrow[..600], narrow.as_str(), wide.as_str()] {
+        below.extend(["", "-", "0", "/0", "/1", "/1/x", "/é"].map(|end| format!("f/{folder}{end}")));
+        let whole = format!("f/{folder}/");
+        let end = random.letters(WorkspacePath::BYTES - whole.len());
+        below.push(whole + &end);
+    }
+    let mut names = below.clone();
+    names.extend(["f", "f!", "f0", "e", "g"].map(str::to_owned));
+    for name in &names {
+        File::new(name, "lighthouse")?.write(&*t.store, &ada).await?;
+    }
+    File::new(&below[0], "lighthouse")?.write(&*t.store, &bob).await?;
+    names.sort_unstable();
+    let read = t.store.workspace();
+    for limit in [1, 5, 100] {
+        let found = all_pages!(limit, |page| read.entries(&ada, None, page));
+        assert!(found.iter().map(|entry| entry.path.as_str()).eq(names.iter().map(String::as_str)), "pages of {limit}");
+    }
+    for prefix in names.iter().chain([&format!("f/{}", &narrow[..300])]) {
+        let prefix = WorkspacePath::parse(prefix.as_str())?;
+        let mut within = Vec::new();
+        for name in &names {
+            let path = WorkspacePath::parse(name.as_str())?;
+            if path.is_within(&prefix) {
+                within.push(path);
+            }
+        }
+        let found = all_pages!(3, |page| read.entries(&ada, Some(&prefix), page));
+        assert!(found.iter().map(|entry| &entry.path).eq(&within), "below {prefix:.40}");
+        let filter = SearchFilter { prefix: Some(prefix) };
+        let hits = read.search_text(&ada, &words("lighthouse"), &filter, 100).await?;
+        assert_eq!(hits.len(), within.len());
+    }
+    for name in &below {
+        let path = WorkspacePath::parse(name.as_str())?;
+        let first = read.entry(&ada, &path).await?.present()?;
+        let second = File::new(name, "replaced")?;
+        second.write(&*t.store, &ada).await?;
+        let replaced = read.entry(&ada, &path).await?.present()?;
+        assert!(replaced.version != first.version && replaced.created_at == first.created_at);
+        assert!(read.content(&ada, &path, 0, u64::MAX).await?.present()? == b"replaced");
+        apply(&*t.store, &ada, WorkspaceOp::DeleteEntry { path: path.clone() }).await?;
+        assert_eq!(read.entry(&ada, &path).await?, None);
+    }
+    assert_eq!(all_pages!(100, |page| read.entries(&ada, None, page)).len(), names.len() - below.len());
+    assert_eq!(all_pages!(100, |page| read.entries(&bob, None, page)).len(), 1);
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
     Ok(())
 }

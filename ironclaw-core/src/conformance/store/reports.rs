@@ -7,6 +7,7 @@ use crate::audit::canonical_bytes;
 use crate::change::Change;
 use crate::clock::SystemClock;
 use crate::conformance::check::{Outcome, Present, refused, refused_field};
+use crate::conformance::random::Random;
 use crate::id::{AgentName, ConversationId, ToolName};
 use crate::limits::Limits;
 use crate::model::audit::{Action, AuditRecord, Outcome as Audited, SubjectKind};
@@ -55,7 +56,7 @@ fn report(subjects: usize, details: usize, bytes: usize) -> AuditRecord {
     let id = |n: usize| std::array::from_fn(|place| n.to_be_bytes().get(place).copied().unwrap_or_default());
     let record =
         (0..subjects).fold(AuditRecord::new(Action::HostEvent), |record, n| record.on(SubjectKind::Stream, id(n)));
-    (0..details).fold(record, |record, n| record.detail(&format!("{n:04}"), "x".repeat(bytes - 4)))
+    (0..details).fold(record, |record, n| record.detail(&format!("{n:04}"), Random::new(n as u64).letters(bytes - 4)))
 }
 
 /// A chain of so many principals.

@@ -9,7 +9,7 @@ use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
 use ironclaw_core::{Page, PageRequest, Scope};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{text, vectors};
+use super::{path_hash, path_start, text, vectors};
 use crate::cursor;
 use crate::damage;
 use crate::postgres::PostgresStore;
@@ -25,8 +25,8 @@ impl Workspace for PostgresStore {
     async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError> {
         self.read("entry", scope, path.clone(), |tx, path| {
             async move {
-                let sql = concat!(entry_query!(), " AND e.path = $2");
-                tx.query_row(sql, params![tx.owner_no(), path.as_str()], entry).await
+                let sql = entry_query!("e.path_hash = $2");
+                tx.query_row(sql, params![tx.owner_no(), &path_hash(path.as_str())], entry).await
             }
             .boxed()
         })
@@ -46,16 +46,22 @@ impl Workspace for PostgresStore {
             async move {
                 let entries = match &prefix {
                     None => {
-                        let sql = concat!(entry_query!(), " AND e.path > $2 ORDER BY e.path LIMIT $3");
+                        let sql = listing!(concat!("e.path > $2 AND e.path_start >= ", path_start!("$2")), "$3");
                         tx.query(sql, params![tx.owner_no(), after, cursor::rows(&page)], entry).await?
                     }
                     // What is below a path lies between the path with `/` and the path with `0`, the character after
                     // `/`; before it, in the order of bytes, lies the path itself.
                     Some(prefix) => {
-                        let sql = concat!(
-                            entry_query!(),
-                            " AND e.path > $2 AND e.path >= $3 AND e.path < $3 || '0' \
-                             AND (e.path = $3 OR e.path > $3 || '/') ORDER BY e.path LIMIT $4"
+                        let sql = listing!(
+                            concat!(
+                                "e.path > $2 AND (e.path = $3 OR e.path > $3 || '/') AND e.path < $3 || '0' \
+                                 AND e.path_start >= ",
+                                path_start!("$2"),
+                                " AND e.path_start >= ",
+                                path_start!("$3"),
+                                " AND e.path_start < $3 || '0'"
+                            ),
+                            "$4"
                         );
                         let params = params![tx.owner_no(), after, prefix.as_str(), cursor::rows(&page)];
                         tx.query(sql, params, entry).await?
@@ -153,16 +159,43 @@ impl Workspace for PostgresStore {
     }
 }
 
-/// What [`entry`] reads, up to a condition on `e`.
-macro_rules! entry_query {
+/// What [`entry`] reads.
+macro_rules! entry_columns {
     () => {
-        "SELECT v.id, e.path, v.size, v.content_hash, v.metadata, v.model, v.chunks, e.created_at, v.updated_at \
-         FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
-         ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1"
+        "SELECT v.id, e.path, v.size, v.content_hash, v.metadata, v.model, v.chunks, e.created_at, v.updated_at"
     };
 }
 
-use entry_query;
+/// The file that a condition on `e` finds.
+macro_rules! entry_query {
+    ($condition:expr) => {
+        concat!(
+            entry_columns!(),
+            " FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
+             ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND ",
+            $condition
+        )
+    };
+}
+
+/// So many files at most that a condition on `e` finds, in the order of their paths. The index knows the order of their
+/// beginnings, so that a page of a large folder is read without the rest; only what has the same beginning is sorted.
+macro_rules! listing {
+    ($condition:expr, $rows:literal) => {
+        concat!(
+            entry_columns!(),
+            " FROM (SELECT * FROM ironclaw.workspace_entries e WHERE e.owner_no = $1 AND ",
+            $condition,
+            " ORDER BY e.path_start FETCH FIRST (",
+            $rows,
+            ") ROWS WITH TIES) e JOIN ironclaw.entry_versions v \
+             ON v.owner_no = e.owner_no AND v.version_no = e.version_no ORDER BY e.path_start, e.path LIMIT ",
+            $rows
+        )
+    };
+}
+
+use {entry_columns, entry_query, listing};
 
 fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     Ok(Entry {
@@ -182,8 +215,8 @@ async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<
     let version = tx
         .query_row(
             "SELECT v.id, v.version_no, v.size FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
-             ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND e.path = $2",
-            params![tx.owner_no(), path.as_str()],
+             ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND e.path_hash = $2",
+            params![tx.owner_no(), &path_hash(path.as_str())],
             |row| Ok((row.id(0)?, row.count(1)?, row.count(2)?)),
         )
         .await?;

@@ -5,6 +5,7 @@ use ironclaw_core::model::workspace::{ChunkHit, WorkspacePath};
 use ironclaw_core::search::{Bm25, TextQuery};
 use ironclaw_core::store::{SearchFilter, StoreError, StoreErrorKind};
 
+use super::{path_hash, path_start};
 use crate::damage;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
@@ -63,9 +64,13 @@ pub(super) async fn search(
 pub(super) async fn within(tx: &Tx, prefix: &WorkspacePath) -> Result<Vec<i64>, StoreError> {
     // What is below a path lies between the path with `/` and the path with `0`, the character after `/`.
     tx.query(
-        "SELECT version_no FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path = $2 UNION ALL \
-         SELECT version_no FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path > $2 || '/' AND path < $2 || '0'",
-        params![tx.owner_no(), prefix.as_str()],
+        concat!(
+            "SELECT version_no FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path_hash = $3 UNION ALL \
+             SELECT version_no FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path > $2 || '/' \
+             AND path < $2 || '0' AND path_start < $2 || '0' AND path_start >= ",
+            path_start!("$2")
+        ),
+        params![tx.owner_no(), prefix.as_str(), &path_hash(prefix.as_str())],
         |row| row.i64(0),
     )
     .await

@@ -1,4 +1,5 @@
-//! Vector search: through all of a user's vectors of one model while they are few, through an index when they are many.
+//! Vector search: through all of a user's vectors of one model while they are few, through an index over them when they are
+//! many. The index has rows of that user alone, so that nobody else has a part in what it gives.
 
 use ironclaw_core::id::ChunkId;
 use ironclaw_core::model::workspace::{ChunkHit, check_vector};
@@ -15,7 +16,7 @@ use crate::search::vector::normalise;
 /// misses none (measured; see docs/benchmarks.md).
 pub(super) const COMPARED_ONE_BY_ONE: u64 = 4_000;
 
-/// How many comparisons take as long as one row of the index (measured as well).
+/// How many comparisons take as long as one row of an index (measured as well).
 const INDEX_ROW: u128 = 35;
 
 /// How many rows the index keeps at least while it searches, and how many at most: more find more of the nearest, and
@@ -58,7 +59,7 @@ pub(super) async fn search(
 struct Model {
     dimensions: usize,
     chunks: u64,
-    /// About how many vectors, of all users, are in the index; `None` if there is none.
+    /// About how many of them, hidden ones too, are in their index; `None` if there is none.
     indexed: Option<u64>,
     /// Versions that are not visible.
     hidden: Vec<i64>,
@@ -72,7 +73,7 @@ impl Model {
              JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE c.oid = to_regclass($3) AND i.indisvalid), \
              ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1) \
              FROM ironclaw.embedding_models m WHERE m.owner_no = $1 AND m.id = $2",
-            params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index_name(key))],
+            params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index_name(tx.owner_no(), key))],
             |row| {
                 Ok(Self {
                     dimensions: row.code(0, crate::search::vector::dimensions)?,
@@ -137,10 +138,11 @@ impl Search {
     /// Asks the index.
     async fn through_index(&self, tx: &Tx, breadth: u64) -> Result<Vec<ChunkHit>, StoreError> {
         // Strict order: without it a search that a condition thins out gives fewer rows than asked. The planner knows
-        // no other way without sorting all.
+        // no other way without sorting all, and takes this user's index only for a plan that is made for this user.
         tx.query_row(
             "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), \
-             set_config('hnsw.ef_search', $1, true), set_config('enable_sort', 'off', true)",
+             set_config('hnsw.ef_search', $1, true), set_config('enable_sort', 'off', true), \
+             set_config('plan_cache_mode', 'force_custom_plan', true)",
             params![breadth.to_string()],
             |_| Ok(()),
         )
@@ -178,8 +180,9 @@ impl Search {
     }
 }
 
-/// How broadly (`ef_search`) the index has to search to find the nearest of so many vectors among all that are in it: it
-/// comes upon others as often as these are of all. `None` if comparing them one by one finds the nearest sooner.
+/// How broadly (`ef_search`) an index has to search to find the nearest of so many vectors among all that are in it, those of
+/// other paths and hidden ones too: it comes upon them as often as they are of all. `None` if comparing these vectors one by
+/// one finds the nearest sooner.
 fn breadth(vectors: u64, indexed: u64, limit: u32) -> Option<u64> {
     let (own, all) = (u128::from(vectors), u128::from(indexed.max(vectors)));
     // Twice, as the nearest are not the first that it comes upon.
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_is_for_those_who_have_a_large_part_of_it() {
+    fn an_index_is_asked_for_a_large_part_of_it() {
         assert_eq!(breadth(4_000, 4_000, 10), None);
         assert_eq!(breadth(4_001, 4_001, 10), Some(100));
         assert_eq!(breadth(50_000, 100_000, 10), Some(120));

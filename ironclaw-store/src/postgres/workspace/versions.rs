@@ -8,6 +8,7 @@ use ironclaw_core::search::Terms;
 use ironclaw_core::store::StoreError;
 use uuid::Uuid;
 
+use super::path_hash;
 use super::vectors::{model_key, scaled};
 use crate::codes::VersionState;
 use crate::postgres::row::{Row, params, uuid};
@@ -157,7 +158,7 @@ pub(super) async fn publish(tx: &Tx, id: VersionId, size: u64, hash: ContentHash
     }
     tx.execute(
         "INSERT INTO ironclaw.workspace_entries (owner_no, path, version_no, created_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (owner_no, path) DO UPDATE SET version_no = excluded.version_no",
+         ON CONFLICT (owner_no, path_hash) DO UPDATE SET version_no = excluded.version_no",
         params![tx.owner_no(), version.path.as_str(), version.version_no, tx.now()],
     )
     .await?;
@@ -195,8 +196,8 @@ pub(super) async fn delete_entry(tx: &Tx, owner_no: i64, path: &str) -> Result<u
     if !supersede(tx, owner_no, path).await? {
         return Ok(0);
     }
-    let sql = "DELETE FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path = $2";
-    tx.execute(sql, params![owner_no, path]).await
+    let sql = "DELETE FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path_hash = $2";
+    tx.execute(sql, params![owner_no, &path_hash(path)]).await
 }
 
 /// A version as writes need it.
@@ -307,8 +308,8 @@ async fn staging(tx: &Tx, id: VersionId) -> Result<Version, StoreError> {
 
 /// Makes the visible version of a file invisible. Whether there was one.
 async fn supersede(tx: &Tx, owner_no: i64, path: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT version_no FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path = $2";
-    let Some(version_no) = tx.query_row(sql, params![owner_no, path], |row| row.i64(0)).await? else {
+    let sql = "SELECT version_no FROM ironclaw.workspace_entries WHERE owner_no = $1 AND path_hash = $2";
+    let Some(version_no) = tx.query_row(sql, params![owner_no, &path_hash(path)], |row| row.i64(0)).await? else {
         return Ok(false);
     };
     let sql = format!(

@@ -7,7 +7,7 @@ use ironclaw_core::conformance::store::{Opened, Tampering};
 use ironclaw_core::conformance::{Capability, Failure, StoreHarness};
 use ironclaw_core::id::OperatorName;
 use ironclaw_core::{Clock, Scope};
-use ironclaw_store::PostgresStore;
+use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::PgBouncer;
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -114,6 +114,14 @@ impl StoreHarness for Postgres {
             stored.extend(rows.into_iter().map(|row| (format!("a row of {table}"), row.into_bytes())));
         }
         Ok(stored)
+    }
+
+    async fn index(&self, place: &str) -> Result<(), Failure> {
+        let operator = OperatorName::parse("conformance")?;
+        let maintenance = PostgresMaintenance::connect(&operator_url(place), operator).await?;
+        maintenance.index_vectors().await?;
+        maintenance.close().await;
+        Ok(())
     }
 
     async fn copies(&self, place: &str, scope: &Scope) -> Result<(), Failure> {

@@ -151,6 +151,8 @@ fn value(column: &Column, row: &Row<'_>, at: usize) -> Result<Value, StoreError>
 fn id(key: &[&Column], values: &[String]) -> String {
     let parts = key.iter().zip(values).map(|(column, value)| match column.kind.as_str() {
         "text" => damage::name(value.as_bytes()),
+        // The hash of a name: the same is told of it as of the name.
+        "bytea" => damage::hashed(value.trim_start_matches("\\x")),
         _ => value.clone(),
     });
     parts.collect::<Vec<_>>().join("/")
