@@ -13,15 +13,18 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
-use super::error::{is_lost, is_transient};
+use super::error::{is_lost, is_of_session, is_transient};
 use super::server::Database;
-use super::servers::Servers;
+use super::servers::{Freshness, Place, Servers};
+use super::session;
 use super::tx::{Absent, Tx};
 use crate::error::{closed, is_of_the_change};
 
+mod alone;
 mod scope;
 mod sweep;
 
+pub(super) use alone::busy;
 pub(super) use scope::Reach;
 
 /// How often a call is tried, and how long it waits after each attempt that was lost.
@@ -135,6 +138,7 @@ impl Engine {
         self: &Arc<Self>,
         operation: &'static str,
         reach: Reach,
+        freshness: Freshness,
         arguments: A,
         read: F,
     ) -> Result<T, StoreError>
@@ -147,7 +151,7 @@ impl Engine {
         self.in_task(operation, async move {
             let mut tries = Tries::new();
             loop {
-                match engine.read_once(operation, &reach, arguments.clone(), &read).await {
+                match engine.read_once(operation, &reach, freshness, arguments.clone(), &read).await {
                     Err(error) if is_transient(&error) && tries.again().await => {}
                     done => return done,
                 }
@@ -160,6 +164,7 @@ impl Engine {
         &self,
         operation: &'static str,
         reach: &Reach,
+        freshness: Freshness,
         arguments: A,
         read: &F,
     ) -> Result<T, StoreError>
@@ -168,9 +173,9 @@ impl Engine {
         T: Absent + Send,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
-        let (connection, place) = self.servers.begin_to_read(operation, self.patience(reach)).await?;
+        let (connection, place) = self.servers.begin_to_read(operation, self.patience(reach), freshness).await?;
         let mut tx = self.transaction(connection, operation);
-        let result = match self.enter(&mut tx, reach).await {
+        let result = match self.enter(&mut tx, reach, freshness).await {
             Ok(Some(())) => read(&tx, arguments).await,
             Ok(None) => Ok(T::absent()),
             Err(error) => Err(error),
@@ -182,7 +187,7 @@ impl Engine {
                 if is_lost(error) || is_transient(error) {
                     self.servers.note_failed(place, error);
                 }
-                undo(tx, error).await;
+                self.undo(tx, place, error).await;
             }
         }
         result
@@ -251,7 +256,7 @@ impl Engine {
                 Err(error) => Err(before(error)),
             },
             Err(error) => {
-                undo(tx, &error).await;
+                self.undo(tx, place, &error).await;
                 Err(before(error))
             }
         }
@@ -283,18 +288,30 @@ impl Engine {
                 Wait::AsUsual => millis(engine.timeouts.lock),
                 Wait::AsLongAsNeeded => "0".to_owned(),
             };
-            let settings =
-                format!("SET ROLE ironclaw_owner; SET lock_timeout = {wait}; SET search_path = {}", engine.search_path);
+            let settings = format!(
+                "{}; SET ROLE ironclaw_owner; SET lock_timeout = {wait}; SET statement_timeout = 0; SET search_path = {}",
+                session::OUTSIDE,
+                engine.search_path
+            );
             let mut connection = engine.servers.prepare(operation, UNBOUNDED, &settings).await?;
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
                 results.push(connection.run(operation, statement).await.map(drop));
             }
-            connection.run(operation, "RESET ROLE; RESET lock_timeout; RESET search_path").await?;
+            connection.run(operation, session::RESET).await?;
             connection.give_back();
             Ok(results)
         })
         .await
+    }
+
+    /// Undoes what a transaction did. If its connection was lost or is of no use, the server does.
+    async fn undo(&self, tx: Tx, place: Place, error: &StoreError) {
+        if is_of_session(error) {
+            self.servers.renew(place);
+        } else if !is_lost(error) {
+            tx.roll_back().await;
+        }
     }
 
     /// How long a statement may take before the server counts as gone.
@@ -307,13 +324,6 @@ impl Engine {
 
     fn transaction(&self, connection: Connection, operation: &'static str) -> Tx {
         Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits))
-    }
-}
-
-/// Undoes what a transaction did. If its connection was lost, the server does.
-async fn undo(tx: Tx, error: &StoreError) {
-    if !is_lost(error) {
-        tx.roll_back().await;
     }
 }
 

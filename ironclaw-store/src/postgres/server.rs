@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, PgConnection, Row};
 
 use super::error::from_sqlx;
 use super::migration::Migrator;
+use super::session::LOOK;
 
 /// The oldest server that is supported.
 const SERVER_VERSION: i32 = 16;
@@ -115,8 +116,7 @@ pub(super) async fn check(
 ) -> Result<Database, StoreError> {
     let failed = |error| from_sqlx(operation, error);
     // Until it is known who may make functions in the schemas of the path, names are looked up in the server's own.
-    let begin = "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp";
-    sqlx::raw_sql(begin).execute(&mut *connection).await.map_err(failed)?;
+    sqlx::raw_sql(LOOK).execute(&mut *connection).await.map_err(failed)?;
     check_server_version(operation, connection).await?;
     // An empty database lacks everything: that it was not migrated says best what to do.
     check_migrations(operation, connection).await?;

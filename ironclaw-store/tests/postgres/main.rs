@@ -1,6 +1,7 @@
 //! What only a real server can show: who may do what, and what holds when processes are killed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod alone;
 mod audit;
 mod bad_input;
 mod cancellation;
@@ -16,13 +17,16 @@ mod library;
 mod migrations;
 mod network;
 mod own;
+mod plans;
 mod pool;
 mod pooler;
 mod raw;
+mod refusals;
 mod replica;
 mod roles;
 mod row_security;
 mod server_faults;
+mod session;
 mod text;
 mod tls;
 mod vectors;
@@ -35,6 +39,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     ironclaw_testing::run([
+        alone::tests(),
         audit::tests(),
         bad_input::tests(),
         cancellation::tests(),
@@ -42,12 +47,15 @@ fn main() -> ExitCode {
         credentials::tests(),
         damage::tests(),
         migrations::tests(),
+        plans::tests(),
         pool::tests(),
         pooler::tests(),
+        refusals::tests(),
         replica::tests(),
         roles::tests(),
         row_security::tests(),
         server_faults::tests(),
+        session::tests(),
         text::tests(),
         tls::tests(),
         vectors::tests(),

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use ironclaw_core::Timestamp;
 use ironclaw_core::id::{ConversationId, JobId, OperatorName};
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Limits, Timestamp};
 
+use super::system::category_code;
 use crate::codes;
 use crate::libsql::db::Db;
 use crate::libsql::removal::{self, AT_ONCE};
@@ -38,7 +39,6 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
     let mut total = 0;
     for policy in store.read_any(OPERATION, policies).await? {
         let now = store.engine.now();
-        let before = now.before(Duration::from_secs(u64::from(policy.days) * 86_400));
         loop {
             let (policy, operator) = (policy.clone(), operator.clone());
             let limits = store.limits().clone();
@@ -46,13 +46,7 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
                 .engine
                 .delete(OPERATION, move |db| {
                     db.write(|| {
-                        let (rows, more) = match next_owner(db, &policy, before)? {
-                            Some(user) => {
-                                let tx = Tx::new(db, user, now, &limits);
-                                (delete(&tx, policy.category, before)?, true)
-                            }
-                            None => (0, false),
-                        };
+                        let (rows, more) = round(db, &policy, now, &limits)?;
                         let record = AuditRecord::new(Action::RetentionApply)
                             .detail("tenant", policy.tenant.as_str())
                             .detail("category", category_name(policy.category))
@@ -71,6 +65,24 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
         }
     }
     Ok(total)
+}
+
+/// Deletes some of what one user has that is no longer kept. How many rows, and whether there was such a user.
+fn round(db: &Db, policy: &RetentionPolicy, now: Timestamp, limits: &Limits) -> Result<(u64, bool), StoreError> {
+    // As it is now: it may have been changed or deleted since the round before.
+    let days = db.query_row(
+        "SELECT days FROM retention_policies WHERE tenant = ?1 AND category = ?2",
+        params![policy.tenant.as_str(), category_code(db, policy.category)?],
+        |row| row.u32(0),
+    )?;
+    let Some(days) = days else {
+        return Ok((0, false));
+    };
+    let before = now.before(Duration::from_secs(u64::from(days) * 86_400));
+    match next_owner(db, policy, before)? {
+        Some(user) => Ok((delete(&Tx::new(db, user, now, limits), policy.category, before)?, true)),
+        None => Ok((0, false)),
+    }
 }
 
 /// What finds a user of a tenant, without a legal hold, who has something old.

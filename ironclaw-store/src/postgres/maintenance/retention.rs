@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use ironclaw_core::Timestamp;
-use ironclaw_core::id::{ConversationId, JobId, UserId};
+use ironclaw_core::id::{ConversationId, JobId};
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
-use super::system::append;
+use super::system::{append, category_code};
 use crate::codes;
 use crate::postgres::row::params;
 use crate::postgres::tx::{Entered, Tx};
@@ -75,20 +75,30 @@ impl PostgresMaintenance {
 
 /// Deletes some of what one user has that is no longer kept. How many rows, and whether there was such a user.
 async fn round(tx: &Tx, policy: &RetentionPolicy) -> Result<(u64, bool), StoreError> {
-    let before = tx.now().before(Duration::from_secs(u64::from(policy.days) * 86_400));
-    let Some(owner) = next_owner(tx, policy, before).await? else {
+    // As it is now, and until the transaction ends: it may have been changed or deleted since the round before.
+    let days = tx
+        .query_row(
+            "SELECT days FROM ironclaw.retention_policies WHERE tenant = $1 AND category = $2 FOR SHARE",
+            params![policy.tenant.as_str(), category_code(tx, policy.category)?],
+            |row| row.u32(0),
+        )
+        .await?;
+    let Some(days) = days else {
         return Ok((0, false));
     };
-    let user = tx.lock_user(&policy.tenant, &owner).await?;
-    if user.held {
-        // The hold came between the two.
-        return Ok((0, true));
+    let before = tx.now().before(Duration::from_secs(u64::from(days) * 86_400));
+    let Some(owner_no) = next_owner(tx, policy, before).await? else {
+        return Ok((0, false));
+    };
+    match tx.lock_owner(owner_no).await? {
+        Some(user) if !user.held => Ok((delete(tx, user, policy.category, before).await?, true)),
+        // The hold or the erasure came between the two.
+        _ => Ok((0, true)),
     }
-    Ok((delete(tx, user, policy.category, before).await?, true))
 }
 
 /// A user of the policy's tenant, without a legal hold, who has something that is no longer kept.
-async fn next_owner(tx: &Tx, policy: &RetentionPolicy, before: Timestamp) -> Result<Option<UserId>, StoreError> {
+async fn next_owner(tx: &Tx, policy: &RetentionPolicy, before: Timestamp) -> Result<Option<i64>, StoreError> {
     let has_old = match policy.category {
         RetainedCategory::Conversations => {
             "SELECT FROM ironclaw.conversations c WHERE c.owner_no = u.owner_no AND c.updated_at < $2"
@@ -102,10 +112,10 @@ async fn next_owner(tx: &Tx, policy: &RetentionPolicy, before: Timestamp) -> Res
         _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
     };
     let sql = format!(
-        "SELECT u.owner FROM ironclaw.users u WHERE u.tenant = $1 AND NOT EXISTS (SELECT FROM ironclaw.holds h \
+        "SELECT u.owner_no FROM ironclaw.users u WHERE u.tenant = $1 AND NOT EXISTS (SELECT FROM ironclaw.holds h \
          WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) AND EXISTS ({has_old}) LIMIT 1"
     );
-    tx.query_row(sql, params![policy.tenant.as_str(), before], |row| row.parsed(0)).await
+    tx.query_row(sql, params![policy.tenant.as_str(), before], |row| row.i64(0)).await
 }
 
 async fn delete(tx: &Tx, user: Entered, category: RetainedCategory, before: Timestamp) -> Result<u64, StoreError> {
