@@ -83,6 +83,9 @@ pub struct CopyProgress {
 /// is: erase the user there when the copy is what you want. Stop writing to the source first, or suspend the user: a
 /// user who changes while they are read is read anew, three times at most.
 ///
+/// Of two who copy the same to one PostgreSQL database, the second waits for the first; if that takes longer than a
+/// change waits, with [`Busy`](StoreErrorKind::Busy), which says who copies.
+///
 /// Before anything leaves, the source's operators' chain tells of the copy, and then of its failure; what arrives is in
 /// the target's.
 ///
@@ -99,6 +102,7 @@ pub async fn copy_store(
     what: &Selection,
     progress: impl FnMut(CopyProgress) + Send,
 ) -> Result<Copied, StoreError> {
+    let _alone = to.alone(what).await?;
     let mut copy = Copy::new(from, to, progress);
     let done = match what {
         Selection::Everything => copy.everything().await,

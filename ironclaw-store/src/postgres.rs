@@ -12,6 +12,7 @@ use ironclaw_core::store::{
 use ironclaw_core::{Change, Limits, Receipt, Scope};
 
 use self::engine::{Engine, Reach};
+use self::servers::Freshness;
 use self::tx::{Absent, Tx};
 
 mod access;
@@ -37,6 +38,7 @@ mod row;
 mod secrets;
 mod server;
 mod servers;
+mod session;
 mod settings;
 mod turns;
 mod tx;
@@ -115,7 +117,7 @@ impl PostgresStore {
         self.engine.limits()
     }
 
-    /// Reads one snapshot of the scope's user; one whom the store does not know has nothing.
+    /// Reads one snapshot of the scope's user; one whom the store does not know has nothing. A standby may answer.
     async fn read<A, T, F>(
         &self,
         operation: &'static str,
@@ -128,16 +130,32 @@ impl PostgresStore {
         T: Absent + Send + 'static,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        self.engine.read(operation, Reach::User(scope.clone()), arguments, read).await
+        self.engine.read(operation, Reach::User(scope.clone()), Freshness::Recent, arguments, read).await
     }
 
-    /// Reads one snapshot of what belongs to a tenant, without any user's rows.
+    /// The same of what decides who may do what: the primary answers.
+    async fn read_to_decide<A, T, F>(
+        &self,
+        operation: &'static str,
+        scope: &Scope,
+        arguments: A,
+        read: F,
+    ) -> Result<T, StoreError>
+    where
+        A: Clone + Send + Sync + 'static,
+        T: Absent + Send + 'static,
+        F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
+    {
+        self.engine.read(operation, Reach::User(scope.clone()), Freshness::Newest, arguments, read).await
+    }
+
+    /// Reads one snapshot of a tenant's vault, without any user's rows. The primary answers.
     async fn read_tenant<T, F>(&self, operation: &'static str, tenant: &TenantId, read: F) -> Result<T, StoreError>
     where
         T: Absent + Send + 'static,
         F: for<'a> Fn(&'a Tx, TenantId) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        self.engine.read(operation, Reach::Tenant(tenant.to_string()), tenant.clone(), read).await
+        self.engine.read(operation, Reach::Tenant(tenant.to_string()), Freshness::Newest, tenant.clone(), read).await
     }
 }
 

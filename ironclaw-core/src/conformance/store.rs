@@ -15,6 +15,7 @@ use crate::scope::{Principal, Scope};
 use crate::store::Store;
 
 mod access;
+mod acknowledged;
 mod audit;
 mod cancellation;
 mod changes;
@@ -37,6 +38,7 @@ mod paging;
 mod paging_concurrent;
 mod privacy;
 mod processes;
+mod races;
 mod receipts;
 mod reports;
 mod sample;
@@ -223,6 +225,16 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
             a_hundred_append_to_one_conversation, mixed_writers, many_users_count_apart,
             one_create_wins, row_version_lets_one_win, readers_see_whole_changes, chain_of_many_writers,
             failures_among_many_leave_nothing,
+        }
+        races {
+            one_change_of_two_goes_through, a_vault_keeps_a_wrapping, nobody_holds_a_role_that_is_gone,
+            a_hold_is_released_once, a_checkpoint_is_put_once, nobody_is_erased_twice_or_under_a_hold,
+            no_event_names_the_erased, retention_brings_nobody_back [ManualClock],
+        }
+        acknowledged {
+            nothing_is_deleted_after_a_hold, nothing_is_written_after_a_suspension, nothing_is_done_under_an_old_policy,
+            no_use_is_taken_after_a_revocation, nothing_is_charged_beyond_a_lower_quota,
+            nothing_is_deleted_after_a_policy [ManualClock],
         }
         cancellation {
             dropped_at_every_await, dropped_reads, dropped_among_others, dropped_erasures,

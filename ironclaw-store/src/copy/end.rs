@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::COPY;
 use super::table::{OF_USER, Row, SHARED, Table, Value};
+use super::Selection;
 use crate::reserved::STAGED;
 
 /// Whose rows.
@@ -123,6 +124,10 @@ pub struct Adoption {
 /// A store as a copy sees it.
 #[async_trait]
 pub trait End: Send + Sync {
+    /// Keeps others from copying the same to this store until what is given is dropped: they wait for a while, and are told
+    /// then who copies. A store that knows of nobody else keeps nobody off: two copies end with one whole user all the same.
+    async fn alone(&self, what: &Selection) -> Result<Box<dyn Send>, StoreError>;
+
     /// Some chains, by their owners' numbers.
     async fn chains(&self, which: Which) -> Result<Vec<Chain>, StoreError>;
 

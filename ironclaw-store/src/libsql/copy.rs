@@ -19,11 +19,15 @@ use super::users::Numbers;
 use super::{audit, conversations, privacy, users, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Column, MOVED_VERSIONS, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
-use crate::copy::{COPY, rows, staged_name, taken, unnamed};
+use crate::copy::{COPY, Selection, rows, staged_name, taken, unnamed};
 use crate::reserved::{ERASED, STAGED};
 
 #[async_trait]
 impl End for LibsqlMaintenance {
+    async fn alone(&self, _what: &Selection) -> Result<Box<dyn Send>, StoreError> {
+        Ok(Box::new(()))
+    }
+
     async fn chains(&self, which: Which) -> Result<Vec<Chain>, StoreError> {
         self.store().read_any(COPY, move |db| chains(db, which)).await
     }

@@ -24,6 +24,7 @@ pub struct PostgresStoreBuilder {
     timeouts: Timeouts,
     migration_patience: Duration,
     vector_indexes: u32,
+    replica_lag: Duration,
     transaction_pooling: bool,
     any_role: bool,
     unverified: bool,
@@ -47,6 +48,7 @@ impl Default for PostgresStoreBuilder {
             },
             migration_patience: MIGRATION_PATIENCE,
             vector_indexes: VECTOR_INDEXES,
+            replica_lag: Duration::from_secs(5),
             transaction_pooling: false,
             any_role: false,
             unverified: false,
@@ -134,6 +136,14 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// How far a standby may be behind that answers a reading: beyond it the primary answers. Default: 5 seconds. Zero asks
+    /// the primary before each reading how far its log reaches. See [`connect_with_replica`](Self::connect_with_replica).
+    #[must_use]
+    pub fn replica_lag(mut self, lag: Duration) -> Self {
+        self.replica_lag = lag;
+        self
+    }
+
     /// Works through a pooler in transaction mode, such as PgBouncer: no statement is prepared by name, which costs a
     /// round trip for each. Default: off, and such a pooler is refused. Migrations and operators go to the server itself.
     #[must_use]
@@ -204,9 +214,13 @@ impl PostgresStoreBuilder {
     /// Connects as the application to a server and its streaming standby, named in either order. When the one that takes
     /// writes is lost and the other promoted, writes go there, without a restart.
     ///
-    /// What only reads is asked of the standby if that is well and has all that this store wrote, and of the primary
-    /// otherwise. What other processes wrote is seen as late as the standby replays it. A standby that fails or hangs
-    /// costs a reading half a second, and is then left alone for some seconds.
+    /// What decides who may do what ([`Access`](ironclaw_core::store::Access), [`Secrets`](ironclaw_core::store::Secrets),
+    /// and all that a change requires) is asked of the primary alone, and is not answered while there is none. Whatever
+    /// else only reads is asked of the standby if that is well, has all that this store wrote, and is behind by no more
+    /// than [`replica_lag`](Self::replica_lag); otherwise the primary answers. Where the primary does not, a standby does
+    /// that may be behind by more: what is read from it is then as old as what it replayed last.
+    ///
+    /// A standby that fails or hangs costs a reading half a second, and is then left alone for some seconds.
     ///
     /// A promotion starts a new timeline. A server on an older timeline than this store ever saw is neither written to
     /// nor read from, even if it still takes itself for the primary. That is no fence: a process that can reach only the
@@ -254,7 +268,8 @@ impl PostgresStoreBuilder {
             }
             pools.push(Pool::new(options, self.connections, self.acquire_timeout, self.password.clone()));
         }
-        let (servers, database) = Servers::connect(OPERATION, pools, role, !self.transaction_pooling).await?;
+        let (servers, database) =
+            Servers::connect(OPERATION, pools, role, !self.transaction_pooling, self.replica_lag).await?;
         let settings = Settings {
             limits: self.limits,
             clock: self.clock,

@@ -9,6 +9,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Change, Receipt, Scope, Timestamp};
 
 use super::engine::{Engine, Reach};
+use super::error::of_the_change;
 use super::row::params;
 use super::tx::Tx;
 use super::{access, audit, conversations, jobs, privacy, secrets, settings, workspace};
@@ -31,7 +32,7 @@ pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -
     let again = prepared.change.idempotency_key().is_some();
     let reach = Reach::User(scope.clone());
     let applied = engine.write(APPLY, reach, again, Arc::clone(&prepared), |tx, prepared| {
-        async move { perform_all(tx, &prepared).await }.boxed()
+        async move { perform_all(tx, &prepared).await.map_err(of_the_change) }.boxed()
     });
     match applied.await {
         Ok(receipt) => {

@@ -17,7 +17,7 @@ use super::tx::Tx;
 use super::{conversations, privacy, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Role, Row, SHARED};
-use crate::copy::{COPY, rows, staged_name, taken, unnamed};
+use crate::copy::{COPY, Selection, rows, staged_name, taken, unnamed};
 use crate::reserved::STAGED;
 
 use self::sql::{Sql, arrays, statements, value};
@@ -27,6 +27,14 @@ mod sql;
 
 #[async_trait]
 impl End for PostgresMaintenance {
+    async fn alone(&self, what: &Selection) -> Result<Box<dyn Send>, StoreError> {
+        let key = match what {
+            Selection::Everything => "copy".to_owned(),
+            Selection::User { tenant, owner } => format!("copy {tenant}\n{owner}"),
+        };
+        Ok(Box::new(self.engine().lock(COPY, self.operator(), &key).await?))
+    }
+
     async fn chains(&self, which: Which) -> Result<Vec<Chain>, StoreError> {
         self.read(COPY, which, |tx, which| async move { chains(tx, which).await }.boxed()).await
     }

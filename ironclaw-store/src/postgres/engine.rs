@@ -13,17 +13,20 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
-use super::error::{is_locked, is_lost, is_transient};
-use super::server::{CLOSED_PATH, Database};
-use super::servers::Servers;
+use super::error::{is_locked, is_lost, is_of_session, is_transient};
+use super::server::Database;
+use super::servers::{Freshness, Place, Servers};
+use super::session;
 use super::turns::{Caller, Whose};
 use super::tx::{Absent, Tx};
 use crate::error::{closed, is_of_the_change};
 
+mod alone;
 mod scope;
 mod sweep;
 mod tries;
 
+pub(super) use alone::busy;
 pub(super) use scope::Reach;
 use tries::Tries;
 
@@ -127,6 +130,7 @@ impl Engine {
         self: &Arc<Self>,
         operation: &'static str,
         reach: Reach,
+        freshness: Freshness,
         arguments: A,
         read: F,
     ) -> Result<T, StoreError>
@@ -139,7 +143,7 @@ impl Engine {
         self.in_task(operation, async move {
             let (mut tries, caller) = (Tries::new(), Caller::new(reach.whose(), false));
             loop {
-                match engine.read_once(operation, &caller, &reach, arguments.clone(), &read).await {
+                match engine.read_once(operation, &caller, &reach, freshness, arguments.clone(), &read).await {
                     Err(error) if is_transient(&error) && tries.again().await => {}
                     done => return done,
                 }
@@ -153,6 +157,7 @@ impl Engine {
         operation: &'static str,
         caller: &Caller,
         reach: &Reach,
+        freshness: Freshness,
         arguments: A,
         read: &F,
     ) -> Result<T, StoreError>
@@ -161,9 +166,10 @@ impl Engine {
         T: Absent + Send,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Sync,
     {
-        let (connection, place) = self.servers.begin_to_read(operation, caller, self.patience(reach)).await?;
+        let begun = self.servers.begin_to_read(operation, caller, self.patience(reach), freshness).await;
+        let (connection, place) = begun?;
         let mut tx = self.transaction(connection, operation);
-        let result = match self.enter(&mut tx, reach).await {
+        let result = match self.enter(&mut tx, reach, freshness).await {
             Ok(Some(())) => read(&tx, arguments).await,
             Ok(None) => Ok(T::absent()),
             Err(error) => Err(error),
@@ -175,7 +181,7 @@ impl Engine {
                 if is_lost(error) || is_transient(error) {
                     self.servers.note_failed(place, error);
                 }
-                undo(tx, error).await;
+                self.undo(tx, place, error).await;
             }
         }
         result
@@ -256,7 +262,7 @@ impl Engine {
                     // Before its connection is given back: its line goes no further without it.
                     caller.wait_at_lock();
                 }
-                undo(tx, &error).await;
+                self.undo(tx, place, &error).await;
                 Err(before(error))
             }
         }
@@ -288,15 +294,17 @@ impl Engine {
                 Wait::AsUsual => millis(engine.timeouts.lock),
                 Wait::AsLongAsNeeded => "0".to_owned(),
             };
-            let settings =
-                format!("SET search_path = {CLOSED_PATH}; SET ROLE ironclaw_owner; SET lock_timeout = {wait}");
+            let settings = format!(
+                "{}; SET ROLE ironclaw_owner; SET lock_timeout = {wait}; SET statement_timeout = 0",
+                session::OUTSIDE
+            );
             let caller = Caller::new(Whose::Everybody, false);
             let mut connection = engine.servers.prepare(operation, &caller, UNBOUNDED, &settings).await?;
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
                 results.push(connection.run(operation, statement).await.map(drop));
             }
-            connection.run(operation, "RESET ROLE; RESET lock_timeout; RESET search_path").await?;
+            connection.run(operation, session::RESET).await?;
             connection.give_back();
             Ok(results)
         })
@@ -311,6 +319,15 @@ impl Engine {
         }
     }
 
+    /// Undoes what a transaction did. If its connection was lost or is of no use, the server does.
+    async fn undo(&self, tx: Tx, place: Place, error: &StoreError) {
+        if is_of_session(error) {
+            self.servers.renew(place);
+        } else if !is_lost(error) {
+            tx.roll_back().await;
+        }
+    }
+
     /// How long a statement may take before the server counts as gone.
     fn patience(&self, reach: &Reach) -> Duration {
         match reach {
@@ -321,13 +338,6 @@ impl Engine {
 
     fn transaction(&self, connection: Connection, operation: &'static str) -> Tx {
         Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits), Arc::clone(&self.pgvector))
-    }
-}
-
-/// Undoes what a transaction did. If its connection was lost, the server does.
-async fn undo(tx: Tx, error: &StoreError) {
-    if !is_lost(error) {
-        tx.roll_back().await;
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the server and the driver say, as the store's errors.
 
+use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::Error;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::damage;
 
@@ -26,6 +28,9 @@ pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
     let (kind, context) = match &error {
         Error::Database(database) => match database.code().as_deref().unwrap_or_default() {
             POOLER => of_pooler(database.message()),
+            UNSUPPORTED if is_plan_changed(database.as_ref()) => {
+                (StoreErrorKind::Busy, "a table was changed by a migration or by hand; try again")
+            }
             code => of_code(code),
         },
         Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => {
@@ -59,6 +64,14 @@ pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
 
 const UNTRUSTED: &str = "TLS failed: check that the server has it switched on and that sslrootcert names the authority \
                          that signed the server's certificate for this host";
+
+/// A feature that is not supported: also a prepared statement whose result has other types now.
+const UNSUPPORTED: &str = "0A000";
+
+/// Whether it is of a prepared statement that was planned for another table. The message may be in any language.
+fn is_plan_changed(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.try_downcast_ref::<PgDatabaseError>().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
+}
 
 /// A violation of the protocol. It is the one code that PgBouncer has, also for what the server told it.
 const POOLER: &str = "08P01";
@@ -144,20 +157,56 @@ pub(super) fn no_connection_left(operation: &'static str) -> StoreError {
 
 /// Whether a lock was not to be had in the time that the server was told to wait for it.
 pub(super) fn is_locked(error: &StoreError) -> bool {
-    server_error(error).is_some_and(|server| server.code == "55P03")
+    server_code(error) == Some("55P03")
 }
 
-fn server_error(error: &StoreError) -> Option<&ServerError> {
-    std::error::Error::source(error).and_then(|source| source.downcast_ref::<ServerError>())
+/// What a change gets that the server refused for what is in it: it is the change's own failure, which is audited. What
+/// the store itself checks before is told more precisely.
+pub(super) fn of_the_change(error: StoreError) -> StoreError {
+    let refused = |expected| {
+        StoreError::invalid_input(error.operation(), InputError::new("change", Problem::Malformed { expected }))
+    };
+    let invalid = match server_code(&error) {
+        Some(code) if *error.kind() == StoreErrorKind::Internal => match code.get(..2) {
+            // A cardinality violation: a row that one statement changes twice.
+            Some("21") => refused("each row once"),
+            // A data exception.
+            Some("22") => refused("values that the server's types can hold"),
+            // A constraint violation; what is taken, and what is not there, have kinds of their own.
+            Some("23") => refused("rows that the schema's constraints allow"),
+            // A limit of the server's is exceeded.
+            Some("54") => {
+                refused("values within the server's limits: see max_stack_depth and the size of an index row")
+            }
+            _ => return error,
+        },
+        _ => return error,
+    };
+    invalid.with_source(error)
+}
+
+/// The code of the server's error that this one is for.
+fn server_code(error: &StoreError) -> Option<&str> {
+    let server = std::error::Error::source(error)?.downcast_ref::<ServerError>()?;
+    Some(server.code.as_str())
 }
 
 /// Whether an attempt that failed this way, and left nothing behind, may go better at once.
 pub(super) fn is_transient(error: &StoreError) -> bool {
     match error.kind() {
         StoreErrorKind::Unavailable | StoreErrorKind::ReadOnly => true,
-        StoreErrorKind::Busy => {
-            server_error(error).is_some_and(|server| matches!(server.code.as_str(), "40001" | "40P01"))
-        }
+        StoreErrorKind::Busy if matches!(server_code(error), Some("40001" | "40P01")) => true,
+        _ => is_of_session(error),
+    }
+}
+
+/// Whether it is of what the server keeps for the connection, and would not be on a new one: a statement that was planned
+/// for another table, or whose name the server does not know (any more).
+pub(super) fn is_of_session(error: &StoreError) -> bool {
+    match server_code(error) {
+        // What else is not supported is no better elsewhere.
+        Some(UNSUPPORTED) => *error.kind() == StoreErrorKind::Busy,
+        Some("26000") => true,
         _ => false,
     }
 }

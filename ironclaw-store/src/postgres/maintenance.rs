@@ -18,7 +18,9 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use super::builder::PostgresStoreBuilder;
 use super::engine::{Engine, Reach, Wait};
 use super::entity::{audit_checkpoints, erasures};
+use super::error::of_the_change;
 use super::row::{Row, params};
+use super::servers::Freshness;
 use super::tx::{Absent, Tx};
 use super::{audit, workspace};
 use crate::codes;
@@ -33,6 +35,9 @@ mod scrub;
 mod system;
 
 pub(super) use system::append as append_to_system;
+
+/// The name that errors give to [`Maintenance::apply_system`].
+const APPLY_SYSTEM: &str = "apply_system";
 
 /// The admin plane of a [`PostgresStore`](super::PostgresStore), reached as a role of its own: a member of
 /// `ironclaw_owner`.
@@ -65,21 +70,29 @@ impl PostgresMaintenance {
     /// found through it. Call it when users have got tens of thousands of chunks, or every night: where there is nothing to
     /// do it takes milliseconds.
     ///
+    /// One operator makes indexes at a time: a second waits as long as [`lock_timeout`](PostgresStoreBuilder::lock_timeout)
+    /// says. Dropping the future does not stop it.
+    ///
     /// # Errors
-    /// A [`StoreError`]; indexes that were made before it stay, and what was left unfinished is made anew next time.
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), with who it is and since when, if another operator makes
+    /// them. Otherwise a [`StoreError`]; indexes that were made before it stay, and what was left unfinished is made anew
+    /// next time.
     pub async fn index_vectors(&self) -> Result<u64, StoreError> {
         const OPERATION: &str = "index_vectors";
-        let statements = self
-            .read(OPERATION, self.vector_indexes, |tx, most| {
-                async move { workspace::index_statements(tx, most).await }.boxed()
-            })
-            .await?;
-        let made = statements.iter().filter(|statement| statement.starts_with("CREATE")).count() as u64;
-        // To make an index without keeping writers off, the server waits for the transactions that are under way.
-        for result in self.engine.run_each(OPERATION, Wait::AsLongAsNeeded, statements).await? {
-            result?;
-        }
-        Ok(made)
+        self.alone(OPERATION, OPERATION, |maintenance| async move {
+            let statements = maintenance
+                .read(OPERATION, maintenance.vector_indexes, |tx, most| {
+                    async move { workspace::index_statements(tx, most).await }.boxed()
+                })
+                .await?;
+            let made = statements.iter().filter(|statement| statement.starts_with("CREATE")).count() as u64;
+            // To make an index without keeping writers off, the server waits for the transactions that are under way.
+            for result in maintenance.engine.run_each(OPERATION, Wait::AsLongAsNeeded, statements).await? {
+                result?;
+            }
+            Ok(made)
+        })
+        .await
     }
 
     /// Closes the connections, after the calls that were taken are done. Every call after it fails.
@@ -99,6 +112,45 @@ impl PostgresMaintenance {
         &self.operator
     }
 
+    /// Does what takes long, and what one operator does at a time, in a task of its own.
+    async fn alone<T, F>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        work: impl FnOnce(Self) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.engine.alone(operation, &self.operator, key, work(self.clone())).await
+    }
+
+    /// Commits a change with its event, or the event that says why not.
+    async fn change(&self, change: SystemChange) -> Result<Receipt, StoreError> {
+        let arguments = (self.operator.clone(), Arc::new(change));
+        let applied = match crate::system::check(APPLY_SYSTEM, &arguments.1) {
+            Ok(()) => {
+                self.write(APPLY_SYSTEM, arguments.clone(), |tx, (operator, change)| {
+                    async move { system::apply(tx, operator.as_str(), &change).await.map_err(of_the_change) }.boxed()
+                })
+                .await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &applied
+            && is_of_the_change(error)
+        {
+            // What failed must be in the trail before its caller hears of it.
+            let (operator, change) = arguments;
+            self.write(APPLY_SYSTEM, (operator, change, error.kind().clone()), |tx, (operator, change, kind)| {
+                async move { system::record_failure(tx, operator.as_str(), &change, &kind).await }.boxed()
+            })
+            .await?;
+        }
+        applied
+    }
+
     /// Reads one snapshot of everything.
     pub(super) async fn read<A, T, F>(&self, operation: &'static str, arguments: A, read: F) -> Result<T, StoreError>
     where
@@ -106,7 +158,7 @@ impl PostgresMaintenance {
         T: Absent + Send + 'static,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        self.engine.read(operation, Reach::All, arguments, read).await
+        self.engine.read(operation, Reach::All, Freshness::Recent, arguments, read).await
     }
 
     /// Writes in one transaction.
@@ -123,30 +175,13 @@ impl PostgresMaintenance {
 #[async_trait]
 impl Maintenance for PostgresMaintenance {
     async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError> {
-        const OPERATION: &str = "apply_system";
-        let arguments = (self.operator.clone(), Arc::new(change));
-        let applied = match crate::system::check(OPERATION, &arguments.1) {
-            Ok(()) => {
-                let reach = reach(&arguments.1);
-                self.engine
-                    .write(OPERATION, reach, false, arguments.clone(), |tx, (operator, change)| {
-                        async move { system::apply(tx, operator.as_str(), &change).await }.boxed()
-                    })
-                    .await
+        match &change {
+            SystemChange::EraseUser { tenant, owner, .. } => {
+                let key = format!("erase {tenant}\n{owner}");
+                self.alone(APPLY_SYSTEM, &key, |maintenance| async move { maintenance.change(change).await }).await
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &applied
-            && is_of_the_change(error)
-        {
-            // What failed must be in the trail before its caller hears of it.
-            let (operator, change) = arguments;
-            self.write(OPERATION, (operator, change, error.kind().clone()), |tx, (operator, change, kind)| {
-                async move { system::record_failure(tx, operator.as_str(), &change, &kind).await }.boxed()
-            })
-            .await?;
+            _ => self.change(change).await,
         }
-        applied
     }
 
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {
@@ -246,11 +281,16 @@ impl Maintenance for PostgresMaintenance {
     }
 
     async fn apply_retention(&self) -> Result<u64, StoreError> {
-        retention::apply(self).await
+        self.alone(
+            "apply_retention",
+            "apply_retention",
+            |maintenance| async move { retention::apply(&maintenance).await },
+        )
+        .await
     }
 
     async fn scrub(&self) -> Result<Scrubbed, StoreError> {
-        scrub::scrub(self).await
+        self.alone("scrub", "scrub", |maintenance| async move { scrub::scrub(&maintenance).await }).await
     }
 
     async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {

@@ -3,22 +3,28 @@
 use std::time::Duration;
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sea_orm::{ConnectionTrait, DbBackend, SqlxPostgresConnector, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, IsolationLevel, SqlxPostgresConnector, Statement, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use super::error::from_orm;
+use super::engine::busy;
+use super::error::{from_orm, from_sqlx};
 use super::migration::Migrator;
 use super::pooler;
 use super::role::Role;
 use super::server::closed_path;
+use super::session::DEFINE;
 use super::{pool, server};
 
 const OPERATION: &str = "migrate";
 
 /// What all processes that migrate a database lock: the letters `ironclaw` as a number.
 const LOCK: i64 = 0x6972_6f6e_636c_6177;
+
+/// What others see of who migrates.
+const SINCE: &str = "SELECT set_config('application_name', 'migrate since ' || \
+     to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), true)";
 
 /// The roles, which belong to no database but to the whole server.
 const ROLES: [&str; 3] = ["ironclaw_owner", "ironclaw_app", "ironclaw_auditor"];
@@ -46,28 +52,28 @@ pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> 
 async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     let failed = |error| from_orm(OPERATION, error);
     let database = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-    let transaction = database.begin().await.map_err(failed)?;
+    // By the server's default it might not see what another process has just migrated, for which it waited.
+    let level = Some(IsolationLevel::ReadCommitted);
+    let transaction = database.begin_with_config(level, None).await.map_err(failed)?;
     // If the process is killed, the server notices and lets the next one in. Millisecond figures, not a user's text.
     let patience = patience.as_millis().clamp(1, i32::MAX as u128);
     let settings = format!(
-        "{}; SET LOCAL lock_timeout = {patience}; SET LOCAL client_connection_check_interval = 1000; \
+        "{}; {DEFINE}; SET LOCAL lock_timeout = {patience}; \
+         SET LOCAL statement_timeout = 0; SET LOCAL client_connection_check_interval = 1000; \
          SET LOCAL idle_in_transaction_session_timeout = 60000; SET LOCAL client_min_messages = warning;",
         closed_path!()
     );
     transaction.execute_unprepared(&settings).await.map_err(failed)?;
-    let locked = transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await;
-    locked.map_err(|error| {
-        let error = failed(error);
-        match error.kind() {
-            StoreErrorKind::Busy => StoreError::new(
-                StoreErrorKind::Busy,
-                OPERATION,
-                "another process is migrating this database, or holds the advisory lock for it: wait, or look for its \
-                 process in pg_locks (locktype 'advisory')",
-            ),
-            _ => error,
+    let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
+    if let Err(error) = transaction.execute_unprepared(&lock).await.map_err(failed) {
+        if *error.kind() != StoreErrorKind::Busy {
+            return Err(error);
         }
-    })?;
+        transaction.rollback().await.map_err(failed)?;
+        let mut connection = pool.acquire().await.map_err(|error| from_sqlx(OPERATION, error))?;
+        return Err(busy(OPERATION, &mut connection, LOCK).await.with_source(error));
+    }
+    transaction.execute_unprepared(SINCE).await.map_err(failed)?;
     for statement in roles() {
         transaction.execute_unprepared(&statement).await.map_err(failed).map_err(explain)?;
     }

@@ -205,6 +205,11 @@ impl Pool {
         connected
     }
 
+    /// Closes the connections that are not in use: what the server keeps for them is of no use any more.
+    pub(super) fn renew(&self) {
+        self.idle.clear();
+    }
+
     /// Closes the connections, all of which are back. Later calls fail.
     pub(super) async fn close(&self) {
         self.turns.close();

@@ -8,6 +8,7 @@ use sqlx::{Error, PgConnection};
 
 use super::error::from_sqlx;
 use super::role::Role;
+use super::session::LOOK;
 
 /// Checks that no pooler gives what is prepared by name on one connection to another.
 ///
@@ -33,7 +34,7 @@ pub(super) async fn check(
             (&mut second, "SELECT 1, pg_catalog.pg_backend_pid()"),
         ];
         for (number, (connection, probe)) in probes.into_iter().enumerate() {
-            match sqlx::query_as::<_, (i32, i32)>(probe).fetch_one(connection).await {
+            match ask(connection, probe).await {
                 Ok((answered, backend)) if usize::try_from(answered) == Ok(number) => {
                     backends[number].insert(backend);
                 }
@@ -45,6 +46,14 @@ pub(super) async fn check(
     // A pooler may know names. But what an operator sets for a session must not stay behind for others.
     let is_shared = backends.iter().any(|backends| backends.len() > 1) || backends[0] == backends[1];
     if is_shared && role == Role::Operator { Err(refused(operation, role)) } else { Ok(()) }
+}
+
+/// The number that a probe gives, and the process that answered.
+async fn ask(connection: &mut PgConnection, probe: &'static str) -> Result<(i32, i32), Error> {
+    sqlx::raw_sql(LOOK).execute(&mut *connection).await?;
+    let answer = sqlx::query_as(probe).fetch_one(&mut *connection).await?;
+    sqlx::raw_sql("COMMIT").execute(connection).await?;
+    Ok(answer)
 }
 
 /// Whether the error is such as a statement makes that is taken for another.

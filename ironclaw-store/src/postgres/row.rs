@@ -88,6 +88,11 @@ impl<'a> Row<'a> {
         self.row.try_get_raw(column).ok().and_then(stored_time).ok_or_else(|| self.corrupt(column))
     }
 
+    /// An error of this kind in the operation that is under way.
+    pub(super) fn error(&self, kind: StoreErrorKind, context: &str) -> StoreError {
+        StoreError::new(kind, self.operation, context)
+    }
+
     /// The error that says that the schema has a migration that this version does not know.
     pub(super) fn newer_schema(&self, migration: &str) -> StoreError {
         let context = format!("the schema has the migration {migration}, which this version does not know: update it");

@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, PgConnection, Row};
 use super::error::from_sqlx;
 use super::migration::Migrator;
 use super::role::{self, Role};
+use super::session::LOOK;
 
 /// The oldest server that is supported.
 const SERVER_VERSION: i32 = 16;
@@ -100,12 +101,6 @@ macro_rules! closed_path {
     };
 }
 pub(super) use closed_path;
-
-/// The same for what runs in no transaction.
-pub(super) const CLOSED_PATH: &str = "pg_catalog, pg_temp";
-
-/// Begins to look at a server.
-pub(super) const LOOK: &str = concat!("BEGIN READ ONLY; ", closed_path!());
 
 /// What the store needs to know of a database that it may use.
 #[derive(Debug, Clone)]

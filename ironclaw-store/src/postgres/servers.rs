@@ -5,21 +5,22 @@
 //! check, in the same round trip.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 
 use super::connection::Connection;
 use super::error::from_sqlx;
 use super::pool::Pool;
 use super::role::Role;
-use super::server::closed_path;
+use super::session::{LOOK, READ, WRITE};
 use super::turns::Caller;
 
 mod check;
+mod lag;
 mod standby;
 
 /// Whether the server is a standby, its timeline, and how far its log reaches. A standby may be on a higher timeline
@@ -31,12 +32,12 @@ const POSITION: &str = "SELECT standby, \
     (CASE WHEN standby THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)::bigint \
     FROM (SELECT pg_is_in_recovery() AS standby) AS server";
 
-/// A commit, and how far the log reaches after it: outside of any transaction, so that the path may be anything.
-const COMMIT: &str = "COMMIT; \
-    SELECT (pg_catalog.pg_current_wal_insert_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::bigint";
+/// The same in a transaction of its own: by default it might be one that a standby refuses, or that waits for others.
+static ASK: LazyLock<String> = LazyLock::new(|| format!("{LOOK}; {POSITION}; COMMIT"));
 
-const READ: &str = concat!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ", closed_path!());
-const WRITE: &str = concat!("BEGIN; ", closed_path!());
+/// A commit, and how far the log reaches after it.
+const COMMIT: &str = "COMMIT; BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; \
+    SELECT (pg_catalog.pg_current_wal_insert_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::bigint; COMMIT";
 
 /// One server, or a primary and its streaming standby.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub(super) struct Servers {
     /// How many commits were lost on the way, and how many of those `written` is known to be beyond.
     lost: AtomicU64,
     settled: AtomicU64,
+    /// How far the log reached not long ago, whoever wrote: a standby that is behind that is not asked either.
+    lag: lag::Lag,
     /// The identifier that all copies of a cluster share.
     cluster: OnceLock<String>,
 }
@@ -76,6 +79,15 @@ pub(super) struct Place {
 
 type Begun = (Connection, Place);
 
+/// How new a reading must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// A standby may answer that is not too far behind.
+    Recent,
+    /// Who may do what is decided by it: the primary answers.
+    Newest,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Position {
     is_standby: bool,
@@ -94,18 +106,21 @@ impl Servers {
         self.begin(operation, caller, patience, WRITE).await
     }
 
-    /// Begins to read a snapshot that has all that this store wrote: of the standby if it can give one at once, or of
-    /// the primary.
+    /// Begins to read a snapshot that has all that this store wrote: of the standby if that may answer and can give one
+    /// at once, or of the primary.
     pub(super) async fn begin_to_read(
         &self,
         operation: &'static str,
         caller: &Caller,
         patience: Duration,
+        freshness: Freshness,
     ) -> Result<Begun, StoreError> {
-        match self.begin_at_standby(operation, caller, patience).await {
-            Some(begun) => Ok(begun),
-            None => self.begin(operation, caller, patience, READ).await,
+        if freshness == Freshness::Recent
+            && let Some(begun) = self.begin_at_standby(operation, caller, patience).await
+        {
+            return Ok(begun);
         }
+        self.begin(operation, caller, patience, READ).await
     }
 
     /// Commits, and gives the connection back.
@@ -124,10 +139,14 @@ impl Servers {
             connection.end(operation, "ROLLBACK").await;
             return Err(replaced(operation));
         }
+        let began = Instant::now();
         match connection.run(operation, COMMIT).await {
             Ok(row) => {
                 match row.map(|row| row.try_get::<i64, _>(0)) {
-                    Some(Ok(reached)) => drop(self.written.fetch_max(reached.cast_unsigned(), Ordering::SeqCst)),
+                    Some(Ok(reached)) => {
+                        self.written.fetch_max(reached.cast_unsigned(), Ordering::SeqCst);
+                        self.lag.note(began, reached.cast_unsigned());
+                    }
                     _ => drop(self.lost.fetch_add(1, Ordering::SeqCst)),
                 }
                 connection.give_back();
@@ -145,6 +164,16 @@ impl Servers {
         if place.server != self.primary.load(Ordering::Relaxed) {
             self.rest(place.server, error);
         }
+    }
+
+    /// After a statement whose plan or name the server does not have any more: the other connections are no better.
+    pub(super) fn renew(&self, place: Place) {
+        self.servers[place.server].pool.renew();
+    }
+
+    /// A connection to the primary by itself, beside the pool's.
+    pub(super) async fn reach(&self, operation: &'static str) -> Result<PgConnection, StoreError> {
+        self.servers[self.primary.load(Ordering::Relaxed)].pool.reach(operation).await
     }
 
     /// A connection to the primary on which these statements were run, outside of any transaction.
@@ -201,22 +230,32 @@ impl Servers {
         self.check_once(operation, server).await?;
         let lost = self.lost.load(Ordering::SeqCst);
         let pool = &self.servers[server].pool;
+        // Before it waits for a connection: that only makes what is known older.
+        let began = Instant::now();
         let (connection, row) = pool.begin(operation, caller, patience, &format!("{begin}; {POSITION}")).await?;
         let position = Position::of(operation, row)?;
-        if position.is_standby {
+        if let Err(error) = self.check_primary(operation, position) {
             connection.end(operation, "ROLLBACK").await;
-            let context = "the server is a standby, and the other one does not take writes either; promote one";
-            return Err(StoreError::new(StoreErrorKind::ReadOnly, operation, context));
-        }
-        if position.timeline < self.timeline.fetch_max(position.timeline, Ordering::SeqCst) {
-            connection.end(operation, "ROLLBACK").await;
-            return Err(replaced(operation));
+            return Err(error);
         }
         if lost > self.settled.load(Ordering::SeqCst) {
             self.written.fetch_max(position.reached, Ordering::SeqCst);
             self.settled.fetch_max(lost, Ordering::SeqCst);
         }
+        self.lag.note(began, position.reached);
         Ok((connection, Place { server, timeline: position.timeline }))
+    }
+
+    /// Refuses to take a standby, or a server that was replaced, for the primary.
+    fn check_primary(&self, operation: &'static str, position: Position) -> Result<(), StoreError> {
+        if position.is_standby {
+            let context = "the server is a standby, and the other one does not take writes either; promote one";
+            return Err(StoreError::new(StoreErrorKind::ReadOnly, operation, context));
+        }
+        match position.timeline < self.timeline.fetch_max(position.timeline, Ordering::SeqCst) {
+            true => Err(replaced(operation)),
+            false => Ok(()),
+        }
     }
 
     /// After a failure of the server that was taken for the primary, asks the other one next: it may have been promoted.

@@ -174,6 +174,19 @@ impl Tx {
         entered.ok_or_else(|| self.error(StoreErrorKind::Internal, "the user could not be made known"))
     }
 
+    /// Enters the scope of a user whose number is known within an operator's transaction, to write: locks the user; `None`
+    /// if they are not there any more.
+    pub(super) async fn lock_owner(&self, owner_no: i64) -> Result<Option<Entered>, StoreError> {
+        let lock = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
+        if self.query_row(lock, params![owner_no], |_| Ok(())).await?.is_none() {
+            return Ok(None);
+        }
+        // Only now, so that a hold which was placed meanwhile is seen.
+        let sql = "SELECT count(*) FROM ironclaw.holds WHERE owner_no = $1 AND released_at IS NULL";
+        let held = self.number(sql, params![owner_no]).await? > 0;
+        Ok(Some(Entered { owner_no, held, ..self.scope }))
+    }
+
     /// The connection, whose transaction is to be ended.
     pub(super) fn into_connection(self) -> Connection {
         self.connection.into_inner()

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod addresses;
+mod alone;
 mod audit;
 mod bad_input;
 mod cancellation;
@@ -23,15 +24,18 @@ mod network;
 mod own;
 mod own_indexes;
 mod paths;
+mod plans;
 mod pool;
 mod pooler;
 mod raw;
+mod refusals;
 mod replica;
 mod retention;
 mod roles;
 mod row_security;
 mod server_faults;
 mod takeover;
+mod session;
 mod text;
 mod tls;
 mod vectors;
@@ -45,6 +49,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     ironclaw_testing::run([
         addresses::tests(),
+        alone::tests(),
         audit::tests(),
         bad_input::tests(),
         cancellation::tests(),
@@ -58,14 +63,17 @@ fn main() -> ExitCode {
         migrations::tests(),
         own_indexes::tests(),
         paths::tests(),
+        plans::tests(),
         pool::tests(),
         pooler::tests(),
+        refusals::tests(),
         replica::tests(),
         retention::tests(),
         roles::tests(),
         row_security::tests(),
         server_faults::tests(),
         takeover::tests(),
+        session::tests(),
         text::tests(),
         tls::tests(),
         vectors::tests(),

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ironclaw_core::SystemClock;
-use ironclaw_core::id::MessageId;
-use ironclaw_core::store::{Apply, StoreError, StoreErrorKind};
-use ironclaw_store::PostgresStore;
+use ironclaw_core::change::AccessOp;
+use ironclaw_core::id::{AgentName, MessageId, OperatorName, SecretName, TokenId};
+use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::access::{Token, UserStatus};
+use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind, VaultStore};
+use ironclaw_core::{Change, Clock, Maintenance, PageRequest, SystemClock};
+use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::{Mode, Server};
 use sqlx::PgConnection;
 
@@ -23,6 +26,9 @@ ironclaw_testing::tests![
     a_primary_that_was_replaced_while_it_hung_is_not_written_to,
     two_servers_that_are_no_copies_of_each_other_are_refused,
     a_role_that_is_not_bound_is_refused_on_the_standby_too,
+    what_decides_who_may_do_what_is_asked_of_the_primary,
+    a_standby_that_is_too_far_behind_is_not_asked,
+    a_standby_alone_decides_nothing,
 ];
 
 /// A primary, its standby, a store that knows both and a user.
@@ -304,4 +310,117 @@ async fn a_role_that_is_not_bound_is_refused_on_the_standby_too() {
     let unbound = standby.superuser_url("agents");
     let refused = PostgresStore::connect_with_replica(&app_url(&primary), &unbound).await.unwrap_err();
     assert_eq!(*refused.kind(), StoreErrorKind::Privileges);
+}
+
+/// A process of its own, which writes nothing: it knows of what others write only what the servers say.
+async fn reader(primary: &Server, standby: &Server, lag: Duration) -> PostgresStore {
+    let builder = PostgresStore::builder().replica_lag(lag);
+    builder.connect_with_replica(&app_url(primary), &app_url(standby)).await.unwrap()
+}
+
+/// More than any test takes.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
+
+/// The replay of what the primary writes stands still.
+async fn pause(standby: &Server) {
+    standby.psql("agents", "SELECT pg_wal_replay_pause()").unwrap();
+    let mut superuser = superuser(standby).await;
+    until("the replay stands still", async || {
+        let state: String =
+            sqlx::query_scalar("SELECT pg_get_wal_replay_pause_state()").fetch_one(&mut superuser).await.unwrap();
+        state == "paused"
+    })
+    .await;
+}
+
+async fn what_decides_who_may_do_what_is_asked_of_the_primary() {
+    let (primary, standby, store, ada) = replicated().await;
+    let (agent, secret) = (AgentName::parse("agent").unwrap(), SecretName::parse("secret").unwrap());
+    let (id, now) = (TokenId::make(&SystemClock), SystemClock.now());
+    let expires_at = now.after(FOR_EVER);
+    let token = Token {
+        id,
+        agent: agent.clone(),
+        policy_epoch: 1,
+        hash: [7; 32],
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+    };
+    let put_agent = |active| AccessOp::PutAgent { name: agent.clone(), active };
+    let issue = Change::new().with(put_agent(true)).with(AccessOp::IssueToken { token });
+    store.apply(&ada.scope, issue).await.unwrap();
+    ada.speak(&store).await.1.unwrap();
+    let reader = reader(&primary, &standby, FOR_EVER).await;
+    until_replayed(&standby, 1).await;
+    assert!(reader.access().token(&ada.scope, id).await.unwrap().unwrap().revoked_at.is_none());
+    until_the_standby_answers(&standby, &reader, &ada, 1).await;
+    store.close().await.unwrap();
+    pause(&standby).await;
+    let store = PostgresStore::connect(&app_url(&primary)).await.unwrap();
+    ada.speak(&store).await.1.unwrap();
+    let revoke = Change::new().with(AccessOp::RevokeToken { id }).with(put_agent(false));
+    store.apply(&ada.scope, revoke).await.unwrap();
+    let operator =
+        PostgresMaintenance::connect(&operator_url(&primary), OperatorName::parse("olga").unwrap()).await.unwrap();
+    let (tenant, owner, status) = (ada.scope.tenant().clone(), ada.scope.owner().clone(), UserStatus::Suspended);
+    operator.apply_system(SystemChange::PutUser { tenant, owner, status, roles: Vec::new() }).await.unwrap();
+    // What the standby answers is as old as what it has.
+    assert_eq!(ada.count(&reader).await.unwrap(), 1);
+    let (access, scope) = (reader.access(), &ada.scope);
+    assert!(access.token(scope, id).await.unwrap().unwrap().revoked_at.is_some());
+    assert!(!access.agent(scope, &agent).await.unwrap().unwrap().active);
+    assert_eq!(access.user(scope).await.unwrap().unwrap().status, UserStatus::Suspended);
+    // Without the primary nobody decides.
+    primary.kill().unwrap();
+    let page = PageRequest::default();
+    bounded(access.token(scope, id)).await.unwrap_err();
+    bounded(access.agents(scope, &page)).await.unwrap_err();
+    bounded(reader.secrets().secret(scope, &secret)).await.unwrap_err();
+    bounded(reader.secrets().vault(scope.tenant())).await.unwrap_err();
+    assert_eq!(bounded(ada.count(&reader)).await.unwrap(), 1);
+}
+
+/// Waits until the standby gives this reader's answers, and does not only say how far it is.
+async fn until_the_standby_answers(standby: &Server, reader: &PostgresStore, ada: &Person, expected: usize) {
+    let mut superuser = superuser(standby).await;
+    let sql = "SELECT coalesce(bool_and(query = 'COMMIT'), false) FROM pg_stat_activity WHERE usename = 'app'";
+    until("the standby answers", async || {
+        assert_eq!(ada.count(reader).await.unwrap(), expected);
+        sqlx::query_scalar(sql).fetch_one(&mut superuser).await.unwrap()
+    })
+    .await;
+}
+
+async fn a_standby_that_is_too_far_behind_is_not_asked() {
+    let (primary, standby, store, ada) = replicated().await;
+    ada.speak(&store).await.1.unwrap();
+    until_replayed(&standby, 1).await;
+    // Its connections to the standby would be taken for the readers'.
+    store.close().await.unwrap();
+    let (strict, lax) = (reader(&primary, &standby, Duration::ZERO).await, reader(&primary, &standby, FOR_EVER).await);
+    // While nobody writes, nothing is behind.
+    until_the_standby_answers(&standby, &strict, &ada, 1).await;
+    until_the_standby_answers(&standby, &lax, &ada, 1).await;
+    pause(&standby).await;
+    let writer = reader(&primary, &standby, FOR_EVER).await;
+    for written in 2..=5 {
+        ada.speak(&writer).await.1.unwrap();
+        assert_eq!(ada.count(&strict).await.unwrap(), written, "what was acknowledged to somebody else is read");
+        assert_eq!(ada.count(&lax).await.unwrap(), 1, "as old as it may be");
+    }
+    standby.psql("agents", "SELECT pg_wal_replay_resume()").unwrap();
+    until_replayed(&standby, 5).await;
+    assert_eq!(ada.count(&lax).await.unwrap(), 5);
+}
+
+async fn a_standby_alone_decides_nothing() {
+    let (_primary, standby, store, ada) = replicated().await;
+    ada.speak(&store).await.1.unwrap();
+    until_replayed(&standby, 1).await;
+    let alone = PostgresStore::connect(&app_url(&standby)).await.unwrap();
+    assert_eq!(ada.count(&alone).await.unwrap(), 1);
+    let error = bounded(alone.access().user(&ada.scope)).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::ReadOnly, "{error}");
+    assert!(error.to_string().contains("the server is a standby"), "{error}");
 }

@@ -28,6 +28,18 @@ impl Database {
         database
     }
 
+    /// From now on whoever connects has defaults that none of ours reckons with.
+    pub(crate) async fn make_hostile(&self) {
+        self.set(&HOSTILE).await;
+    }
+
+    /// From now on whoever connects has these defaults.
+    pub(crate) async fn set(&self, defaults: &[(&str, &str)]) {
+        let set = |(name, value): &(&str, &str)| format!("ALTER DATABASE {} SET {name} = {value};", self.name);
+        let sql: String = defaults.iter().map(set).collect();
+        superuser("postgres").await.execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+
     /// A new one without the store's schema.
     pub(crate) async fn empty() -> Self {
         let database = Self { name: unique_name() };
@@ -65,6 +77,33 @@ impl Drop for Database {
         }
     }
 }
+
+/// What a database's defaults may be, each of them something else than usual: how transactions are isolated, what is
+/// durable, what literals mean, whether policies hold, how values are shown.
+const HOSTILE: [(&str, &str); 22] = [
+    ("default_transaction_isolation", "serializable"),
+    ("default_transaction_deferrable", "on"),
+    ("synchronous_commit", "off"),
+    ("row_security", "off"),
+    ("standard_conforming_strings", "off"),
+    ("backslash_quote", "on"),
+    ("escape_string_warning", "off"),
+    ("transform_null_equals", "on"),
+    ("array_nulls", "off"),
+    ("quote_all_identifiers", "on"),
+    ("exit_on_error", "on"),
+    ("check_function_bodies", "off"),
+    ("bytea_output", "escape"),
+    ("extra_float_digits", "-15"),
+    ("DateStyle", "'SQL, DMY'"),
+    ("IntervalStyle", "sql_standard"),
+    ("TimeZone", "'Asia/Kathmandu'"),
+    ("client_encoding", "LATIN1"),
+    ("search_path", "pg_temp"),
+    ("xmlbinary", "hex"),
+    ("gin_fuzzy_search_limit", "1"),
+    ("statement_timeout", "'1h'"),
+];
 
 /// The server that all tests share.
 pub(crate) fn cluster() -> Cluster {

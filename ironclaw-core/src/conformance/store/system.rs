@@ -97,11 +97,13 @@ pub(super) async fn role_must_exist(subject: &StoreSubject) -> Outcome {
     Ok(())
 }
 
-fn header() -> VaultHeader {
+/// A header of a vault.
+pub(super) fn header() -> VaultHeader {
     VaultHeader { id: VaultId::make(&SystemClock), format: 7, root_key: 3, created_at: SystemClock.now() }
 }
 
-fn wrap(t: &Instance) -> Result<RootKeyWrap, Failure> {
+/// A wrapping of its root key.
+pub(super) fn wrap(t: &Instance) -> Result<RootKeyWrap, Failure> {
     let wrapped = World::new(t.now())?.wrapped();
     let (id, source) = (RootKeyWrapId::make(&SystemClock), "key-file".to_owned());
     Ok(RootKeyWrap { id, root_key: 3, source, wrapped, created_at: t.now() })

@@ -6,6 +6,7 @@ use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 
+use super::system::category_code;
 use crate::codes;
 use crate::libsql::db::Db;
 use crate::libsql::removal::{self, AT_ONCE};
@@ -79,7 +80,16 @@ fn round(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<(u64, Option<Place>), StoreError> {
-    let before = now.before(Duration::from_secs(u64::from(policy.days) * 86_400));
+    // As it is now: it may have been changed or deleted since the round before.
+    let days = db.query_row(
+        "SELECT days FROM retention_policies WHERE tenant = ?1 AND category = ?2",
+        params![policy.tenant.as_str(), category_code(db, policy.category)?],
+        |row| row.u32(0),
+    )?;
+    let Some(days) = days else {
+        return Ok((0, None));
+    };
+    let before = now.before(Duration::from_secs(u64::from(days) * 86_400));
     let sql = Statements::of(db, policy.category)?;
     let params = params![policy.tenant.as_str(), before, from.since, from.owner_no];
     let next = db.query_row(sql.users, params, |row| {

@@ -170,7 +170,7 @@ fn place_hold(db: &Db, hold: &Hold, now: Timestamp) -> Result<u64, StoreError> {
     Ok(0)
 }
 
-fn category_code(db: &Db, category: RetainedCategory) -> Result<i64, StoreError> {
+pub(super) fn category_code(db: &Db, category: RetainedCategory) -> Result<i64, StoreError> {
     codes::category_code(category)
         .ok_or_else(|| db.error(StoreErrorKind::Internal, "a category that this store does not know"))
 }

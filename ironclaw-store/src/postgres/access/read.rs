@@ -14,7 +14,7 @@ use crate::postgres::row::{params, uuid};
 #[async_trait]
 impl Access for PostgresStore {
     async fn user(&self, scope: &Scope) -> Result<Option<User>, StoreError> {
-        self.read("user", scope, (), |tx, ()| {
+        self.read_to_decide("user", scope, (), |tx, ()| {
             async move {
                 let roles = tx
                     .query(
@@ -44,7 +44,7 @@ impl Access for PostgresStore {
     }
 
     async fn roles(&self, scope: &Scope) -> Result<Vec<UserRole>, StoreError> {
-        self.read("roles", scope, (), |tx, ()| { async move {
+        self.read_to_decide("roles", scope, (), |tx, ()| { async move {
             tx.query(
                 "SELECT r.name, r.permissions, r.updated_at FROM ironclaw.user_roles h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
                  JOIN ironclaw.roles r ON r.tenant = u.tenant AND r.name = h.role WHERE h.owner_no = $1 ORDER BY r.name",
@@ -57,7 +57,7 @@ impl Access for PostgresStore {
 
     async fn agent(&self, scope: &Scope, name: &AgentName) -> Result<Option<Agent>, StoreError> {
         let name = name.clone();
-        self.read("agent", scope, name, |tx, name| {
+        self.read_to_decide("agent", scope, name, |tx, name| {
             async move {
                 tx.query_row(
                     concat!("SELECT ", agent_columns!(), " FROM ironclaw.agents WHERE owner_no = $1 AND name = $2"),
@@ -74,7 +74,7 @@ impl Access for PostgresStore {
     async fn agents(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Agent>, StoreError> {
         let page = page.clone();
         let after: Option<String> = cursor::after("agents", &page)?;
-        self.read("agents", scope, (after, page), |tx, (after, page)| {
+        self.read_to_decide("agents", scope, (after, page), |tx, (after, page)| {
             async move {
                 let agents = tx
                     .query(
@@ -104,7 +104,7 @@ impl Access for PostgresStore {
     ) -> Result<Page<Policy>, StoreError> {
         let (agent, page) = (agent.cloned(), page.clone());
         let after: Option<[u8; 16]> = cursor::after("policies", &page)?;
-        self.read("policies", scope, (agent, after, at, page), |tx, (agent, after, at, page)| { async move {
+        self.read_to_decide("policies", scope, (agent, after, at, page), |tx, (agent, after, at, page)| { async move {
             let policies = match &agent {
                 Some(agent) => tx.query(
                     concat!(
@@ -133,7 +133,7 @@ impl Access for PostgresStore {
     }
 
     async fn token(&self, scope: &Scope, id: TokenId) -> Result<Option<Token>, StoreError> {
-        self.read("token", scope, id, |tx, id| {
+        self.read_to_decide("token", scope, id, |tx, id| {
             async move {
                 tx.query_row(
                     "SELECT id, agent, policy_epoch, hash, created_at, expires_at, revoked_at FROM ironclaw.tokens \
@@ -149,7 +149,7 @@ impl Access for PostgresStore {
     }
 
     async fn api_key(&self, scope: &Scope, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
-        self.read("api_key", scope, id, |tx, id| {
+        self.read_to_decide("api_key", scope, id, |tx, id| {
             async move {
                 tx.query_row(
                     concat!("SELECT ", api_key_columns!(), " FROM ironclaw.api_keys WHERE owner_no = $1 AND id = $2"),
@@ -166,7 +166,7 @@ impl Access for PostgresStore {
     async fn api_keys(&self, scope: &Scope, page: &PageRequest) -> Result<Page<ApiKey>, StoreError> {
         let page = page.clone();
         let after: Option<[u8; 16]> = cursor::after("api_keys", &page)?;
-        self.read("api_keys", scope, (after, page), |tx, (after, page)| {
+        self.read_to_decide("api_keys", scope, (after, page), |tx, (after, page)| {
             async move {
                 let keys = tx.query(
                 concat!(
@@ -185,7 +185,7 @@ impl Access for PostgresStore {
     }
 
     async fn lease(&self, scope: &Scope, id: LeaseId) -> Result<Option<Lease>, StoreError> {
-        self.read("lease", scope, id, |tx, id| {
+        self.read_to_decide("lease", scope, id, |tx, id| {
             async move {
                 tx.query_row(
                     "SELECT id, secret, agent, uses_left, created_at, expires_at, revoked_at FROM ironclaw.leases \
@@ -201,7 +201,7 @@ impl Access for PostgresStore {
     }
 
     async fn approval(&self, scope: &Scope, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
-        self.read("approval", scope, id, |tx, id| {
+        self.read_to_decide("approval", scope, id, |tx, id| {
             async move {
                 tx.query_row(
                     concat!("SELECT ", approval_columns!(), " FROM ironclaw.approvals WHERE owner_no = $1 AND id = $2"),
@@ -218,7 +218,7 @@ impl Access for PostgresStore {
     async fn approvals(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Approval>, StoreError> {
         let page = page.clone();
         let after: Option<[u8; 16]> = cursor::after("approvals", &page)?;
-        self.read("approvals", scope, (after, page), |tx, (after, page)| {
+        self.read_to_decide("approvals", scope, (after, page), |tx, (after, page)| {
             async move {
                 let approvals = tx.query(
                 concat!(
@@ -244,7 +244,7 @@ impl Access for PostgresStore {
     ) -> Result<Page<ToolGrant>, StoreError> {
         let (tool, page) = (tool.clone(), page.clone());
         let after: Option<[u8; 16]> = cursor::after("tool_grants", &page)?;
-        self.read("tool_grants", scope, (tool, after, page), |tx, (tool, after, page)| {
+        self.read_to_decide("tool_grants", scope, (tool, after, page), |tx, (tool, after, page)| {
             async move {
                 let grants = tx.query(
                 "SELECT id, tool, capability, parameters, created_at, expires_at, revoked_at FROM ironclaw.tool_grants \

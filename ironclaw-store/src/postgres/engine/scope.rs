@@ -10,13 +10,24 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use super::{Engine, millis};
 use crate::postgres::migration::NEWEST;
 use crate::postgres::row::{Row, params};
+use crate::postgres::servers::Freshness;
+use crate::postgres::session::durable;
 use crate::postgres::turns::Whose;
 use crate::postgres::tx::{Entered, Tx};
 
-/// What gives the newest migration as `m.newest`. Reading it keeps others from migrating until the transaction ends.
+/// What each transaction looks at first, for [`Looked`].
+macro_rules! looked {
+    () => {
+        "m.newest, m.is_replica, m.is_standby"
+    };
+}
+
+/// Where that comes from. Reading it keeps others from migrating until the transaction ends.
 macro_rules! migrated {
     () => {
-        "FROM (SELECT pg_catalog.max(version::text COLLATE pg_catalog.\"C\") AS newest FROM ironclaw.migrations) m"
+        "FROM (SELECT pg_catalog.max(version::text COLLATE pg_catalog.\"C\") AS newest, \
+         pg_catalog.current_setting('session_replication_role') = 'replica' AS is_replica, \
+         pg_catalog.pg_is_in_recovery() AS is_standby FROM ironclaw.migrations) m"
     };
 }
 
@@ -50,33 +61,42 @@ impl Reach {
 
 impl Engine {
     /// Enters a scope to read. Whether the store knows the user.
-    pub(super) async fn enter(&self, tx: &mut Tx, reach: &Reach) -> Result<Option<()>, StoreError> {
+    pub(super) async fn enter(
+        &self,
+        tx: &mut Tx,
+        reach: &Reach,
+        freshness: Freshness,
+    ) -> Result<Option<()>, StoreError> {
         let statement = millis(self.timeouts.statement);
         let idle = millis(self.timeouts.idle);
         let entered = match reach {
             Reach::User(scope) => tx
                 .query_row(
                     concat!(
-                        "SELECT m.newest, e.owner_no, set_config('statement_timeout', $4, true), \
+                        "SELECT ",
+                        looked!(),
+                        ", e.owner_no, set_config('statement_timeout', $4, true), \
                          set_config('idle_in_transaction_session_timeout', $5, true) ",
                         migrated!(),
                         " LEFT JOIN ironclaw.enter($1, $2, $3) e ON true"
                     ),
                     params![scope.tenant().as_str(), scope.owner().as_str(), chain(scope), statement, idle],
-                    known(|row| row.optional(1, Row::i64)),
+                    known(freshness, |row| row.optional(LOOKED, Row::i64)),
                 )
                 .await?
                 .flatten(),
             Reach::Tenant(tenant) => {
                 tx.query_row(
                     concat!(
-                        "SELECT m.newest, 0::bigint, set_config('ironclaw.tenant', $1, true), \
+                        "SELECT ",
+                        looked!(),
+                        ", 0::bigint, set_config('ironclaw.tenant', $1, true), \
                          set_config('statement_timeout', $2, true), \
                          set_config('idle_in_transaction_session_timeout', $3, true) ",
                         migrated!()
                     ),
                     params![tenant.as_str(), statement, idle],
-                    known(|row| row.i64(1)),
+                    known(freshness, |row| row.i64(LOOKED)),
                 )
                 .await?
             }
@@ -97,9 +117,12 @@ impl Engine {
                 let entered = tx
                     .query_row(
                         concat!(
-                            "SELECT m.newest, e.owner_no, e.status, e.held, e.now, \
-                             set_config('statement_timeout', $5, true), \
-                             set_config('idle_in_transaction_session_timeout', $6, true) ",
+                            "SELECT ",
+                            looked!(),
+                            ", e.owner_no, e.status, e.held, e.now, set_config('statement_timeout', $5, true), \
+                             set_config('idle_in_transaction_session_timeout', $6, true), ",
+                            durable!("true"),
+                            " ",
                             migrated!(),
                             " CROSS JOIN ironclaw.enter_to_write($1, $2, $3, $4) e"
                         ),
@@ -111,7 +134,7 @@ impl Engine {
                             millis(self.timeouts.statement),
                             millis(self.timeouts.idle)
                         ],
-                        known(entered),
+                        known(Freshness::Recent, entered),
                     )
                     .await?;
                 entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
@@ -135,38 +158,64 @@ impl Engine {
         let entered = tx
             .query_row(
                 concat!(
-                    "SELECT m.newest, clock_timestamp(), set_config('ironclaw.maintenance', 'on', true), \
-                     set_config('lock_timeout', $1, true), \
-                     set_config('idle_in_transaction_session_timeout', $2, true) ",
+                    "SELECT ",
+                    looked!(),
+                    ", clock_timestamp(), set_config('ironclaw.maintenance', 'on', true), \
+                     set_config('lock_timeout', $1, true), set_config('statement_timeout', '0', true), \
+                     set_config('idle_in_transaction_session_timeout', $2, true), ",
+                    durable!("true"),
+                    " ",
                     migrated!()
                 ),
                 params![millis(lock), millis(self.timeouts.idle)],
-                known(|row| Ok(Entered { owner_no: 0, now: row.time(1)?, held: false, suspended: false })),
+                known(Freshness::Recent, |row| {
+                    Ok(Entered { owner_no: 0, now: row.time(LOOKED)?, held: false, suspended: false })
+                }),
             )
             .await?;
         entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the server gave no time"))
     }
 }
 
-/// Reads a row whose first column is the newest migration, which must be one that this version knows.
-fn known<T>(read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>) -> impl FnOnce(&Row<'_>) -> Result<T, StoreError> {
-    move |row| match row.optional(0, Row::text)? {
-        Some(newest) if newest.as_str() > NEWEST => Err(row.newer_schema(&newest)),
-        _ => read(row),
+/// How many columns [`looked`] has.
+const LOOKED: usize = 3;
+
+/// Reads a row that begins with what was looked at: the newest migration must be one that this version knows, references
+/// between rows must be heeded, and a standby must not answer what decides who may do what.
+fn known<T>(
+    freshness: Freshness,
+    read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+) -> impl FnOnce(&Row<'_>) -> Result<T, StoreError> {
+    move |row| {
+        if let Some(newest) = row.optional(0, Row::text)?
+            && newest.as_str() > NEWEST
+        {
+            return Err(row.newer_schema(&newest));
+        }
+        if row.bool(1)? {
+            let context = "session_replication_role is replica for the role or the database, so that no reference between \
+                           rows is heeded: RESET it";
+            return Err(row.error(StoreErrorKind::Privileges, context));
+        }
+        if freshness == Freshness::Newest && row.bool(2)? {
+            let context = "the server is a standby, and may be behind: connect to the primary, or name both";
+            return Err(row.error(StoreErrorKind::ReadOnly, context));
+        }
+        read(row)
     }
 }
 
 /// The user that `enter_to_write` gave.
 fn entered(row: &Row<'_>) -> Result<Entered, StoreError> {
     Ok(Entered {
-        owner_no: row.i64(1)?,
-        suspended: row.code(2, |status| match status {
+        owner_no: row.i64(LOOKED)?,
+        suspended: row.code(LOOKED + 1, |status| match status {
             0 => Some(false),
             1 => Some(true),
             _ => None,
         })?,
-        held: row.bool(3)?,
-        now: row.time(4)?,
+        held: row.bool(LOOKED + 2)?,
+        now: row.time(LOOKED + 3)?,
     })
 }
 

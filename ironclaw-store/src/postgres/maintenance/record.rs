@@ -9,7 +9,8 @@ use crate::system::describe;
 
 /// What the audit trail says of a system change, and the user whom that names.
 ///
-/// A user is named only while they are known: what names them is deleted when they are erased.
+/// A user is named only while they are known: what names them is deleted when they are erased. They are locked, so that
+/// nobody erases them before the event is there.
 pub(super) async fn record(tx: &Tx, change: &SystemChange) -> Result<(AuditRecord, Option<i64>), StoreError> {
     let user = match change {
         SystemChange::PutUser { tenant, owner, .. }
@@ -23,7 +24,7 @@ pub(super) async fn record(tx: &Tx, change: &SystemChange) -> Result<(AuditRecor
         SystemChange::ReleaseHold { id } => {
             tx.query_row(
                 "SELECT u.owner_no, u.owner FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
-                 WHERE h.id = $1",
+                 WHERE h.id = $1 FOR NO KEY UPDATE OF u",
                 params![uuid(id.as_bytes())],
                 |row| Ok((row.i64(0)?, row.text(1)?)),
             )

@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use ironclaw_core::Timestamp;
-use ironclaw_core::id::{ConversationId, JobId, UserId};
+use ironclaw_core::id::{ConversationId, JobId};
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
-use super::system::append;
+use super::system::{append, category_code};
 use crate::codes;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::{Entered, Tx};
@@ -75,17 +75,28 @@ impl PostgresMaintenance {
 
 /// Deletes some of what the next user has that is no longer kept. How many rows, and where to go on; `None` at the end.
 async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, Option<Place>), StoreError> {
-    let before = tx.now().before(Duration::from_secs(u64::from(policy.days) * 86_400));
+    // As it is now, and until the transaction ends: it may have been changed or deleted since the round before.
+    let days = tx
+        .query_row(
+            "SELECT days FROM ironclaw.retention_policies WHERE tenant = $1 AND category = $2 FOR SHARE",
+            params![policy.tenant.as_str(), category_code(tx, policy.category)?],
+            |row| row.u32(0),
+        )
+        .await?;
+    let Some(days) = days else {
+        return Ok((0, None));
+    };
+    let before = tx.now().before(Duration::from_secs(u64::from(days) * 86_400));
     let sql = Statements::of(tx, policy.category)?;
-    let Some((owner, place)) = next_owner(tx, &sql, policy, from, before).await? else {
+    let Some(place) = next_owner(tx, &sql, policy, from, before).await? else {
         return Ok((0, None));
     };
     let next = Some(Place { owner_no: place.owner_no + 1, ..place });
-    let user = tx.lock_user(&policy.tenant, &owner).await?;
-    if user.held {
-        // The hold came between the two.
-        return Ok((0, next));
-    }
+    let user = match tx.lock_owner(place.owner_no).await? {
+        Some(user) if !user.held => user,
+        // The hold or the erasure came between the two.
+        _ => return Ok((0, next)),
+    };
     let rows = delete(tx, &sql, user, policy.category, before).await?;
     let oldest = tx.query_row(sql.oldest, params![user.owner_no], |row| row.optional(0, Row::time)).await?.flatten();
     if rows > 0 && oldest.is_some_and(|oldest| oldest < before) {
@@ -113,7 +124,7 @@ struct Statements {
 macro_rules! users {
     ($since:literal) => {
         concat!(
-            "SELECT u.owner, u.",
+            "SELECT u.",
             $since,
             ", u.owner_no FROM ironclaw.users u WHERE u.tenant = $1 AND u.",
             $since,
@@ -174,9 +185,9 @@ async fn next_owner(
     policy: &RetentionPolicy,
     from: Place,
     before: Timestamp,
-) -> Result<Option<(UserId, Place)>, StoreError> {
+) -> Result<Option<Place>, StoreError> {
     tx.query_row(sql.users, params![policy.tenant.as_str(), before, from.since, from.owner_no], |row| {
-        Ok((row.parsed(0)?, Place { since: Some(row.time(1)?), owner_no: row.i64(2)? }))
+        Ok(Place { since: Some(row.time(0)?), owner_no: row.i64(1)? })
     })
     .await
 }

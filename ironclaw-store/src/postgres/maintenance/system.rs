@@ -185,6 +185,13 @@ async fn place_hold(tx: &Tx, hold: &Hold) -> Result<u64, StoreError> {
 }
 
 async fn release_hold(tx: &Tx, id: HoldId) -> Result<u64, StoreError> {
+    // The user before the hold, as an erasure locks them.
+    tx.execute(
+        "SELECT u.owner_no FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no WHERE h.id = $1 \
+         FOR NO KEY UPDATE OF u",
+        params![uuid(id.as_bytes())],
+    )
+    .await?;
     let released = tx
         .execute(
             "UPDATE ironclaw.holds SET released_at = $2 WHERE id = $1 AND released_at IS NULL",
@@ -217,7 +224,7 @@ async fn erase(tx: &Tx, tenant: &TenantId, owner: &UserId, id: ErasureId) -> Res
     Ok(rows)
 }
 
-fn category_code(tx: &Tx, category: RetainedCategory) -> Result<i16, StoreError> {
+pub(super) fn category_code(tx: &Tx, category: RetainedCategory) -> Result<i16, StoreError> {
     let code = codes::category_code(category).and_then(|code| i16::try_from(code).ok());
     code.ok_or_else(|| tx.error(StoreErrorKind::Internal, "a category that this store does not know"))
 }

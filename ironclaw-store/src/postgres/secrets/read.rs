@@ -45,7 +45,7 @@ impl Secrets for PostgresStore {
     }
 
     async fn data_key(&self, scope: &Scope, id: DataKeyId) -> Result<Option<DataKey>, StoreError> {
-        self.read("data_key", scope, id, |tx, id| {
+        self.read_to_decide("data_key", scope, id, |tx, id| {
             async move {
                 tx.query_row(
                     concat!("SELECT ", data_key_columns!(), " FROM ironclaw.data_keys WHERE owner_no = $1 AND id = $2"),
@@ -60,7 +60,7 @@ impl Secrets for PostgresStore {
     }
 
     async fn newest_data_key(&self, scope: &Scope) -> Result<Option<DataKey>, StoreError> {
-        self.read("newest_data_key", scope, (), |tx, ()| {
+        self.read_to_decide("newest_data_key", scope, (), |tx, ()| {
             async move {
                 tx.query_row(
                     concat!(
@@ -80,7 +80,7 @@ impl Secrets for PostgresStore {
 
     async fn secret(&self, scope: &Scope, name: &SecretName) -> Result<Option<Secret>, StoreError> {
         let name = name.clone();
-        self.read("secret", scope, name, |tx, name| {
+        self.read_to_decide("secret", scope, name, |tx, name| {
             async move {
                 tx.query_row(
                     concat!("SELECT ", secret_columns!(), " FROM ironclaw.secrets WHERE owner_no = $1 AND name = $2"),
@@ -97,7 +97,7 @@ impl Secrets for PostgresStore {
     async fn secrets(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Secret>, StoreError> {
         let page = page.clone();
         let after: Option<String> = cursor::after("secrets", &page)?;
-        self.read("secrets", scope, (after, page), |tx, (after, page)| {
+        self.read_to_decide("secrets", scope, (after, page), |tx, (after, page)| {
             async move {
                 let secrets = tx
                     .query(
@@ -121,7 +121,7 @@ impl Secrets for PostgresStore {
     async fn next_secret_version(&self, scope: &Scope, name: &SecretName) -> Result<u32, StoreError> {
         let name = name.clone();
         let next = self
-            .read("next_secret_version", scope, name, |tx, name| {
+            .read_to_decide("next_secret_version", scope, name, |tx, name| {
                 async move { next_number(tx, tx.owner_no(), &name).await.map(Some) }.boxed()
             })
             .await?;
@@ -135,7 +135,7 @@ impl Secrets for PostgresStore {
         number: Option<u32>,
     ) -> Result<Option<SecretVersion>, StoreError> {
         let name = name.clone();
-        self.read("secret_version", scope, (name, number), |tx, (name, number)| {
+        self.read_to_decide("secret_version", scope, (name, number), |tx, (name, number)| {
             async move {
                 tx.query_row(
                     concat!(
@@ -162,7 +162,7 @@ impl Secrets for PostgresStore {
     ) -> Result<Page<SecretVersion>, StoreError> {
         let (name, page) = (name.clone(), page.clone());
         let after: Option<u64> = cursor::after("secret_versions", &page)?;
-        self.read("secret_versions", scope, (name, after, page), |tx, (name, after, page)| { async move {
+        self.read_to_decide("secret_versions", scope, (name, after, page), |tx, (name, after, page)| { async move {
             let versions = tx.query(
                 concat!(
                     "SELECT ",

@@ -18,7 +18,7 @@ pub(in crate::postgres) async fn init_vault(
     if wrap.root_key != header.root_key {
         return Err(tx.error(StoreErrorKind::Conflict, "the wrapping is of another root key than the vault's"));
     }
-    if exists(tx, tenant).await? {
+    if lock(tx, tenant).await? {
         return Err(tx.error(StoreErrorKind::AlreadyExists, "the tenant has a vault"));
     }
     tx.execute(
@@ -37,7 +37,7 @@ pub(in crate::postgres) async fn init_vault(
 
 /// Adds a wrapping to a vault that exists.
 pub(in crate::postgres) async fn add_wrap(tx: &Tx, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
-    if !exists(tx, tenant).await? {
+    if !lock(tx, tenant).await? {
         return Err(tx.error(StoreErrorKind::NotFound, "the tenant's vault"));
     }
     insert_wrap(tx, tenant, wrap).await
@@ -45,6 +45,7 @@ pub(in crate::postgres) async fn add_wrap(tx: &Tx, tenant: &TenantId, wrap: &Roo
 
 /// Removes a wrapping, but never the last one of the root key in use: nothing sealed could be opened again.
 pub(in crate::postgres) async fn remove_wrap(tx: &Tx, tenant: &TenantId, id: RootKeyWrapId) -> Result<(), StoreError> {
+    let is_there = lock(tx, tenant).await?;
     let others = tx
         .number(
             "SELECT count(*) FROM ironclaw.root_key_wraps w JOIN ironclaw.vault_header h ON h.tenant = w.tenant \
@@ -52,7 +53,7 @@ pub(in crate::postgres) async fn remove_wrap(tx: &Tx, tenant: &TenantId, id: Roo
             params![tenant.as_str(), uuid(id.as_bytes())],
         )
         .await?;
-    if others == 0 && exists(tx, tenant).await? {
+    if others == 0 && is_there {
         return Err(tx.error(StoreErrorKind::Conflict, "it is the last wrapping of the root key; add another first"));
     }
     let removed = tx
@@ -67,8 +68,11 @@ pub(in crate::postgres) async fn remove_wrap(tx: &Tx, tenant: &TenantId, id: Roo
     Ok(())
 }
 
-async fn exists(tx: &Tx, tenant: &TenantId) -> Result<bool, StoreError> {
-    Ok(tx.number("SELECT count(*) FROM ironclaw.vault_header WHERE tenant = $1", params![tenant.as_str()]).await? > 0)
+/// Keeps others from changing the tenant's vault until the transaction ends: of two operators who remove a wrapping each
+/// at the same time, the second sees what the first has left. Whether there is one.
+async fn lock(tx: &Tx, tenant: &TenantId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1::bigint FROM ironclaw.vault_header WHERE tenant = $1 FOR NO KEY UPDATE";
+    Ok(tx.number(sql, params![tenant.as_str()]).await? > 0)
 }
 
 async fn insert_wrap(tx: &Tx, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use super::{POSITION, Position, Server, Servers};
+use super::lag::Lag;
+use super::{ASK, Position, Server, Servers};
 use crate::postgres::error::from_sqlx;
 use crate::postgres::pool::Pool;
 use crate::postgres::pooler;
 use crate::postgres::role::Role;
 use crate::postgres::server::{self, Database};
+use crate::postgres::session::LOOK;
 
 /// How long all that is checked of a server may take.
 const CHECK: Duration = Duration::from_secs(15);
@@ -28,6 +30,7 @@ impl Servers {
         pools: Vec<Pool>,
         role: Role,
         named_statements: bool,
+        lag: Duration,
     ) -> Result<(Self, Database), StoreError> {
         let server = |pool| Server { pool, is_checked: AtomicBool::new(false), rests_until: Mutex::default() };
         let servers = Self {
@@ -39,6 +42,7 @@ impl Servers {
             written: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            lag: Lag::new(lag),
             cluster: OnceLock::new(),
         };
         let mut checked = Vec::new();
@@ -127,18 +131,16 @@ impl Servers {
         connection: &mut PgConnection,
     ) -> Result<Position, StoreError> {
         let failed = |error| from_sqlx(operation, error);
-        sqlx::raw_sql(server::LOOK).execute(&mut *connection).await.map_err(failed)?;
-        let identifier = "SELECT system_identifier::text FROM pg_control_system()";
-        let identifier: String =
-            sqlx::query_scalar(identifier).persistent(false).fetch_one(&mut *connection).await.map_err(failed)?;
+        let identifier = format!("{LOOK}; SELECT system_identifier::text FROM pg_control_system(); COMMIT");
+        let row = sqlx::raw_sql(AssertSqlSafe(identifier)).fetch_one(&mut *connection).await.map_err(failed)?;
+        let identifier: String = row.try_get(0).map_err(failed)?;
         if *self.cluster.get_or_init(|| identifier.clone()) != identifier {
             let expected = "the URL of a streaming standby of the same server";
             let input = InputError::new("replica", Problem::Malformed { expected });
             return Err(StoreError::invalid_input(operation, input));
         }
-        let row = sqlx::raw_sql(POSITION).fetch_optional(&mut *connection).await.map_err(failed)?;
+        let row = sqlx::raw_sql(AssertSqlSafe(ASK.as_str())).fetch_optional(&mut *connection).await.map_err(failed)?;
         let position = Position::of(operation, row)?;
-        sqlx::raw_sql("COMMIT").execute(&mut *connection).await.map_err(failed)?;
         self.timeline.fetch_max(position.timeline, Ordering::SeqCst);
         Ok(position)
     }

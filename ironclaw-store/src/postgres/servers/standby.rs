@@ -6,21 +6,20 @@ use std::time::{Duration, Instant};
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::{Begun, POSITION, Place, Position, READ, Server, Servers};
-use crate::postgres::server::closed_path;
+use super::{ASK, Begun, Place, Position, READ, Server, Servers};
 use crate::postgres::turns::Caller;
 
 /// How long a standby that failed is left alone.
-const REST: Duration = Duration::from_secs(5);
+pub(super) const REST: Duration = Duration::from_secs(5);
 
 /// How long a reading waits for the standby before it goes to the primary.
-const STANDBY: Duration = Duration::from_millis(500);
+pub(super) const STANDBY: Duration = Duration::from_millis(500);
 
 /// The same for one that could not be reached before, of which there is more to ask.
 const FIRST: Duration = Duration::from_secs(2);
 
 impl Servers {
-    /// `None` if there is no standby, or none that is well and has all that this store wrote.
+    /// `None` if there is no standby, or none that is well, has all that this store wrote, and is not too far behind.
     pub(super) async fn begin_at_standby(
         &self,
         operation: &'static str,
@@ -32,9 +31,11 @@ impl Servers {
         if !standby.may_be_asked() {
             return None;
         }
+        let needed = self.needed(operation, patience).await?;
         let is_checked = standby.is_checked.load(Ordering::Relaxed);
         let wait = if is_checked { STANDBY } else { FIRST };
-        let failed = match tokio::time::timeout(wait, self.try_standby(operation, caller, index, patience)).await {
+        let asked = self.try_standby(operation, caller, index, patience, needed);
+        let failed = match tokio::time::timeout(wait, asked).await {
             Ok(Ok(begun)) => {
                 *standby.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 return begun;
@@ -54,11 +55,11 @@ impl Servers {
         caller: &Caller,
         server: usize,
         patience: Duration,
+        needed: u64,
     ) -> Result<Option<Begun>, StoreError> {
         self.check_once(operation, server).await?;
         // Before the snapshot is taken: what is replayed after it is not in it.
-        let ask = format!("BEGIN READ ONLY; {}; {POSITION}; COMMIT", closed_path!());
-        let begun = self.servers[server].pool.try_begin(operation, caller, patience, &ask).await?;
+        let begun = self.servers[server].pool.try_begin(operation, caller, patience, &ASK).await?;
         let Some((mut connection, row)) = begun else {
             return Ok(None);
         };
@@ -70,7 +71,7 @@ impl Servers {
             return Err(StoreError::new(StoreErrorKind::Unavailable, operation, context));
         }
         let is_settled = self.lost.load(Ordering::SeqCst) == self.settled.load(Ordering::SeqCst);
-        if timeline < highest || !is_settled || reached < self.written.load(Ordering::SeqCst) {
+        if timeline < highest || !is_settled || reached < needed {
             connection.give_back();
             return Ok(None);
         }

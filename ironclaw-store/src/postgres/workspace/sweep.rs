@@ -25,11 +25,8 @@ pub(in crate::postgres) async fn sweep(tx: &Tx, max_rows: u64) -> Result<u64, St
         return Ok(0);
     };
     // Nobody else writes for the user meanwhile.
-    let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
-    tx.query_row(sql, params![owner_no], |_| Ok(())).await?;
-    let sql = "SELECT count(*) FROM ironclaw.holds WHERE owner_no = $1 AND released_at IS NULL";
-    match tx.number(sql, params![owner_no]).await? {
-        0 => sweep_user(tx, owner_no, max_rows).await.map(|rows| rows.max(1)),
+    match tx.lock_owner(owner_no).await? {
+        Some(user) if !user.held => sweep_user(tx, owner_no, max_rows).await.map(|rows| rows.max(1)),
         _ => Ok(1),
     }
 }

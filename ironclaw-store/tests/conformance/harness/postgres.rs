@@ -22,7 +22,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Stores that connect to the server itself.
+    /// Stores that connect to the server itself, in databases whose defaults are none that a store could take for granted.
     pub(crate) fn direct() -> Self {
         Self { databases: Mutex::default(), is_pooled: false, pooler: OnceLock::new() }
     }
@@ -52,6 +52,9 @@ impl StoreHarness for Postgres {
             return Err(Failure::unavailable(missing));
         }
         let database = Database::fresh().await;
+        if !self.is_pooled {
+            database.make_hostile().await;
+        }
         let name = database.name().to_owned();
         self.databases.lock().unwrap().push(database);
         Ok(name)
