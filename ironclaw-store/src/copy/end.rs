@@ -8,8 +8,8 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::mpsc::Sender;
 
 use super::COPY;
-use super::table::{OF_USER, Row, SHARED, Table, Value};
 use super::Selection;
+use super::table::{OF_USER, Row, SHARED, Table, Value};
 use crate::reserved::STAGED;
 
 /// Whose rows.

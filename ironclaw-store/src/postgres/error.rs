@@ -215,7 +215,7 @@ pub(super) fn is_of_session(error: &StoreError) -> bool {
 pub(super) fn is_lost(error: &StoreError) -> bool {
     match error.kind() {
         StoreErrorKind::Unavailable => true,
-        StoreErrorKind::TimedOut => server_error(error).is_none(),
+        StoreErrorKind::TimedOut => server_code(error).is_none(),
         _ => false,
     }
 }

@@ -131,10 +131,12 @@ impl PostgresMaintenance {
         let arguments = (self.operator.clone(), Arc::new(change));
         let applied = match crate::system::check(APPLY_SYSTEM, &arguments.1) {
             Ok(()) => {
-                self.write(APPLY_SYSTEM, arguments.clone(), |tx, (operator, change)| {
-                    async move { system::apply(tx, operator.as_str(), &change).await.map_err(of_the_change) }.boxed()
-                })
-                .await
+                self.engine
+                    .write(APPLY_SYSTEM, reach(&arguments.1), false, arguments.clone(), |tx, (operator, change)| {
+                        async move { system::apply(tx, operator.as_str(), &change).await.map_err(of_the_change) }
+                            .boxed()
+                    })
+                    .await
             }
             Err(error) => Err(error),
         };

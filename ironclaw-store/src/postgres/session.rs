@@ -42,7 +42,8 @@ macro_rules! durable {
 pub(super) use durable;
 
 /// Begins to write. What waits for a lock sees afterwards what the one before committed.
-pub(super) const WRITE: &str = concat!("BEGIN ISOLATION LEVEL READ COMMITTED; ", closed_path!(), "; ", needed!("SET LOCAL"));
+pub(super) const WRITE: &str =
+    concat!("BEGIN ISOLATION LEVEL READ COMMITTED; ", closed_path!(), "; ", needed!("SET LOCAL"));
 
 /// Begins to read one snapshot.
 pub(super) const READ: &str =

@@ -8,7 +8,6 @@ use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::versions;
-use crate::codes::VersionState;
 use crate::libsql::db::Db;
 use crate::libsql::removal::{AT_ONCE, first_left, sized, some};
 use crate::libsql::row::params;

@@ -14,6 +14,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::standby::{REST, STANDBY};
 use super::{ASK, Position, Servers};
+use crate::postgres::turns::Caller;
 
 /// How many moments are kept of the time that the limit spans.
 const KEPT: u32 = 8;
@@ -60,7 +61,7 @@ impl Lag {
 
 impl Servers {
     /// How far the log of a standby must reach that may answer a reading; `None` if the primary is to answer.
-    pub(super) async fn needed(&self, operation: &'static str, patience: Duration) -> Option<u64> {
+    pub(super) async fn needed(&self, operation: &'static str, caller: &Caller, patience: Duration) -> Option<u64> {
         let now = Instant::now();
         let written = || self.written.load(Ordering::SeqCst);
         if let Some(needed) = self.lag.needed(now) {
@@ -74,7 +75,7 @@ impl Servers {
         if rests_until.is_some_and(|until| now < until) {
             return Some(written());
         }
-        match tokio::time::timeout(STANDBY, self.ask(operation, patience)).await {
+        match tokio::time::timeout(STANDBY, self.ask(operation, caller, patience)).await {
             Ok(Ok(is_known)) => {
                 *rests_until = None;
                 self.lag.needed(now).filter(|_| is_known).map(|needed| needed.max(written()))
@@ -89,11 +90,12 @@ impl Servers {
     }
 
     /// Asks the primary how far its log reaches. `false` if there is no connection to do it with.
-    async fn ask(&self, operation: &'static str, patience: Duration) -> Result<bool, StoreError> {
+    async fn ask(&self, operation: &'static str, caller: &Caller, patience: Duration) -> Result<bool, StoreError> {
         let server = self.primary.load(Ordering::Relaxed);
         self.check_once(operation, server).await?;
         let began = Instant::now();
-        let Some((connection, row)) = self.servers[server].pool.try_begin(operation, patience, &ASK).await? else {
+        let begun = self.servers[server].pool.try_begin(operation, caller, patience, &ASK).await?;
+        let Some((connection, row)) = begun else {
             return Ok(false);
         };
         connection.give_back();

@@ -31,7 +31,7 @@ impl Servers {
         if !standby.may_be_asked() {
             return None;
         }
-        let needed = self.needed(operation, patience).await?;
+        let needed = self.needed(operation, caller, patience).await?;
         let is_checked = standby.is_checked.load(Ordering::Relaxed);
         let wait = if is_checked { STANDBY } else { FIRST };
         let asked = self.try_standby(operation, caller, index, patience, needed);
