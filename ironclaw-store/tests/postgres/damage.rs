@@ -62,7 +62,7 @@ async fn nonsense_in_a_column_is_told() {
     let columns = behind
         .fetch_all(
             "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL) FROM pg_class c \
-             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
              WHERE c.relnamespace = 'ironclaw'::regnamespace AND c.relkind = 'r' AND a.attname <> 'owner_no' \
              AND a.attidentity = '' AND EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = c.oid \
              AND o.attname = 'owner_no') ORDER BY 1, a.attnum",
