@@ -299,7 +299,7 @@ pub(super) async fn idle_retention_leaves_no_event(subject: &StoreSubject) -> Ou
     assert_eq!(t.maintenance.apply_retention().await?, 0);
     assert_eq!(system_events(&t).await?, events, "nothing was deleted");
     t.clock.advance(20 * DAY);
-    world.seed(&*t.store, &bob).await?;
+    conversation(&*t.store, &bob).await?;
     let deleted = t.maintenance.apply_retention().await?;
     let after = system_events(&t).await?;
     assert!(deleted > 0 && after > events, "{deleted} were deleted, with {} events", after - events);
