@@ -11,12 +11,15 @@ use crate::model::workspace::{ContentHash, NewChunk, NewVersion, Part, Workspace
 use crate::scope::Scope;
 use crate::store::{SearchFilter, VectorQuery};
 
-const DIMENSIONS: usize = 16;
+const DIMENSIONS: usize = 32;
 /// More of a user's than any store compares one by one.
 const OWN: usize = 4_500;
 /// The vectors of one file.
 const AT_ONCE: usize = 500;
-const QUERIES: usize = 40;
+/// What a user writes about.
+const TOPICS: usize = 40;
+/// How far from the middle of its topic a vector is, in each dimension at most.
+const SPREAD: f32 = 1.2;
 const NEAREST: usize = 10;
 
 /// The vectors of a user, by chunk.
@@ -110,30 +113,39 @@ fn about(random: &mut Random, centre: &[f32], distance: f32, count: usize) -> Ve
 pub(super) async fn recall_depends_on_nobody_else(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
     let mut random = Random::new(5);
-    let queries: Vec<Vec<f32>> = (0..QUERIES).map(|_| random.vector(DIMENSIONS)).collect();
+    let topics: Vec<Vec<f32>> = (0..TOPICS).map(|_| random.vector(DIMENSIONS)).collect();
+    let mut queries = Vec::new();
+    for topic in &topics {
+        queries.extend(about(&mut random, topic, SPREAD, 2));
+    }
     let (mut ada, mut bob, mut eve) =
         (Library::new(&t, "ada").await?, Library::new(&t, "bob").await?, Library::new(&t, "eve").await?);
-    // Before the user, who comes upon them wherever a search begins: the very vectors that will be asked for.
-    let crowd: Vec<Vec<f32>> = (0..2_000).map(|n| queries[n % QUERIES].clone()).collect();
+    // Before the user, at the middle of each topic: nearer to whatever the user writes and asks than most of their own, and
+    // near to each other, so that in a graph they are everybody's neighbours and have room for nobody.
+    let mut crowd = Vec::new();
+    for topic in &topics {
+        crowd.extend(about(&mut random, topic, 0.02, 100));
+    }
     bob.write(crowd).await?;
     let mut own = Vec::new();
-    for query in &queries {
-        own.extend(about(&mut random, query, 0.5, OWN / QUERIES));
+    for topic in &topics {
+        own.extend(about(&mut random, topic, SPREAD, OWN / TOPICS));
     }
     own.extend((own.len()..OWN + 1).map(|_| random.vector(DIMENSIONS)));
     ada.write(own.clone()).await?;
     subject.harness.index(&t.place).await?;
-    let mut recalls = vec![("after a crowd at the queries", ada.recall(&queries).await?)];
-    // After the user: around the queries, and around the user's own.
+    let mut recalls = vec![("after a crowd", ada.recall(&queries).await?)];
+    // After the user: around the queries, the very queries again and again, and around the user's own.
     let mut crowd = Vec::new();
     for query in &queries {
-        crowd.extend(about(&mut random, query, 0.05, 25));
+        crowd.extend(about(&mut random, query, 0.05, 5));
+        crowd.extend(vec![query.clone(); 5]);
     }
     for near in own.iter().step_by(5) {
         crowd.extend(about(&mut random, near, 0.01, 1));
     }
     eve.write(crowd).await?;
-    recalls.push(("before a crowd around their own", ada.recall(&queries).await?));
+    recalls.push(("before another", ada.recall(&queries).await?));
     bob.rewrite().await?;
     recalls.push(("beside what was deleted and written once more", ada.recall(&queries).await?));
     ada.rewrite().await?;
