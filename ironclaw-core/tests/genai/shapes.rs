@@ -134,6 +134,14 @@ async fn every_way_to_send_an_answer_is_read() {
             ]) + DONE,
         ),
         (
+            "the whole once more at the end, trimmed",
+            SSE,
+            sse(&[
+                say("So be it."),
+                json!({"choices": [{"message": {"content": "So be it.\n"}, "finish_reason": "stop"}]}),
+            ]) + DONE,
+        ),
+        (
             "completions without chat",
             SSE,
             sse(&[json!({"choices": [{"text": "So be it.", "index": 0, "finish_reason": "stop"}]})]),
@@ -283,6 +291,12 @@ async fn what_is_no_answer_is_said_to_be_none_and_asked_for_once() {
         (
             SSE,
             sse(&[json!({"choices": [{"delta": {"content": "a"}}, {"delta": {"content": "b"}}]})]),
+            MalformedAnswer,
+            "several",
+        ),
+        (
+            SSE,
+            sse(&[say("a"), json!({"choices": [{"index": 1, "delta": {"content": "b"}}]}), end("stop")]) + DONE,
             MalformedAnswer,
             "several",
         ),
