@@ -57,7 +57,13 @@ const GUARD: &str = "
     BEGIN
         PERFORM public.check_left();
         RETURN QUERY SELECT * FROM unguarded.enter_to_write(tenant, owner, chain, patience);
-    END $$;";
+    END $$;
+    REVOKE ALL ON FUNCTION ironclaw.enter, ironclaw.enter_to_write FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION ironclaw.enter, ironclaw.enter_to_write TO ironclaw_app";
+
+/// The schema as the migrations made it again.
+const UNGUARD: &str = "DROP FUNCTION ironclaw.enter, ironclaw.enter_to_write;
+    ALTER FUNCTION unguarded.enter SET SCHEMA ironclaw; ALTER FUNCTION unguarded.enter_to_write SET SCHEMA ironclaw";
 
 /// A database in which a scope that was left behind is found out.
 async fn guarded() -> Database {
@@ -183,6 +189,7 @@ async fn callers_that_go_away_leave_nothing_half_done() {
         assert!(number > 100, "{number} of {} {expected:?}", calls.len());
     }
     assert_kept(&mut superuser, &calls).await;
+    must(&mut database.superuser().await, UNGUARD).await;
     assert_sound(&operator_url(database.name())).await;
 }
 
@@ -213,6 +220,7 @@ async fn callers_that_go_away_from_an_exhausted_pool_take_no_connection_with_the
     calls.push((id, outcome(Some(said))));
     store.close().await.unwrap();
     assert_kept(&mut superuser, &calls).await;
+    must(&mut database.superuser().await, UNGUARD).await;
     assert_sound(&operator_url(database.name())).await;
 }
 
@@ -262,6 +270,7 @@ fn a_runtime_that_ends_at_any_moment_leaves_nothing_half_done() {
             assert!(calls.iter().any(|(_, outcome)| *outcome == expected), "no call was {expected:?}");
         }
         assert_kept(&mut superuser, &calls).await;
+        must(&mut database.superuser().await, UNGUARD).await;
         assert_sound(&operator_url(database.name())).await;
     });
 }

@@ -205,6 +205,7 @@ async fn what_others_got_in_the_way_of_is_tried_again() {
         result.unwrap();
         assert_eq!(attempts(&mut superuser).await, 4);
         assert_kept(&mut superuser, &[(id, Outcome::Acknowledged)]).await;
+        no_more(&mut superuser).await;
         assert_sound(&operator_url(database.name())).await;
     }
 }
@@ -223,6 +224,7 @@ async fn a_commit_that_the_server_refuses_is_tried_again() {
     result.unwrap();
     assert_eq!(attempts(&mut superuser).await, 3);
     assert_kept(&mut superuser, &[(id, Outcome::Acknowledged)]).await;
+    must(&mut superuser, "DROP FUNCTION public.at_commit CASCADE").await;
     assert_sound(&operator_url(database.name())).await;
 }
 
