@@ -2,11 +2,8 @@
 //! nearest vectors the index finds.
 //!
 //! The number of chunks is the argument: 10000 and 100000 by default. With the argument `threshold` it measures instead
-//! from how many vectors on an index is faster than comparing all, with `crowd` what another user's vectors change, and with
-//! `indexes` what indexes cost those who are not in them.
+//! from how many vectors on, and from which part of those in an index, the index is faster than comparing all.
 
-mod crowd;
-mod indexes;
 mod space;
 mod threshold;
 mod user;
@@ -23,13 +20,8 @@ use user::{User, percentiles};
 const USERS: [usize; 10] = [500, 10, 62, 61, 61, 61, 61, 61, 61, 62];
 
 fn main() {
-    for argument in std::env::args() {
-        match argument.as_str() {
-            "threshold" => return runtime().block_on(threshold::measure()),
-            "crowd" => return runtime().block_on(crowd::measure()),
-            "indexes" => return runtime().block_on(indexes::measure()),
-            _ => {}
-        }
+    if std::env::args().any(|argument| argument == "threshold") {
+        return runtime().block_on(threshold::measure());
     }
     let sizes: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![10_000, 100_000] } else { sizes };

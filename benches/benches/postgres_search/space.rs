@@ -20,33 +20,21 @@ impl Space {
         Self { topics: vectors(TOPICS as usize), directions: vectors(LATENT) }
     }
 
-    /// A vector of length 1 near the middle of a topic.
-    pub(crate) fn near_topic(&self, random: &mut Random) -> Vec<f32> {
-        let topic = &self.topics[random.below(TOPICS) as usize];
-        let noise = gaussian(random, DIMENSIONS);
-        unit(topic.iter().zip(noise).map(|(x, noise)| x + 0.02 * noise).collect())
-    }
-
     /// A vector of length 1.
     pub(crate) fn vector(&self, random: &mut Random) -> Vec<f32> {
         let topic = &self.topics[random.below(TOPICS) as usize];
         let latent = gaussian(random, LATENT);
         let noise = gaussian(random, DIMENSIONS);
-        let vector = (0..DIMENSIONS)
+        let mut vector: Vec<f32> = (0..DIMENSIONS)
             .map(|i| {
                 let within: f32 = latent.iter().zip(&self.directions).map(|(weight, axis)| weight * axis[i]).sum();
                 topic[i] + 0.25 * within + 0.15 * noise[i]
             })
             .collect();
-        unit(vector)
+        let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        vector.iter_mut().for_each(|x| *x /= length);
+        vector
     }
-}
-
-/// The same direction with length 1.
-fn unit(mut vector: Vec<f32>) -> Vec<f32> {
-    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-    vector.iter_mut().for_each(|x| *x /= length);
-    vector
 }
 
 /// Normally distributed numbers (Box and Muller, 1958).

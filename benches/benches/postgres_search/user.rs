@@ -17,10 +17,8 @@ use crate::space::{DIMENSIONS, Space};
 
 const CHUNKS_PER_FILE: usize = 20;
 const CHUNK_BYTES: usize = 300;
-/// The vectors of one file of texts that say nothing.
-const AT_ONCE: usize = 500;
 const QUERIES: usize = 200;
-pub(crate) const NEAREST: usize = 10;
+const NEAREST: usize = 10;
 
 pub(crate) struct User {
     pub(crate) scope: Scope,
@@ -38,8 +36,12 @@ pub(crate) struct Measured {
 
 impl User {
     pub(crate) async fn fill(store: &PostgresStore, space: &Space, number: u64, chunks: usize) -> Self {
-        let Self { scope, mut vectors, .. } = Self::of_vectors(store, number, Vec::new()).await;
+        let scope = Scope::user(UserId::parse(format!("user-{number}")).expect("a user"));
         let mut random = Random::new(100 + number);
+        let model = EmbeddingModel { id: model(), dimensions: DIMENSIONS as u32, lexical: false };
+        let register = Change::new().with(WorkspaceOp::RegisterModel { model });
+        store.apply(&scope, register).await.expect("a model");
+        let mut vectors = Vec::with_capacity(chunks);
         for file in 0..chunks.div_ceil(CHUNKS_PER_FILE) {
             let count = CHUNKS_PER_FILE.min(chunks - vectors.len());
             let (mut bytes, mut own) = (Vec::new(), Vec::new());
@@ -54,30 +56,6 @@ impl User {
             write(store, &scope, file, bytes, own).await;
         }
         Self { scope, number, vectors }
-    }
-
-    /// A user with these vectors of texts that say nothing.
-    pub(crate) async fn of_vectors(store: &PostgresStore, number: u64, vectors: Vec<Vec<f32>>) -> Self {
-        let scope = Scope::user(UserId::parse(format!("user-{number}")).expect("a user"));
-        let model = EmbeddingModel { id: model(), dimensions: DIMENSIONS as u32, lexical: false };
-        let register = Change::new().with(WorkspaceOp::RegisterModel { model });
-        store.apply(&scope, register).await.expect("a model");
-        let mut user = Self { scope, number, vectors: Vec::new() };
-        for vectors in vectors.chunks(AT_ONCE) {
-            user.write(store, vectors.to_vec()).await;
-        }
-        user
-    }
-
-    /// Writes another file of them.
-    pub(crate) async fn write(&mut self, store: &PostgresStore, vectors: Vec<Vec<f32>>) {
-        let (mut chunks, file) = (Vec::with_capacity(vectors.len()), self.vectors.len());
-        for (start, vector) in (0..).step_by(2).zip(vectors) {
-            let id = ChunkId::make(&SystemClock);
-            chunks.push(NewChunk { id, start, end: start + 2, embedding: Some(vector.clone()) });
-            self.vectors.push((id, vector));
-        }
-        write(store, &self.scope, file, "x ".repeat(chunks.len()).into_bytes(), chunks).await;
     }
 
     pub(crate) async fn search(&self, store: &PostgresStore, space: &Space) -> Measured {
@@ -141,14 +119,8 @@ impl User {
         (took, found as f64 / (QUERIES * NEAREST) as f64)
     }
 
-    /// What [`search_vectors`](Self::search_vectors) asks, but for what prepares the statements.
-    pub(crate) fn queries(&self, space: &Space) -> Vec<Vec<f32>> {
-        let mut random = Random::new(9_000 + self.number);
-        (0..QUERIES + 20).map(|_| space.vector(&mut random)).skip(20).collect()
-    }
-
     /// The nearest by comparing all.
-    pub(crate) fn nearest(&self, query: &[f32]) -> Vec<ChunkId> {
+    fn nearest(&self, query: &[f32]) -> Vec<ChunkId> {
         let dot = |vector: &[f32]| vector.iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
         let mut scored: Vec<(f32, ChunkId)> = self.vectors.iter().map(|(id, vector)| (dot(vector), *id)).collect();
         let last = NEAREST.min(scored.len()) - 1;
