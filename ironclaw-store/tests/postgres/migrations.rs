@@ -112,7 +112,7 @@ async fn block(database: &Database, table: &str) -> PgConnection {
 async fn blocked(superuser: &mut PgConnection, database: &Database) -> i32 {
     eventually("no migration came to the table", async || {
         sqlx::query_scalar(
-            "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name = 'ironclaw' \
+            "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'migrate since %' \
              AND wait_event_type = 'Lock' AND wait_event <> 'advisory'",
         )
         .bind(database.name())
