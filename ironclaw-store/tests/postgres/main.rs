@@ -29,6 +29,7 @@ mod takeover;
 mod text;
 mod tls;
 mod vectors;
+mod vetting;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/watched.rs"]
 mod watched;
@@ -57,5 +58,6 @@ fn main() -> ExitCode {
         text::tests(),
         tls::tests(),
         vectors::tests(),
+        vetting::tests(),
     ])
 }
