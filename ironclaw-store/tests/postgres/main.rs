@@ -39,6 +39,7 @@ mod takeover;
 mod text;
 mod tls;
 mod vectors;
+mod vetting;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/watched.rs"]
 mod watched;
@@ -77,5 +78,6 @@ fn main() -> ExitCode {
         text::tests(),
         tls::tests(),
         vectors::tests(),
+        vetting::tests(),
     ])
 }
