@@ -128,6 +128,17 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
 
     /// Gives the target's tenant what a user needs of the source's: the roles that it has not, and the vault.
     async fn adopt(&mut self, tenant: &TenantId, owner_no: i64) -> Result<(), StoreError> {
+        for _ in 1..ATTEMPTS {
+            match self.adopt_missing(tenant, owner_no).await {
+                // Another copy gave the same to the tenant since it was looked at.
+                Err(error) if *error.kind() == StoreErrorKind::AlreadyExists => {}
+                done => return done,
+            }
+        }
+        self.adopt_missing(tenant, owner_no).await
+    }
+
+    async fn adopt_missing(&mut self, tenant: &TenantId, owner_no: i64) -> Result<(), StoreError> {
         let roles = OF_USER.iter().position(|table| table.name == "user_roles").unwrap_or_default();
         let held: HashSet<Value> =
             collect(self.from, Unit::Owner(owner_no), vec![roles]).await?.into_iter().flatten().flatten().collect();

@@ -50,7 +50,8 @@ pub(super) const READ: &str =
     concat!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ", closed_path!(), "; ", needed!("SET LOCAL"));
 
 /// Begins to look at what needs no snapshot, on a standby too, where the level SERIALIZABLE is refused.
-pub(super) const LOOK: &str = concat!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; ", closed_path!());
+pub(super) const LOOK: &str =
+    concat!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; ", closed_path!(), "; ", needed!("SET LOCAL"));
 
 /// The same for a transaction that was begun otherwise, in which tables and functions are made.
 pub(super) const DEFINE: &str =
