@@ -271,22 +271,28 @@ async fn connections_that_are_ended_all_the_time_double_and_lose_nothing() {
     let mut random = Random::new();
     let (database, store, ada, mut superuser) = opened(PostgresStore::builder().max_connections(4)).await;
     let people = Person::several(&store, 6).await;
-    let ended = Arc::new(AtomicI64::new(0));
+    let (ended, made) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
     let mut ender = database.superuser().await;
-    let count = Arc::clone(&ended);
+    let (count, calls) = (Arc::clone(&ended), Arc::clone(&made));
     let ender = tokio::spawn(async move {
         loop {
             count.fetch_add(terminate(&mut ender, "ORDER BY random() LIMIT 1").await, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            // One for every few calls, however long these take: a call is tried some times, not for ever.
+            let before = calls.load(Ordering::Relaxed);
+            while calls.load(Ordering::Relaxed) < before + 4 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
     });
     let tasks: Vec<_> = people
         .into_iter()
         .map(|person| {
-            let (store, mut random, ended) = (store.clone(), random.fork(), Arc::clone(&ended));
+            let (store, mut random) = (store.clone(), random.fork());
+            let (ended, made) = (Arc::clone(&ended), Arc::clone(&made));
             tokio::spawn(async move {
                 let mut calls = Vec::new();
                 while calls.len() < 80 || ended.load(Ordering::Relaxed) < 20 {
+                    made.fetch_add(1, Ordering::Relaxed);
                     let (id, kind) = (MessageId::make(&SystemClock), random.below(3));
                     match kind {
                         0 => drop(person.read(&store).await.unwrap()),

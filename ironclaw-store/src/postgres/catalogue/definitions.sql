@@ -40,7 +40,7 @@ FROM relations c CROSS JOIN pgvector v
 CROSS JOIN LATERAL (SELECT replace(pg_get_indexdef(c.oid), v.prefix, '') AS definition) i
 WHERE c.relkind IN ('i', 'I') AND i.definition !~ ('^CREATE INDEX chunk_vectors_[0-9]+_[0-9a-f]{16} ON ironclaw\.chunk_vectors '
     'USING hnsw \(\(\(embedding\)::halfvec\([0-9]+\)\) halfvec_cosine_ops\) WITH \(m=''16'', ef_construction=''128''\) '
-    'WHERE \(\(owner_no = ''?[0-9]+''?(::(bigint|integer))?\) AND \(model_key = ''?-?[0-9]+''?(::(bigint|integer))?\)\)$')
+    'WHERE \(\(owner_no = \(?''?[0-9]+''?\)?(::bigint)?\) AND \(model_key = \(?''?-?[0-9]+''?\)?(::(bigint|integer))?\)\)$')
 UNION ALL
 SELECT format('policy %s.%s', c.name, p.polname),
     concat_ws(' ', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for ' || p.polcmd::text, 'to ' || (
