@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ironclaw_core::change::{Change, SettingOp};
-use ironclaw_core::genai::GenaiLlm;
+use ironclaw_core::genai::{GenaiLlm, ollama_url};
 use ironclaw_core::id::{SecretName, SettingKey};
 use ironclaw_core::model::secrets::Binding;
 use ironclaw_core::store::{Apply, Store};
@@ -271,7 +271,7 @@ async fn embedder(variables: &Variables) -> Result<Arc<dyn Embedder>, Failure> {
         )
     })?;
     let embedder = match (text("OPENAI_BASE_URL"), text("OLLAMA_HOST")) {
-        (None, Some(host)) => HttpEmbedder::ollama(host, model, dimensions),
+        (None, Some(host)) => HttpEmbedder::ollama(ollama_url(host)?, model, dimensions),
         (url, _) => {
             let embedder = HttpEmbedder::openai(url.unwrap_or("https://api.openai.com/v1"), model, dimensions);
             match variables.get("OPENAI_API_KEY") {

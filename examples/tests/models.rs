@@ -198,3 +198,30 @@ async fn models_are_reset_when_asked_to() {
     assert!(is_extractive(&run(folder.path(), &[], &["--reset-models"]).await));
     assert!(is_extractive(&quickstart(folder.path(), &[]).await));
 }
+
+#[tokio::test]
+async fn an_embedding_model_is_where_ollama_host_says() {
+    let server = MockServer::start().await;
+    let embed = |request: &wiremock::Request| {
+        let asked: Value = request.body_json().unwrap();
+        let texts = asked["input"].as_array().map_or(1, Vec::len);
+        ResponseTemplate::new(200).set_body_json(json!({ "embeddings": vec![[0.6, 0.8]; texts] }))
+    };
+    Mock::given(method("POST")).and(path("/api/embed")).respond_with(embed).mount(&server).await;
+    let said = json!({ "message": { "content": "In the pond [1]." }, "done": true, "done_reason": "stop" });
+    let chat = ResponseTemplate::new(200).set_body_raw(format!("{said}\n"), "application/x-ndjson");
+    Mock::given(method("POST")).and(path("/api/chat")).respond_with(chat).mount(&server).await;
+    let folder = notes();
+    let host = server.address().to_string();
+    let variables = |host| {
+        [
+            ("OLLAMA_HOST", host),
+            ("IRONCLAW_MODEL", "ollama::m"),
+            ("IRONCLAW_EMBEDDING_MODEL", "e"),
+            ("IRONCLAW_EMBEDDING_DIMENSIONS", "2"),
+        ]
+    };
+    let output = quickstart(folder.path(), &variables("not a host")).await;
+    assert!(!output.status.success() && stderr(&output).contains("OLLAMA_HOST"), "{}", stderr(&output));
+    assert_eq!(answer(&quickstart(folder.path(), &variables(&host)).await)["answer"], "In the pond [1].");
+}

@@ -31,6 +31,7 @@ mod retry_after;
 mod scrub;
 
 pub use builder::GenaiLlmBuilder;
+pub use env::ollama_url;
 pub use provider::Provider;
 
 use call::Call;

@@ -46,6 +46,6 @@ pub use page::{Cursor, Page, PageRequest};
 pub use sandbox::Sandbox;
 pub use scope::{Principal, RequestContext, Scope};
 pub use secret::SecretValue;
-pub use store::{MemoryStore, Store, StoreExt, VaultStore};
+pub use store::{Apply, MemoryStore, Store, StoreExt, VaultStore};
 pub use tool::Tool;
 pub use vault::{KeySource, Vault};

@@ -4,6 +4,8 @@
 
 #[path = "genai/anthropic.rs"]
 mod anthropic;
+#[path = "genai/causes.rs"]
+mod causes;
 #[path = "genai/environment.rs"]
 mod environment;
 #[path = "genai/faults.rs"]
@@ -30,3 +32,5 @@ mod splits;
 mod strict;
 #[path = "genai/support.rs"]
 mod support;
+#[path = "genai/wholes.rs"]
+mod wholes;

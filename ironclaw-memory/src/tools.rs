@@ -1,10 +1,12 @@
 //! The tools through which an agent uses a memory.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ironclaw_core::memory::{MemoryError, MemoryErrorKind, SearchQuery};
 use ironclaw_core::omission::Omission;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::tool::{ToolError, ToolErrorKind, ToolOutput, ToolSpec};
 use ironclaw_core::{Cursor, Memory, PageRequest, Scope, Tool};
 use serde_json::{Value, json};
@@ -173,6 +175,53 @@ fn failed(error: MemoryError) -> ToolError {
             }
             invalid(cause.to_string())
         }
-        _ => ToolError::new(ToolErrorKind::Unavailable, "memory", "the memory failed; try again").with_source(error),
+        _ => {
+            let (kind, context) = match store_kind(&error).and_then(obstacle) {
+                Some((kind, obstacle)) => (kind, obstacle),
+                None => (ToolErrorKind::Unavailable, "the memory failed; try again"),
+            };
+            ToolError::new(kind, "memory", context).with_source(error)
+        }
     }
+}
+
+/// How the store failed, if it was the store.
+fn store_kind(error: &MemoryError) -> Option<&StoreErrorKind> {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<StoreError>()).map(StoreError::kind).next()
+}
+
+/// What stands in the way of a call, if trying again does not help. Where the store is and what else its error tells are
+/// not for the model, which has no use for them: they stay in the source.
+fn obstacle(kind: &StoreErrorKind) -> Option<(ToolErrorKind, &'static str)> {
+    use ToolErrorKind::{Denied, Failed};
+    Some(match kind {
+        StoreErrorKind::LegalHold => (
+            Denied,
+            "a legal hold stands on the user: what is there can't be changed or deleted; new files can be written",
+        ),
+        StoreErrorKind::Denied => (Denied, "whoever calls may not do that"),
+        StoreErrorKind::Suspended => (Denied, "the user is suspended"),
+        StoreErrorKind::QuotaExceeded => (Denied, "the user's quota is used up"),
+        StoreErrorKind::InvalidInput(_) => (Failed, "the store refused the input"),
+        StoreErrorKind::NotFound => (Failed, "what it is about is not there any more"),
+        StoreErrorKind::AlreadyExists => (Failed, "it is there already"),
+        StoreErrorKind::PreconditionFailed => (Failed, "something changed meanwhile; read it again"),
+        StoreErrorKind::ReadOnly => (Failed, "the store can only be read; nothing can be written"),
+        StoreErrorKind::Full => (Failed, "the store is full; nothing can be written"),
+        StoreErrorKind::Closed => (Failed, "the store was closed"),
+        StoreErrorKind::Corrupt => (Failed, "the data is damaged; an operator must see to it"),
+        StoreErrorKind::NewerSchema
+        | StoreErrorKind::NotMigrated
+        | StoreErrorKind::NotAStore
+        | StoreErrorKind::UnsupportedVersion
+        | StoreErrorKind::MissingExtension
+        | StoreErrorKind::Credentials
+        | StoreErrorKind::Privileges
+        | StoreErrorKind::UntrustedServer
+        | StoreErrorKind::FileMoved
+        | StoreErrorKind::Exposed => (Failed, "the store can't be used as it is; an operator must see to it"),
+        // The rest passes, or may: an outage, a race, a lock.
+        _ => return None,
+    })
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::calls::{Calls, Piece};
 use super::failure::{Failure, ended_by};
-use super::frames::{ANSWER_BYTES, too_long};
+use super::frames::{ANSWER_BYTES, beginning, too_long};
 use crate::llm::{FinishReason, LlmErrorKind, LlmResponse, TokenUsage};
 
 /// What came of an answer so far.
@@ -23,7 +23,11 @@ pub(super) struct Answer {
     done: bool,
     usage: TokenUsage,
     model: Option<String>,
+    /// What the service said about its end, for an error's message.
+    why: String,
 }
+
+const DIFFERENT: &str = "the whole answer is not what its pieces were";
 
 impl Answer {
     /// Adds text.
@@ -43,6 +47,48 @@ impl Answer {
         let name = piece.name.map_or(0, str::len) + piece.id.map_or(0, str::len);
         self.grow(name + piece.arguments.len())?;
         self.calls.push(piece)
+    }
+
+    /// Notes all of the text, after its pieces or in place of them, and all calls if none came.
+    ///
+    /// # Errors
+    /// If what came in pieces was something else. Blanks around a part don't count, which some services trim.
+    pub(super) fn whole(&mut self, parts: &[&str], calls: Vec<Piece<'_>>) -> Result<(), Failure> {
+        let before = self.part(parts)?;
+        if !before.trim().is_empty() && parts.iter().any(|part| !part.trim().is_empty()) {
+            return Err(Failure::malformed(DIFFERENT, &parts.concat()));
+        }
+        match (calls.is_empty(), self.has_calls()) {
+            (true, _) => Ok(()),
+            (false, true) => self.calls.check(&calls),
+            (false, false) => calls.into_iter().try_for_each(|call| self.call(call)),
+        }
+    }
+
+    /// Notes a part of the text that ends here, after its pieces or in place of them, and says what came before it.
+    pub(super) fn part(&mut self, parts: &[&str]) -> Result<&str, Failure> {
+        if self.text.is_empty() {
+            parts.iter().try_for_each(|part| self.text(part))?;
+            return Ok("");
+        }
+        let mut rest = self.text.as_str();
+        for part in parts.iter().rev().map(|part| part.trim()).filter(|part| !part.is_empty()) {
+            rest = rest.trim_end().strip_suffix(part).ok_or_else(|| Failure::malformed(DIFFERENT, part))?;
+        }
+        Ok(rest)
+    }
+
+    /// Notes all arguments of the call with this index, after their pieces or in place of them.
+    pub(super) fn arguments(&mut self, index: Option<u64>, arguments: &str) -> Result<(), Failure> {
+        self.grow(arguments.len())?;
+        self.calls.complete(index, arguments)
+    }
+
+    /// Notes what the service says about the answer's end besides its word for it.
+    pub(super) fn explain(&mut self, why: Option<&str>) {
+        if let Some(why) = why.map(str::trim).filter(|why| !why.is_empty()) {
+            self.why = format!(": {}", beginning(why));
+        }
     }
 
     /// Notes why the answer ended, in the service's word. An empty word says nothing, as services send with every piece.
@@ -83,11 +129,12 @@ impl Answer {
             | "insufficient_system_resource" => {
                 return Err(Failure::new(
                     LlmErrorKind::Unreachable,
-                    format!("{} ({word})", ended_by(self.has_begun())),
+                    format!("{} ({word}){}", ended_by(self.has_begun()), self.why),
                 ));
             }
             "malformed_function_call" | "unexpected_tool_call" | "too_many_tool_calls" | "malformed_response" => {
-                let context = format!("the model's call of a tool could not be read by its service ({word})");
+                let context =
+                    format!("the model's call of a tool could not be read by its service ({word}){}", self.why);
                 return Err(Failure::new(LlmErrorKind::MalformedAnswer, context));
             }
             _ => FinishReason::from(word.to_owned()),
@@ -176,7 +223,7 @@ impl Answer {
                 return Err(Failure::new(LlmErrorKind::MalformedAnswer, "tools are to be called, but none is named"));
             }
             if self.text.trim().is_empty() {
-                return Err(empty(self.finish.as_ref(), self.reasoned));
+                return Err(empty(self.finish.as_ref(), self.reasoned, &self.why));
             }
         }
         let finish = match self.finish {
@@ -197,13 +244,16 @@ impl Answer {
 }
 
 /// What an answer with neither text nor calls is, and what to do about it.
-fn empty(finish: Option<&FinishReason>, reasoned: u64) -> Failure {
+fn empty(finish: Option<&FinishReason>, reasoned: u64, why: &str) -> Failure {
     let cut = finish == Some(&FinishReason::Length);
     let (kind, context) = match reasoned {
         _ if finish == Some(&FinishReason::Filtered) => {
             (LlmErrorKind::Filtered, "the service withheld all of the answer".to_owned())
         }
         0 if cut => (LlmErrorKind::EmptyAnswer, "the token limit was reached before any text; raise it".to_owned()),
+        _ if *finish.unwrap_or(&FinishReason::Stop) == FinishReason::Other("load".to_owned()) => {
+            (LlmErrorKind::EmptyAnswer, "the service only loaded the model, and answered nothing; ask again".to_owned())
+        }
         0 => (LlmErrorKind::EmptyAnswer, "it has neither text nor tool calls".to_owned()),
         n if cut => {
             let context = format!(
@@ -214,5 +264,5 @@ fn empty(finish: Option<&FinishReason>, reasoned: u64) -> Failure {
         }
         n => (LlmErrorKind::EmptyAnswer, format!("it is reasoning alone ({n} characters), without text or tool calls")),
     };
-    Failure::new(kind, context)
+    Failure::new(kind, context + why)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, Url};
+use reqwest::{Response, StatusCode, Url};
 use tokio::time::Instant;
 
 use super::answer::Answer;
@@ -20,6 +20,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// An answer that is coming in.
 pub(super) struct Call {
+    status: StatusCode,
     /// The connection, as long as more may come.
     response: Option<Response>,
     protocol: Protocol,
@@ -46,10 +47,20 @@ impl Call {
             .send();
         let response = tokio::time::timeout(llm.timeout, call).await.map_err(|_| Failure::timed_out())?;
         let response = response.map_err(|error| Failure::of_transport(&error))?;
+        if response.status().is_success()
+            && let Some(name) = compression(&response)
+        {
+            let context = format!(
+                "the answer is compressed (`{name}`), which was not asked for; have the service, or the proxy before it, \
+                 send it plain"
+            );
+            return Err(Failure::new(LlmErrorKind::MalformedAnswer, context));
+        }
         if !response.status().is_success() {
             return Err(refusal(llm, response).await);
         }
         Ok(Self {
+            status: response.status(),
             response: Some(response),
             protocol,
             asked: llm.model.clone(),
@@ -112,6 +123,9 @@ impl Call {
     fn finish(&mut self) -> Result<LlmEvent, Failure> {
         self.ended = true;
         self.response = None;
+        if self.frames.is_blank() {
+            return Err(Failure::blank(self.status));
+        }
         std::mem::take(&mut self.answer).into_response(&self.asked).map(LlmEvent::Finished)
     }
 }
@@ -120,6 +134,9 @@ impl Call {
 async fn refusal(llm: &GenaiLlm, mut response: Response) -> Failure {
     let status = response.status();
     let after = retry_after::of_headers(response.headers(), llm.clock.now());
+    if let Some(name) = compression(&response) {
+        return Failure::of_status(status, &format!("the reason is compressed ({name})"), after);
+    }
     let mut body = Vec::new();
     let reading = async {
         while let Ok(Some(bytes)) = response.chunk().await {
@@ -132,4 +149,12 @@ async fn refusal(llm: &GenaiLlm, mut response: Response) -> Failure {
     // What came in time is looked at, however the rest went.
     let _ = tokio::time::timeout(llm.timeout, reading).await;
     Failure::of_status(status, &String::from_utf8_lossy(&body), after)
+}
+
+/// The compression that the response's body has, if it says a known one. What else stands in the header is no compression:
+/// some services say `utf-8`.
+fn compression(response: &Response) -> Option<&'static str> {
+    let stated = response.headers().get(reqwest::header::CONTENT_ENCODING)?.to_str().ok()?;
+    let known = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"];
+    known.into_iter().find(|name| stated.split(',').any(|part| part.trim().eq_ignore_ascii_case(name)))
 }

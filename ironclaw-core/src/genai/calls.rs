@@ -66,10 +66,7 @@ impl Calls {
             false => self.find(&piece),
         };
         let at = match found {
-            Some(at) if piece.whole => {
-                self.0[at].arguments.clear();
-                at
-            }
+            Some(at) if piece.whole => return self.0[at].complete(&piece.arguments),
             Some(at) => match self.0[at].fit(&piece)? {
                 Fit::More => at,
                 Fit::Again => return Ok(()),
@@ -89,6 +86,33 @@ impl Calls {
             call.name.push_str(name);
         }
         call.arguments.push_str(&piece.arguments);
+        Ok(())
+    }
+
+    /// Takes all arguments of the call with this index, after their pieces or in place of them.
+    pub(super) fn complete(&mut self, index: Option<u64>, arguments: &str) -> Result<(), Failure> {
+        match self.0.iter_mut().rfind(|call| call.index == index) {
+            Some(call) => call.complete(arguments),
+            // The call that they are of comes after them.
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that these are all of the calls.
+    pub(super) fn check(&mut self, whole: &[Piece<'_>]) -> Result<(), Failure> {
+        if whole.len() != self.0.len() {
+            return Err(malformed("the calls of the whole answer are not what its pieces were"));
+        }
+        for (at, piece) in whole.iter().enumerate() {
+            let known = self.0.iter().position(|call| piece.id.is_some_and(|id| !id.is_empty() && id == call.id));
+            // Calls that all have one id are told apart by their place.
+            let shared = self.0[at].id == piece.id.unwrap_or_default();
+            let call = &mut self.0[known.filter(|_| !shared).unwrap_or(at)];
+            if piece.name.is_some_and(|name| name != call.name) {
+                return Err(malformed("the calls of the whole answer are not what its pieces were"));
+            }
+            call.complete(&piece.arguments)?;
+        }
         Ok(())
     }
 
@@ -143,6 +167,21 @@ impl Calls {
 }
 
 impl Call {
+    /// Takes all the arguments. Some services trim the whole, or write it out anew.
+    fn complete(&mut self, whole: &str) -> Result<(), Failure> {
+        let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+        let says_nothing = whole.trim().is_empty();
+        if self.arguments.trim().is_empty() {
+            whole.clone_into(&mut self.arguments);
+        } else if !says_nothing
+            && whole.trim() != self.arguments.trim()
+            && value(whole).is_none_or(|whole| Some(whole) != value(&self.arguments))
+        {
+            return Err(malformed("the arguments of a whole call are not what its pieces were"));
+        }
+        Ok(())
+    }
+
     /// Whether a piece is more of this call, the same again, or of another.
     fn fit(&self, piece: &Piece<'_>) -> Result<Fit, Failure> {
         // Parsed only where it decides, since arguments come in any number of pieces.
@@ -164,14 +203,25 @@ impl Call {
     }
 }
 
-/// The arguments as an object; the text as it came, if it is none. A tool without parameters is often called with none.
+/// The arguments as an object; the text as it came, if it is none or would be another. A tool without parameters is often
+/// called with none.
 fn parsed(text: String) -> Value {
     if matches!(text.trim(), "" | "null") {
         return Value::Object(Map::new());
     }
     match serde_json::from_str(&text) {
-        Ok(Value::Object(arguments)) => Value::Object(arguments),
+        Ok(arguments @ Value::Object(_)) if is_exact(&arguments) => arguments,
         _ => Value::String(text),
+    }
+}
+
+/// Whether no number of a value can have changed when it was read: what does not fit into 64 bits becomes a float.
+pub(super) fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) if number.is_f64() => number.as_f64().is_some_and(|float| float.abs() < 2_f64.powi(63)),
+        Value::Array(values) => values.iter().all(is_exact),
+        Value::Object(values) => values.values().all(is_exact),
+        _ => true,
     }
 }
 
@@ -300,8 +350,10 @@ mod tests {
         };
         calls.push(whole(None, "")).unwrap();
         calls.push(whole(None, "{\"x\": 1}")).unwrap();
-        calls.push(Piece { id: Some("c"), name: Some("f"), arguments: "{\"y".into(), ..Piece::default() }).unwrap();
+        calls.push(Piece { id: Some("c"), name: Some("f"), ..Piece::default() }).unwrap();
         calls.push(whole(Some("c"), "{\"y\": 2}")).unwrap();
+        calls.push(whole(Some("c"), " {\"y\":2}")).unwrap();
+        assert!(calls.push(whole(Some("c"), "{\"y\": 3}")).is_err());
         let arguments: Vec<_> = calls.finish().unwrap().into_iter().map(|call| call.arguments).collect();
         assert_eq!(arguments, [json!({}), json!({"x": 1}), json!({"y": 2})]);
     }
@@ -315,6 +367,9 @@ mod tests {
             (" [1] ", json!(" [1] ")),
             ("{} {}", json!("{} {}")),
             ("\"{}\"", json!("\"{}\"")),
+            ("{\"x\": [18446744073709551615, -1.5e3]}", json!({"x": [u64::MAX, -1500.0]})),
+            ("{\"x\": [18446744073709551617]}", json!("{\"x\": [18446744073709551617]}")),
+            ("{\"x\": -9223372036854775809}", json!("{\"x\": -9223372036854775809}")),
         ] {
             assert_eq!(calls(&[(Some(0), "a", "f", text)]).unwrap()[0].2, value, "{text}");
         }

@@ -84,9 +84,19 @@ fn secret(mut key: Zeroizing<String>) -> SecretValue {
     SecretValue::from(std::mem::take(&mut *key))
 }
 
-/// What `OLLAMA_HOST` means, as Ollama's own client reads it: a port of 11434 unless a scheme says otherwise, and the
-/// address that a server listens on everywhere with is this machine.
-fn ollama_url(host: &str) -> Result<String, LlmError> {
+/// The URL that `OLLAMA_HOST` means, as Ollama's own client reads it: a port of 11434 unless a scheme says otherwise, and
+/// the address that a server listens on everywhere with is this machine. For whatever else speaks to the same Ollama, as an
+/// embedder does:
+///
+/// ```
+/// assert_eq!(ironclaw_core::genai::ollama_url("gpu-box:8080")?, "http://gpu-box:8080/");
+/// # Ok::<(), ironclaw_core::llm::LlmError>(())
+/// ```
+///
+/// # Errors
+/// [`InvalidRequest`](crate::llm::LlmErrorKind::InvalidRequest) for what is neither; the message names the variable, never
+/// its value.
+pub fn ollama_url(host: &str) -> Result<String, LlmError> {
     let malformed = || refused("OLLAMA_HOST: must be a host, host:port or an http(s) URL");
     let with_scheme = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
     let mut url = reqwest::Url::parse(&with_scheme).map_err(|_| malformed())?;

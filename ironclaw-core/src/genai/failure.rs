@@ -1,5 +1,7 @@
 //! Why a call failed, in the service's own words.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -8,6 +10,7 @@ use serde_json::Value;
 use self::reason::Reason;
 pub(super) use self::reason::is_something;
 use super::frames::beginning;
+use super::retry_after::LONGEST;
 use super::scrub::scrub;
 use crate::llm::{LlmError, LlmErrorKind};
 use crate::secret::SecretValue;
@@ -71,7 +74,7 @@ impl Failure {
         }
         let context = match () {
             () if error.is_timeout() => "the service did not answer in time",
-            () if error.is_connect() => "no connection to the endpoint",
+            () if error.is_connect() => return Self::new(LlmErrorKind::Unreachable, unconnected(error)),
             () if error.is_body() || error.is_decode() => return Self::broken_off(),
             () => "the connection broke",
         };
@@ -85,6 +88,12 @@ impl Failure {
     /// Neither a reason for its end nor a last marker came.
     pub(super) fn broken_off() -> Self {
         Self::new(LlmErrorKind::Unreachable, "the answer broke off before its end")
+    }
+
+    /// A body without a byte.
+    pub(super) fn blank(status: StatusCode) -> Self {
+        let context = format!("the answer broke off before it began: status {} with nothing in it", status.as_u16());
+        Self::new(LlmErrorKind::Unreachable, context)
     }
 
     /// A piece that is not what the protocol says.
@@ -110,7 +119,11 @@ impl Failure {
         let mut context = scrub(&self.context, key);
         match self.retry_after {
             Some(after) => {
-                context.push_str(&format!("; the service said to come back in {:.1} s", after.as_secs_f64()));
+                context.push_str("; the service said to come back in ");
+                context.push_str(&match after >= LONGEST {
+                    true => "longer than a year".to_owned(),
+                    false => format!("{:.1} s", after.as_secs_f64()),
+                });
                 LlmError::new(self.kind, "stream", context).with_retry_after(after)
             }
             None => LlmError::new(self.kind, "stream", context),
@@ -121,6 +134,32 @@ impl Failure {
 /// How a call ended that the service reports an error of.
 pub(super) fn ended_by(begun: bool) -> &'static str {
     if begun { "the service broke off its answer" } else { "the service reported an error" }
+}
+
+/// Why there is no connection, as far as the error's causes tell.
+fn unconnected(error: &reqwest::Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let mut why = "";
+    for cause in causes {
+        // The one mark of a name's look-up that the connector's error has.
+        if cause.to_string().starts_with("dns error") {
+            return "no connection to the endpoint: its name could not be resolved".to_owned();
+        }
+        let Some(io) = cause.downcast_ref::<io::Error>() else { continue };
+        // The TLS connector wraps an error of this kind in another, which leaves it out of its sources.
+        let io = io.get_ref().and_then(|inner| inner.downcast_ref()).unwrap_or(io);
+        why = match io.kind() {
+            io::ErrorKind::ConnectionRefused => ": it was refused; nothing listens there",
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => ": it was reset",
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => ": the network does not lead there",
+            // So the TLS layer wraps its errors, which name certificates and no keys.
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                return format!("no connection to the endpoint: TLS failed ({})", beginning(&io.to_string()));
+            }
+            _ => why,
+        };
+    }
+    format!("no connection to the endpoint{why}")
 }
 
 #[cfg(test)]

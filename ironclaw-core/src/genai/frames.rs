@@ -73,6 +73,11 @@ impl Frames {
         self.ended = true;
     }
 
+    /// Whether the body has nothing in it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.read == 0
+    }
+
     /// Whether the body ended.
     pub(super) fn is_ended(&self) -> bool {
         self.ended

@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::answer::Answer;
-use super::calls::Piece;
+use super::calls::{Piece, is_exact};
 use super::failure::{Failure, is_something};
 use super::frames::Frame;
 use crate::llm::{LlmErrorKind, LlmMessage, LlmRequest};
@@ -172,23 +172,30 @@ fn reports_an_error(value: &Value) -> bool {
 }
 
 /// The arguments of a call as text; an object is written out.
-fn arguments(value: Option<&Value>) -> String {
+///
+/// # Errors
+/// For an object with a number that may have changed when it was read: what it was can't be told any more.
+fn arguments(value: Option<&Value>) -> Result<String, Failure> {
     match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(value) if is_exact(value) => Ok(value.to_string()),
+        Some(_) => {
+            let context = "a number in a tool call's arguments does not fit into 64 bits, and would be another one";
+            Err(Failure::new(LlmErrorKind::MalformedAnswer, context))
+        }
     }
 }
 
 /// A call that comes as a whole.
-fn whole_call<'a>(id: Option<&'a Value>, name: Option<&'a Value>, given: Option<&Value>) -> Piece<'a> {
-    Piece {
+fn whole_call<'a>(id: Option<&'a Value>, name: Option<&'a Value>, given: Option<&Value>) -> Result<Piece<'a>, Failure> {
+    Ok(Piece {
         id: id.and_then(Value::as_str),
         name: name.and_then(Value::as_str),
-        arguments: arguments(given),
+        arguments: arguments(given)?,
         whole: true,
         ..Piece::default()
-    }
+    })
 }
 
 /// A part of an answer that has no place in one.

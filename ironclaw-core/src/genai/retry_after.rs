@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 
 /// The longest time that is told, whatever a service says: a year.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// What the headers say: `retry-after-ms` in milliseconds, else `Retry-After` in seconds or as a date (RFC 9110, 10.2.3),
 /// with fractions, which some services send.

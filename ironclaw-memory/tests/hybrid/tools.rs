@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use ironclaw_core::id::{HoldId, OperatorName, TenantId, UserId};
+use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::access::UserStatus;
+use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::tool::{ToolError, ToolErrorKind};
-use ironclaw_core::{Memory, Scope, Tool};
-use ironclaw_memory::HybridMemory;
+use ironclaw_core::{Clock, Maintenance, Memory, Scope, Store, SystemClock, Tool};
+use ironclaw_memory::{HashEmbedder, HybridMemory};
+use ironclaw_store::LibsqlStore;
 use serde_json::{Value, json};
 
 use crate::common::{ada, bob, hybrid, path};
@@ -151,4 +156,42 @@ async fn what_a_search_cuts_or_leaves_out_is_said() {
     let said: Vec<&str> = found["degraded"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("left out: word31") && said[1].contains("only the first 4096 bytes"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_is_no_outage() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let memory = HybridMemory::new(store.clone(), HashEmbedder::default());
+    let write = async |text: &str| {
+        call_as(&ada(), &memory, "memory_write", json!({"path": "a.md", "content": text})).await.map_err(|error| {
+            assert!(!error.to_string().contains("court"), "{error}");
+            (error.kind().clone(), error.context().to_owned())
+        })
+    };
+    write("One.").await.unwrap();
+    let operator = store.maintenance(OperatorName::parse("root").unwrap());
+    let (id, tenant, owner) = (HoldId::make(&SystemClock), TenantId::default_tenant(), UserId::parse("ada").unwrap());
+    let hold = Hold {
+        id,
+        tenant: tenant.clone(),
+        owner: owner.clone(),
+        reason: "court".to_owned(),
+        created_at: SystemClock.now(),
+        released_at: None,
+    };
+    operator.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
+    let (kind, said) = write("Two.").await.unwrap_err();
+    assert_eq!(kind, ToolErrorKind::Denied);
+    assert!(said.contains("legal hold"), "{said}");
+
+    let suspended = SystemChange::PutUser { tenant, owner, status: UserStatus::Suspended, roles: Vec::new() };
+    operator.apply_system(suspended).await.unwrap();
+    let (kind, said) = write("Two.").await.unwrap_err();
+    assert_eq!(kind, ToolErrorKind::Denied);
+    assert!(said.contains("suspended"), "{said}");
+
+    store.close().await.unwrap();
+    let (kind, said) = write("Two.").await.unwrap_err();
+    assert_eq!(kind, ToolErrorKind::Failed);
+    assert!(said.contains("closed"), "{said}");
 }

@@ -21,10 +21,14 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 /// Asserts what every vector is; one of zeros only where it may be.
 fn assert_shape(embedder: &dyn Embedder, vector: &[f32], may_be_zero: bool) {
-    assert_eq!(vector.len(), embedder.model().dimensions as usize);
-    assert!(vector.iter().all(|x| x.is_finite()));
+    let stated = embedder.model().dimensions as usize;
+    assert_eq!(vector.len(), stated, "a vector must have as many numbers as the model states dimensions");
+    assert!(vector.iter().all(|x| x.is_finite()), "a vector must have no NaN and no infinity");
     let length = length(vector);
-    assert!((length - 1.0).abs() < 1e-3 || (may_be_zero && length == 0.0), "length {length}");
+    assert!(
+        (length - 1.0).abs() < 1e-3 || (may_be_zero && length == 0.0),
+        "a vector has the length {length}; it must be 1: divide each by its length"
+    );
 }
 
 pub(super) async fn shape_is_promised(subject: &EmbedderSubject) -> Outcome {

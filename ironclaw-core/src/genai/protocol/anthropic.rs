@@ -82,8 +82,19 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
     let index = value["index"].as_u64();
     match value["type"].as_str().unwrap_or_default() {
         "message_start" => read_message(&value["message"], answer)?,
-        "message" => {
+        "message" if answer.said().is_empty() && !answer.has_calls() => {
             read_message(value, answer)?;
+            answer.done();
+        }
+        // The same once more, after its pieces.
+        "message" => {
+            let blocks = value["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let texts: Vec<&str> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
+            let calls = blocks.iter().enumerate().filter(|(_, block)| block["type"] == "tool_use");
+            let calls = calls.map(|(index, block)| call(block, Some(index as u64))).collect::<Result<_, _>>()?;
+            answer.whole(&texts, calls)?;
+            read_usage(&value["usage"], answer);
+            answer.finish(value["stop_reason"].as_str().unwrap_or_default())?;
             answer.done();
         }
         "content_block_start" => read_block(&value["content_block"], index, answer)?,
@@ -124,17 +135,21 @@ fn read_block(block: &Value, index: Option<u64>, answer: &mut Answer) -> Result<
             answer.reasoning("?");
             Ok(())
         }
-        "tool_use" => answer.call(Piece {
-            index,
-            id: block["id"].as_str(),
-            name: block["name"].as_str(),
-            // Empty where the input comes in deltas; some proxies send it here.
-            arguments: arguments(block.get("input").filter(|input| is_something(input))),
-            place: (0, 1),
-            whole: false,
-        }),
+        "tool_use" => answer.call(call(block, index)?),
         kind => Err(unknown_part(kind)),
     }
+}
+
+fn call(block: &Value, index: Option<u64>) -> Result<Piece<'_>, Failure> {
+    Ok(Piece {
+        index,
+        id: block["id"].as_str(),
+        name: block["name"].as_str(),
+        // Empty where the input comes in deltas; some proxies send it here.
+        arguments: arguments(block.get("input").filter(|input| is_something(input)))?,
+        place: (0, 1),
+        whole: false,
+    })
 }
 
 fn read_delta(delta: &Value, index: Option<u64>, answer: &mut Answer) -> Result<(), Failure> {

@@ -104,11 +104,7 @@ fn read_message(message: &Value, answer: &mut Answer) -> Result<(), Failure> {
         return read_delta(message, answer);
     }
     let text = message.get("content").and_then(Value::as_str).unwrap_or_default();
-    // Some services trim the whole, and not its pieces.
-    if !text.is_empty() && text.trim() != answer.said().trim() {
-        return Err(Failure::malformed("the whole answer is not what its pieces were", text));
-    }
-    if answer.has_calls() { Ok(()) } else { read_calls(message, answer) }
+    answer.whole(&[text], calls(message)?)
 }
 
 fn read_delta(delta: &Value, answer: &mut Answer) -> Result<(), Failure> {
@@ -131,15 +127,19 @@ fn read_delta(delta: &Value, answer: &mut Answer) -> Result<(), Failure> {
 }
 
 fn read_calls(delta: &Value, answer: &mut Answer) -> Result<(), Failure> {
-    if let Some(calls) = delta.get("tool_calls").and_then(Value::as_array) {
-        for (place, call) in calls.iter().enumerate() {
-            answer.call(piece(call, (place, calls.len())))?;
-        }
+    calls(delta)?.into_iter().try_for_each(|call| answer.call(call))
+}
+
+fn calls(delta: &Value) -> Result<Vec<Piece<'_>>, Failure> {
+    let given = delta.get("tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut calls = Vec::with_capacity(given.len());
+    for (place, call) in given.iter().enumerate() {
+        calls.push(piece(call, (place, given.len()))?);
     }
     if let Some(call) = delta.get("function_call").filter(|call| is_something(call)) {
-        answer.call(Piece { index: Some(0), ..piece(call, (0, 1)) })?;
+        calls.push(Piece { index: Some(0), ..piece(call, (0, 1))? });
     }
-    Ok(())
+    Ok(calls)
 }
 
 /// A part of a content that is a list, as Mistral's reasoning models and some proxies send it.
@@ -156,15 +156,15 @@ fn read_part(part: &Value, answer: &mut Answer) -> Result<(), Failure> {
     }
 }
 
-fn piece(call: &Value, place: (usize, usize)) -> Piece<'_> {
+fn piece(call: &Value, place: (usize, usize)) -> Result<Piece<'_>, Failure> {
     let function = call.get("function").filter(|function| function.is_object()).unwrap_or(call);
     let text = |value: &'_ Value| -> Option<u64> { value.as_u64().or_else(|| value.as_str()?.parse().ok()) };
-    Piece {
+    Ok(Piece {
         index: call.get("index").and_then(text),
         id: call.get("id").and_then(Value::as_str),
         name: function.get("name").and_then(Value::as_str),
-        arguments: arguments(function.get("arguments")),
+        arguments: arguments(function.get("arguments"))?,
         place,
         whole: false,
-    }
+    })
 }

@@ -126,6 +126,7 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
         for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
             read_part(part, answer)?;
         }
+        answer.explain(candidate["finishMessage"].as_str());
         answer.finish(candidate["finishReason"].as_str().unwrap_or_default())?;
     }
     Ok(true)
@@ -139,7 +140,7 @@ fn read_part(part: &Value, answer: &mut Answer) -> Result<(), Failure> {
             Ok(())
         }
         Some(text) => answer.text(text),
-        None if is_something(call) => answer.call(whole_call(call.get("id"), call.get("name"), call.get("args"))),
+        None if is_something(call) => answer.call(whole_call(call.get("id"), call.get("name"), call.get("args"))?),
         // A signature by itself.
         None if part.as_object().is_some_and(|part| part.keys().all(|key| key.starts_with("thought"))) => Ok(()),
         None => Err(unknown_part(&part.to_string())),

@@ -62,7 +62,7 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
     answer.text(message["content"].as_str().unwrap_or_default())?;
     for call in message["tool_calls"].as_array().into_iter().flatten() {
         let function = &call["function"];
-        answer.call(whole_call(call.get("id"), function.get("name"), function.get("arguments")))?;
+        answer.call(whole_call(call.get("id"), function.get("name"), function.get("arguments"))?)?;
     }
     if value["done"] == true {
         answer.usage(value["prompt_eval_count"].as_u64(), value["eval_count"].as_u64());

@@ -65,10 +65,20 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
             answer.text(delta)?;
             answer.refused();
         }
-        "response.output_item.added" if value["item"]["type"] == "function_call" => answer.call(piece(value))?,
+        "response.output_item.added" if value["item"]["type"] == "function_call" => answer.call(piece(value)?)?,
         "response.function_call_arguments.delta" => {
             let index = value["output_index"].as_u64();
             answer.call(Piece { index, arguments: delta.to_owned(), place: (0, 1), ..Piece::default() })?;
+        }
+        "response.output_text.done" => {
+            answer.part(&[value["text"].as_str().unwrap_or_default()])?;
+        }
+        "response.refusal.done" => {
+            answer.part(&[value["refusal"].as_str().unwrap_or_default()])?;
+            answer.refused();
+        }
+        "response.function_call_arguments.done" => {
+            answer.arguments(value["output_index"].as_u64(), value["arguments"].as_str().unwrap_or_default())?;
         }
         "response.output_item.done" => read_item(value, answer)?,
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
@@ -82,7 +92,7 @@ pub(super) fn read(value: &Value, answer: &mut Answer) -> Result<bool, Failure> 
     Ok(true)
 }
 
-/// The response as it is in the end. Its output is read only if none of it came before.
+/// The response as it is in the end: what of its output came before must be the same.
 fn read_response(response: &Value, answer: &mut Answer) -> Result<(), Failure> {
     answer.model(response.get("model"));
     let usage = &response["usage"];
@@ -92,6 +102,18 @@ fn read_response(response: &Value, answer: &mut Answer) -> Result<(), Failure> {
     }
     let came = !answer.said().is_empty() || answer.has_calls();
     let items = response["output"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if came {
+        let is = |item: &&Value, kind: &str| item["type"] == kind;
+        let messages = items.iter().filter(|item| is(item, "message"));
+        let texts: Vec<&str> = messages.flat_map(texts).collect();
+        let calls: Vec<Value> = items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| is(item, "function_call"))
+            .map(|(index, item)| json!({"item": item, "output_index": index}))
+            .collect();
+        answer.whole(&texts, calls.iter().map(piece).collect::<Result<_, _>>()?)?;
+    }
     for (index, item) in items.iter().enumerate().filter(|_| !came) {
         read_item(&json!({"item": item, "output_index": index}), answer)?;
     }
@@ -108,7 +130,7 @@ fn read_item(value: &Value, answer: &mut Answer) -> Result<(), Failure> {
     let item = &value["item"];
     match item["type"].as_str().unwrap_or_default() {
         // With its id and its arguments in full it is the same call again, or the call of which no piece came.
-        "function_call" => answer.call(Piece { whole: true, ..piece(value) }),
+        "function_call" => answer.call(Piece { whole: true, ..piece(value)? }),
         "message" if answer.said().is_empty() => {
             for part in item["content"].as_array().into_iter().flatten() {
                 match part["type"].as_str().unwrap_or_default() {
@@ -122,7 +144,7 @@ fn read_item(value: &Value, answer: &mut Answer) -> Result<(), Failure> {
             }
             Ok(())
         }
-        "message" => Ok(()),
+        "message" => answer.part(&texts(item).collect::<Vec<_>>()).map(|_| ()),
         "reasoning" => {
             answer.reasoning(&item["summary"].to_string());
             Ok(())
@@ -131,14 +153,20 @@ fn read_item(value: &Value, answer: &mut Answer) -> Result<(), Failure> {
     }
 }
 
-fn piece(value: &Value) -> Piece<'_> {
+/// The texts of a message.
+fn texts(message: &Value) -> impl Iterator<Item = &str> {
+    let parts = message["content"].as_array().into_iter().flatten();
+    parts.filter_map(|part| part.get("text").or_else(|| part.get("refusal"))?.as_str())
+}
+
+fn piece(value: &Value) -> Result<Piece<'_>, Failure> {
     let item = &value["item"];
-    Piece {
+    Ok(Piece {
         index: value["output_index"].as_u64(),
         id: item["call_id"].as_str(),
         name: item["name"].as_str(),
-        arguments: arguments(item.get("arguments")),
+        arguments: arguments(item.get("arguments"))?,
         place: (0, 1),
         whole: false,
-    }
+    })
 }
