@@ -145,13 +145,17 @@ impl Writer {
         while let Some(first) = asked.first() {
             self.db.begin_operation(first.asked().operation);
             let error = match self.db.begin("BEGIN IMMEDIATE") {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.background.unblocked();
+                    break;
+                }
                 Err(error) => error,
             };
             if !error.is_retryable() {
                 asked.drain(..).for_each(|one| one.refuse(&error));
                 break;
             }
+            self.background.blocked();
             self.waiting.extend(self.work.try_iter());
             let now = Instant::now();
             asked.extract_if(.., |one| one.asked().until <= now).for_each(|late| late.refuse(&error));
