@@ -16,7 +16,7 @@ use super::reserve::Reserve;
 use super::run;
 use crate::error::{is_of_the_change, repeat};
 use crate::libsql::change;
-use crate::libsql::db::Db;
+use crate::libsql::db::{Db, IMMEDIATE};
 use crate::libsql::row::params;
 use crate::prepared::APPLY;
 
@@ -81,7 +81,7 @@ impl Writer {
         }
         self.db.begin_operation("close");
         // SQLite takes the log away with the file's last connection.
-        self.log.map_or(Ok(()), |log| log.close(&self.db))
+        self.log.map_or(Ok(()), |log| log.close(self.db))
     }
 
     /// The next thing to do. Does what can wait while there is nothing else to do.
@@ -144,7 +144,7 @@ impl Writer {
         let mut pause = Duration::from_millis(1);
         while let Some(first) = asked.first() {
             self.db.begin_operation(first.asked().operation);
-            let error = match self.db.begin("BEGIN IMMEDIATE") {
+            let error = match self.db.begin(IMMEDIATE) {
                 Ok(()) => {
                     self.background.unblocked();
                     break;
