@@ -62,6 +62,74 @@ async fn other_files_are_refused_and_left_as_they_are() {
     assert_eq!(refusal(&path("nowhere/agent.db")).await, StoreErrorKind::Io);
 }
 
+/// Copies a database and its log as a kill would leave them. Another process does it: closing a file drops the locks that
+/// this one has on it.
+#[cfg(unix)]
+fn copy_as_killed(path: &Path, to: &Path) {
+    for ending in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{ending}", path.display());
+        assert!(std::process::Command::new("cp").args([name(path), name(to)]).status().unwrap().success());
+    }
+}
+
+/// Where a reading keeps part of the log from being moved, the first page may be in the file before the pages it names.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_store_whose_last_pages_are_in_the_log_alone_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let store = LibsqlStore::open(path("agent.db")).await.unwrap();
+    store.create_conversation(&ada(), ConversationId::make(&SystemClock), "Launch").await.unwrap();
+    store.close().await.unwrap();
+    let connect = async || libsql::Builder::new_local(path("agent.db")).build().await.unwrap().connect().unwrap();
+    let (writer, reader) = (connect().await, connect().await);
+    writer
+        .execute_batch(
+            "PRAGMA wal_autocheckpoint = 0; \
+             INSERT INTO store_meta (name, value) WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 200) \
+             SELECT 'row' || (1000 + x) || hex(zeroblob(450)), 1 FROM n",
+        )
+        .await
+        .unwrap();
+    reader.execute("BEGIN", ()).await.unwrap();
+    reader.query("SELECT count(*) FROM store_meta", ()).await.unwrap().next().await.unwrap().unwrap();
+    writer.execute_batch("UPDATE store_meta SET value = 2 WHERE name LIKE 'row%'").await.unwrap();
+    writer.query("PRAGMA wal_checkpoint(PASSIVE)", ()).await.unwrap().next().await.unwrap().unwrap();
+    copy_as_killed(&path("agent.db"), &path("killed.db"));
+    let bytes = std::fs::read(path("killed.db")).unwrap();
+    let named = u32::from_be_bytes(bytes[28..32].try_into().unwrap());
+    assert!(u64::from(named) * 4_096 > bytes.len() as u64, "all pages are in the file");
+
+    LibsqlStore::restore(path("killed.db"), path("restored.db")).await.unwrap();
+    copy_as_killed(&path("agent.db"), &path("killed.db"));
+    LibsqlStore::restore(path("restored.db"), path("killed.db")).await.unwrap();
+    copy_as_killed(&path("agent.db"), &path("again.db"));
+    for name in ["restored.db", "killed.db", "again.db"] {
+        let store = LibsqlStore::open(path(name)).await.unwrap();
+        assert_eq!(store.conversations().conversations(&ada(), &PageRequest::default()).await.unwrap().items.len(), 1);
+        store.close().await.unwrap();
+    }
+}
+
+/// Opened for writing, it would be: the last connection to close moves the log into the file.
+#[cfg(unix)]
+#[tokio::test]
+async fn anothers_file_whose_tables_are_in_its_log_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let connection = libsql::Builder::new_local(path("other")).build().await.unwrap().connect().unwrap();
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)")
+        .await
+        .unwrap();
+    copy_as_killed(&path("other"), &path("killed"));
+    let read = || ["killed", "killed-wal"].map(|name| std::fs::read(path(name)).unwrap());
+    let before = read();
+    assert!(before[0].len() == 4_096 && !before[1].is_empty());
+    assert_eq!(refusal(&path("killed")).await, StoreErrorKind::NotAStore);
+    assert!(read() == before, "it was written to");
+}
+
 #[tokio::test]
 async fn an_empty_file_becomes_a_store() {
     let folder = tempfile::tempdir().unwrap();

@@ -184,3 +184,31 @@ async fn a_change_larger_than_the_log_may_be_is_told() {
     assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
     store.close().await.unwrap();
 }
+
+/// Large changes alone are no other process's reading, and each that is too large is counted.
+#[tokio::test]
+async fn large_changes_are_told_from_readings_of_others() {
+    for (bytes, oversized) in [(700 << 10, 0), (3 << 20, 5)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.db");
+        let mut limits = Limits::default();
+        limits.message_bytes = 4 << 20;
+        let store = LibsqlStore::builder().limits(limits).log_limit(2 * MIB).open(&path).await.unwrap();
+        let id = ConversationId::make(&SystemClock);
+        store.create_conversation(&ada(), id, "Launch").await.unwrap();
+        for _ in 0..5 {
+            say(&store, id, bytes).await;
+            // Looked at after a change was answered and before the next.
+            say(&store, id, 100).await;
+            assert_eq!(store.health().await.unwrap().log_stuck_since, None, "{bytes}");
+        }
+        for _ in 0..5 {
+            say(&store, id, 700 << 10).await;
+            assert_eq!(store.health().await.unwrap().log_stuck_since, None, "{bytes}");
+        }
+        say(&store, id, 100).await;
+        let health = store.health().await.unwrap();
+        assert_eq!((health.oversized_changes, health.log_stuck_since), (oversized, None), "{bytes}");
+        store.close().await.unwrap();
+    }
+}

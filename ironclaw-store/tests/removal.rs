@@ -168,6 +168,33 @@ async fn a_kill_in_the_middle_of_erasing_brings_nobody_back() {
     assert_eq!(count(&path, rows).await, 0);
 }
 
+/// A lock that another process takes in the middle is told like one that it had before.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_is_told_of_anothers_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.db");
+    let store = LibsqlStore::builder().busy_timeout(Duration::from_millis(300)).open(&path).await.unwrap();
+    seed(&store, &ada()).await;
+    let other = libsql::Builder::new_local(&path).build().await.unwrap().connect().unwrap();
+    let removing = tokio::spawn({
+        let store = store.clone();
+        async move { store.apply(&ada(), forget()).await }
+    });
+    while count(&path, "SELECT count(*) FROM removals").await == 0 {}
+    // Between two steps it is free for a moment.
+    while other.execute("BEGIN IMMEDIATE", ()).await.is_err() {}
+    assert_eq!(count(&path, "SELECT count(*) FROM removals").await, 1, "it was over before");
+    let error = tokio::time::timeout(Duration::from_secs(60), removing).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Busy, "{error}");
+    assert!(error.context().contains("hidden"), "{error}");
+    assert!(has_nothing(&store).await);
+    other.execute("ROLLBACK", ()).await.unwrap();
+    settled(&store).await;
+    assert_eq!(forget_events(&store).await, 1);
+    drop(other);
+    store.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_on_when_nobody_waits() {
     let store = LibsqlStore::in_memory().await.unwrap();

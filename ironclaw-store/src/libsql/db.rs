@@ -25,6 +25,8 @@ pub(super) struct Db {
     /// Where the file must still be for a change to count; absent for a store in memory.
     place: RefCell<Option<Arc<Place>>>,
     log_bytes: Cell<u64>,
+    /// SQLite's number for what others have done to the file, when the log was that large.
+    data_version: Cell<i64>,
     found: RefCell<Option<Arc<Found>>>,
     deadline: Cell<Option<Instant>>,
     /// Whether transactions make sure that the schema is one that this version knows.
@@ -39,6 +41,9 @@ pub(super) struct Db {
 /// The longest pause between two tries to take a lock.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What begins a transaction that writes.
+pub(super) const IMMEDIATE: &str = "BEGIN IMMEDIATE";
+
 impl Db {
     /// Opens a connection; `path` must be absolute, a `file:` URI of such a path, or `:memory:`.
     pub(super) fn open(path: &str, flags: libsql::OpenFlags, busy_timeout: Duration) -> Result<Self, StoreError> {
@@ -52,6 +57,7 @@ impl Db {
             operation: Cell::new(OPEN),
             place: RefCell::default(),
             log_bytes: Cell::new(0),
+            data_version: Cell::new(0),
             found: RefCell::default(),
             deadline: Cell::new(None),
             checks_schema: Cell::new(false),
@@ -100,6 +106,28 @@ impl Db {
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
         if let Some(place) = &*self.place.borrow() {
             self.log_bytes.set(place.check(self.operation())?);
+        }
+        Ok(())
+    }
+
+    /// Fails if the files are not where they were, or the log has lost what this connection left in it. It is asked while
+    /// a transaction that writes is open: nobody else can cut the log then.
+    pub(super) fn check_whole(&self) -> Result<(), StoreError> {
+        if self.place.borrow().is_none() {
+            return Ok(());
+        }
+        let before = self.log_bytes();
+        // Whoever begins the log anew may cut it, and changes this number. Our own changes do not, and are looked at after
+        // each commit.
+        let version = self.number("PRAGMA data_version", params![])?;
+        let is_ours = self.data_version.replace(version) == version;
+        self.check_place()?;
+        if is_ours && self.log_bytes() < before {
+            // It stays so.
+            self.log_bytes.set(before);
+            let context = "the store's write-ahead log was cut short while it was open, with changes in it; close the store, \
+                           and put the whole log back or restore a backup";
+            return Err(self.error(StoreErrorKind::FileMoved, context));
         }
         Ok(())
     }
@@ -220,7 +248,7 @@ impl Db {
 
     /// Runs `run` in a transaction that writes.
     pub(super) fn write<T>(&self, run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.patiently(|| self.begin("BEGIN IMMEDIATE"))?;
+        self.patiently(|| self.begin(IMMEDIATE))?;
         self.end_write(run)
     }
 
@@ -267,13 +295,16 @@ impl Db {
     /// Begins a transaction, unless another process has brought the file to a schema that this version does not know.
     pub(super) fn begin(&self, begin: &'static str) -> Result<(), StoreError> {
         self.execute(begin, Vec::new())?;
-        if self.checks_schema.get()
-            && let Err(error) = schema::check_not_newer(self)
-        {
+        let checked = match self.checks_schema.get() {
+            true => schema::check_not_newer(self),
+            false => Ok(()),
+        };
+        // A large change is in the log before it is committed.
+        let checked = checked.and_then(|()| if begin == IMMEDIATE { self.check_whole() } else { Ok(()) });
+        if checked.is_err() {
             self.roll_back();
-            return Err(error);
         }
-        Ok(())
+        checked
     }
 
     fn ending<T>(

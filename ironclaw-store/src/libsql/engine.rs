@@ -174,7 +174,7 @@ fn open_all(
     tell: watch::Sender<Pass>,
 ) -> Result<(Writer, Vec<JoinHandle<()>>, Opened), StoreError> {
     let gate = Arc::new(Gate::default());
-    let Connections { writer, checkpointer, readers, found } = match &place {
+    let Connections { writer, checkpointer, keeper, readers, found } = match &place {
         Some(place) => Connections::open(Arc::clone(place), options)?,
         None => Connections::in_memory(options)?,
     };
@@ -184,7 +184,10 @@ fn open_all(
     };
     let reserved = kept.as_ref().map(|(kept, _)| kept.bytes());
     let log = checkpointer
-        .map(|db| log::Log::new(db, &writer, Arc::clone(&gate), status, Arc::clone(&options.clock), reserved))
+        .zip(keeper)
+        .map(|(db, keeper)| {
+            log::Log::new(db, keeper, &writer, Arc::clone(&gate), status, Arc::clone(&options.clock), reserved)
+        })
         .transpose()?;
     let calls = Arc::new(Mutex::new(calls));
     let threads = readers.into_iter().map(|db| {

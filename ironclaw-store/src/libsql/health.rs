@@ -20,7 +20,8 @@ pub struct LibsqlHealth {
     pub log_limit: u64,
     /// Since when another process has kept the log from being emptied: a reading of it that does not end.
     pub log_stuck_since: Option<Timestamp>,
-    /// How many single changes were larger than the log's limit since the store was opened.
+    /// How many times since the store was opened a change, or several that committed together, took the log beyond its
+    /// limit and were themselves larger than three quarters of that.
     pub oversized_changes: u64,
     /// Free space on the file's disk in bytes; `None` where the system does not tell.
     pub free_bytes: Option<u64>,

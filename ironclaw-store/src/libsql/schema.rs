@@ -33,7 +33,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0003/retention.sql"),
 ];
 
-/// Refuses a file that is something else. Nothing is written to it, or made beside it: SQLite reads the file alone.
+/// Refuses a file that is something else, with what is in a log beside it. Nothing is written to it: as long as it is not
+/// known to be ours, no connection that writes may open it, since the last one to close moves the log into the file.
 pub(super) fn check_is_ours(place: &Place) -> Result<(), StoreError> {
     // SQLite takes what is shorter than a page for an empty database, and would write over it.
     match place.path().metadata().map_or(0, |found| found.len()) {
@@ -41,20 +42,59 @@ pub(super) fn check_is_ours(place: &Place) -> Result<(), StoreError> {
         1..512 => return Err(not_a_store("the file is not a database")),
         _ => {}
     }
+    // First the file alone: nothing is made beside it, and most files are known by their first page.
     let db = Db::open(&place.immutable_name()?, libsql::OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::ZERO)?;
-    match db.number("PRAGMA application_id", params![]) {
-        Ok(APPLICATION_ID) => return Ok(()),
-        Ok(_) => {}
+    // Beside a log the first page may name pages that are not in the file yet, which SQLite calls damage without this.
+    db.batch("PRAGMA writable_schema = ON")?;
+    let maker = match maker(&db) {
         Err(error) if *error.kind() == StoreErrorKind::NotAStore => {
             return Err(not_a_store("the file is not a database").with_source(error));
         }
-        Err(error) => return Err(error),
+        found => found?,
+    };
+    let has_log = place.beside("-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let maker = match maker {
+        Maker::Us => maker,
+        _ if !has_log => maker,
+        // The log may hold the first tables, ours or another program's.
+        _ => match maker_with_log(place) {
+            // What can't be written to is opened for reading only: that says what is missing.
+            Err(_) if !place.is_writable() => return Ok(()),
+            found => found?,
+        },
+    };
+    match maker {
+        Maker::Us | Maker::Nobody => Ok(()),
+        Maker::Another => Err(not_a_store("the database is another program's")),
     }
-    // One that is just being made has its tables in the log until they are whole.
-    match db.number("SELECT count(*) FROM sqlite_schema", params![]) {
-        Ok(0) => Ok(()),
-        _ => Err(not_a_store("the database is another program's")),
-    }
+}
+
+/// Who made the tables of a database.
+#[derive(Debug, Clone, Copy)]
+enum Maker {
+    Us,
+    /// There are none. One that is just being made has its tables in the log until they are whole.
+    Nobody,
+    Another,
+}
+
+/// Asks for both in one snapshot: between two another process may move its first tables into the file.
+fn maker(db: &Db) -> Result<Maker, StoreError> {
+    db.snapshot(|| {
+        if db.number("PRAGMA application_id", params![])? == APPLICATION_ID {
+            return Ok(Maker::Us);
+        }
+        Ok(match db.number("SELECT count(*) FROM sqlite_schema", params![]) {
+            Ok(0) => Maker::Nobody,
+            _ => Maker::Another,
+        })
+    })
+}
+
+/// The same of the file with its log. A connection that only reads leaves both as they are.
+fn maker_with_log(place: &Place) -> Result<Maker, StoreError> {
+    let db = Db::open(&place.name()?, libsql::OpenFlags::SQLITE_OPEN_READ_ONLY, Duration::from_secs(5))?;
+    maker(&db)
 }
 
 fn not_a_store(context: &str) -> StoreError {

@@ -28,6 +28,8 @@ const RECEIPTS_AT_ONCE: u32 = 200;
 #[derive(Debug, Default)]
 pub(in crate::libsql) struct Pass {
     pub(in crate::libsql) failure: Option<Arc<StoreError>>,
+    /// Since when another process has held the write lock.
+    pub(in crate::libsql) blocked_since: Option<Instant>,
 }
 
 /// Removes what was hidden, replaced or abandoned, one small transaction at a time.
@@ -40,11 +42,13 @@ pub(super) struct Background {
     /// The removal that had the last turn.
     last: i64,
     told: watch::Sender<Pass>,
+    /// Since when another process has held the write lock.
+    blocked_since: Option<Instant>,
 }
 
 impl Background {
     pub(super) fn new(clock: Arc<dyn Clock>, receipts: Duration, told: watch::Sender<Pass>) -> Self {
-        Self { clock, receipts, next_at: Instant::now(), last: 0, told }
+        Self { clock, receipts, next_at: Instant::now(), last: 0, told, blocked_since: None }
     }
 
     /// Says that there may be something to do.
@@ -55,6 +59,18 @@ impl Background {
     /// How long there is nothing to do.
     pub(super) fn idle(&self) -> Duration {
         self.next_at.saturating_duration_since(Instant::now())
+    }
+
+    /// Says that another process holds the write lock: again and again while it does, so that those who wait for the
+    /// background can tell when they have waited for too long.
+    pub(super) fn blocked(&mut self) {
+        let blocked_since = Some(*self.blocked_since.get_or_insert_with(Instant::now));
+        self.told.send_replace(Pass { blocked_since, failure: None });
+    }
+
+    /// Says that the write lock could be had.
+    pub(super) fn unblocked(&mut self) {
+        self.blocked_since = None;
     }
 
     /// Whether there is something to remove, though a hold may keep it.
@@ -78,6 +94,7 @@ impl Background {
         });
         let error = match removed {
             Ok(did) => {
+                self.unblocked();
                 if !did {
                     self.next_at = Instant::now() + INTERVAL;
                 }
@@ -89,14 +106,16 @@ impl Background {
         if *error.kind() == StoreErrorKind::ReadOnly {
             // Nothing can be done in a file that can't be written to, and nobody can have asked for it.
             self.next_at = Instant::now() + INTERVAL;
-            self.told.send_replace(Pass { failure: Some(Arc::new(error)) });
+            self.told.send_replace(Pass { failure: Some(Arc::new(error)), blocked_since: None });
             return false;
         }
         // Another process's lock is waited for, but not here: others want to be answered.
         self.next_at = Instant::now() + if error.is_retryable() { PAUSE } else { RETRY };
-        if !error.is_retryable() {
+        if error.is_retryable() {
+            self.blocked();
+        } else {
             tracing::warn!(%error, "removing what was deleted was put off");
-            self.told.send_replace(Pass { failure: Some(Arc::new(repeat(&error))) });
+            self.told.send_replace(Pass { failure: Some(Arc::new(repeat(&error))), blocked_since: None });
         }
         false
     }

@@ -20,6 +20,8 @@ pub(super) struct Connections {
     pub(super) writer: Db,
     /// Absent where nothing is written, or nothing to disk.
     pub(super) checkpointer: Option<Db>,
+    /// One that can't write, beside the one that checkpoints.
+    pub(super) keeper: Option<Db>,
     /// Absent for a store in memory, whose one connection does everything.
     pub(super) readers: Vec<Db>,
     pub(super) found: Opened,
@@ -30,7 +32,7 @@ impl Connections {
         let writer = Db::open(":memory:", OpenFlags::default(), options.busy_timeout)?;
         schema::configure(&writer, false)?;
         schema::migrate(&writer)?;
-        Ok(Self { writer, checkpointer: None, readers: Vec::new(), found: Opened::default() })
+        Ok(Self { writer, checkpointer: None, keeper: None, readers: Vec::new(), found: Opened::default() })
     }
 
     pub(super) fn open(place: Arc<Place>, options: &Options) -> Result<Self, StoreError> {
@@ -54,10 +56,14 @@ impl Connections {
         writer.patience(STEP)?;
         let checkpointer = connect(STEP, true)?;
         schema::check_newest(&checkpointer)?;
+        // It holds a lock on the file from its first reading on.
+        let keeper = Db::open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY, STEP)?;
+        schema::check_newest(&keeper)?;
         let readers =
             (0..options.readers).map(|_| connect(options.busy_timeout, true)).collect::<Result<Vec<_>, _>>()?;
         readers.iter().for_each(Db::is_of_a_store);
-        Ok(Self { writer, checkpointer: Some(checkpointer), readers, found: Opened { read_only: false, privacy } })
+        let found = Opened { read_only: false, privacy };
+        Ok(Self { writer, checkpointer: Some(checkpointer), keeper: Some(keeper), readers, found })
     }
 
     /// Opens what can't be written to. The log can be read where it is whole: with the index beside it, or with none of
@@ -87,6 +93,6 @@ impl Connections {
             _ => error,
         })?;
         let readers = (0..options.readers).map(|_| connect()).collect::<Result<_, _>>()?;
-        Ok(Self { writer, checkpointer: None, readers, found })
+        Ok(Self { writer, checkpointer: None, keeper: None, readers, found })
     }
 }

@@ -62,6 +62,11 @@ impl Handle {
         Ok(handle)
     }
 
+    /// How long to wait for another process's lock.
+    pub(in crate::libsql) fn busy_timeout(&self) -> Duration {
+        self.busy_timeout
+    }
+
     pub(in crate::libsql) fn limits(&self) -> &Limits {
         &self.session.limits
     }

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ironclaw_core::store::StoreError;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Clock, Timestamp};
 
 use super::gate::Gate;
-use crate::libsql::db::Db;
+use crate::libsql::db::{Db, IMMEDIATE};
 use crate::libsql::row::params;
 
 /// The size of the log at which it is moved into the file, unless a quarter of the limit is less: 4,000 pages.
@@ -70,6 +70,9 @@ impl LogStatus {
 /// The writer's second connection, which does nothing but move the log into the file.
 pub(super) struct Log {
     db: Db,
+    /// A connection that can't write. If it is the last to close, SQLite neither moves the log into the file nor takes it
+    /// away.
+    keeper: Db,
     gate: Arc<Gate>,
     status: Arc<LogStatus>,
     clock: Arc<dyn Clock>,
@@ -79,24 +82,15 @@ pub(super) struct Log {
     next_at: u64,
     /// When it is tried again though the log has not grown.
     retry_at: Option<Instant>,
-    /// What was done about a log that is too large.
-    done: Done,
-}
-
-/// What was done about a log that is too large.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Nothing,
-    /// It was moved into the file as far as the readings let it.
-    Moved,
-    /// All of it was moved while no reading of this process was under way: the next change should begin it anew.
-    MovedAll,
+    /// Whether a log that is too large was moved into the file as far as the readings let it.
+    moved: bool,
 }
 
 impl Log {
     /// Takes the connection that will checkpoint, and sets up the one that writes.
     pub(super) fn new(
         db: Db,
+        keeper: Db,
         writer: &Db,
         gate: Arc<Gate>,
         status: Arc<LogStatus>,
@@ -105,7 +99,7 @@ impl Log {
     ) -> Result<Self, StoreError> {
         // What is in the log and not in the file may need as much room there: no more than deleting could find.
         let threshold = CHECKPOINTED_AT.min(status.limit / 4).min(reserved.unwrap_or(u64::MAX).max(LEAST));
-        let log = Self { db, gate, status, clock, threshold, next_at: threshold, retry_at: None, done: Done::Nothing };
+        let log = Self { db, keeper, gate, status, clock, threshold, next_at: threshold, retry_at: None, moved: false };
         log.keep(writer, threshold)?;
         Ok(log)
     }
@@ -113,7 +107,8 @@ impl Log {
     /// Looks at the log after a change, and keeps it small. What goes wrong is no error of the change.
     pub(super) fn after_change(&mut self, writer: &Db) {
         let (before, size) = (self.status.bytes.swap(writer.log_bytes(), Ordering::Relaxed), writer.log_bytes());
-        if size.saturating_sub(before) > self.status.limit {
+        // Of what a log that began anew keeps of its file, it is not known how much is used.
+        if size > self.status.limit && size.saturating_sub(before) > self.status.limit - self.threshold {
             self.status.oversized.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 bytes = size - before,
@@ -123,10 +118,6 @@ impl Log {
         }
         if size <= self.threshold {
             self.begun_anew();
-        } else if self.done == Done::MovedAll {
-            // The change did not begin the log anew: another process reads what is in it.
-            self.done = Done::Moved;
-            self.stuck();
         } else if self.retry_at.map_or(size > self.next_at, |at| at <= Instant::now()) {
             self.shrink(writer, size);
         }
@@ -162,35 +153,61 @@ impl Log {
     }
 
     /// Moves the log into the file before it is closed. Others may still read: not ours to wait for.
-    pub(super) fn close(self, writer: &Db) -> Result<(), StoreError> {
+    pub(super) fn close(self, writer: Db) -> Result<(), StoreError> {
         self.db.begin_operation("close");
-        checkpoint(&self.db, writer).map(drop)
+        let moved = checkpoint(&self.db, &writer).map(drop);
+        // What this process knows of a log that is not the file's any more would destroy what others have written since.
+        let is_gone = moved.as_ref().is_err_and(|error| *error.kind() == StoreErrorKind::FileMoved);
+        if is_gone {
+            drop((self.db, writer));
+            drop(self.keeper);
+        } else {
+            drop(self.keeper);
+            drop((self.db, writer));
+        }
+        moved
     }
 
     fn begun_anew(&mut self) {
-        (self.next_at, self.retry_at, self.done) = (self.threshold, None, Done::Nothing);
+        (self.next_at, self.retry_at, self.moved) = (self.threshold, None, false);
         self.status.stuck_since.store(NOT_STUCK, Ordering::Relaxed);
     }
 
     fn shrink(&mut self, writer: &Db, size: u64) {
         let patience = if size < self.status.limit { Some(PATIENCE) } else { None };
-        let alone = self.done != Done::Nothing;
+        let alone = self.moved || patience.is_none();
         let result = if alone {
-            self.gate.closed(patience, || checkpoint(&self.db, writer))
+            self.gate.closed(patience, || self.begin_anew(writer))
         } else {
             Some(checkpoint(&self.db, writer))
         };
         (self.next_at, self.retry_at) = (size + self.threshold / 4, None);
         match result {
-            Some(Ok(Moved::All)) if alone => self.done = Done::MovedAll,
-            Some(Ok(Moved::All | Moved::Part)) if !alone => (self.done, self.next_at) = (Done::Moved, size),
+            Some(Ok(Moved::All)) if alone => self.begun_anew(),
+            Some(Ok(Moved::All | Moved::Part)) if !alone => (self.moved, self.next_at) = (true, size),
             Some(Ok(Moved::Nothing)) | None => {}
+            // Another process reads what is in it.
             Some(Ok(_)) => self.stuck(),
             Some(Err(error)) => {
                 tracing::warn!(%error, "the log could not be moved into the file");
                 self.stuck();
             }
         }
+    }
+
+    /// Moves all of the log into the file and begins it anew with a change that changes nothing. One of a caller's would not
+    /// tell: it may be as large as the whole log.
+    fn begin_anew(&self, writer: &Db) -> Result<Moved, StoreError> {
+        let moved = checkpoint(&self.db, writer)?;
+        if moved != Moved::All {
+            return Ok(moved);
+        }
+        match writer.touch() {
+            Err(error) if error.is_retryable() => return Ok(Moved::Nothing),
+            touched => touched?,
+        }
+        self.status.bytes.store(writer.log_bytes(), Ordering::Relaxed);
+        Ok(if writer.log_bytes() <= self.threshold { Moved::All } else { Moved::Part })
     }
 
     fn stuck(&mut self) {
@@ -223,11 +240,11 @@ enum Moved {
 
 /// Moves what can be moved, while the connection that writes keeps all others from beginning the log anew.
 fn checkpoint(db: &Db, writer: &Db) -> Result<Moved, StoreError> {
-    match writer.execute("BEGIN IMMEDIATE", params![]) {
+    match writer.execute(IMMEDIATE, params![]) {
         Err(error) if error.is_retryable() => return Ok(Moved::Nothing),
         begun => begun?,
     };
-    let moved = writer.check_place().and_then(|_| {
+    let moved = writer.check_whole().and_then(|_| {
         db.query_row("PRAGMA wal_checkpoint(PASSIVE)", params![], |row| {
             Ok(row.i64(0)? == 0 && row.i64(1)? == row.i64(2)?)
         })

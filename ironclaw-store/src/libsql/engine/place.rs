@@ -15,14 +15,22 @@ const OPEN: &str = "open";
 /// before whoever made it has closed it.
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// The files of one store: the database, by the name that its symbolic links lead to, and the log beside it.
+/// The files of one store: the database, by the name that its symbolic links lead to, and beside it the log and its index.
 #[derive(Debug)]
 pub(in crate::libsql) struct Place {
     path: PathBuf,
     log: PathBuf,
+    index: PathBuf,
     id: FileId,
-    /// Known once the log was made; it stays for as long as somebody has the database open.
-    log_id: OnceLock<FileId>,
+    /// Known once they were made; they stay for as long as somebody has the database open.
+    log_ids: OnceLock<LogIds>,
+}
+
+/// Processes that have two indexes of one log write over each other's changes in it.
+#[derive(Debug)]
+struct LogIds {
+    log: FileId,
+    index: FileId,
 }
 
 /// What a file is, whatever its names.
@@ -76,7 +84,8 @@ impl Place {
             return Err(StoreError::new(StoreErrorKind::NotAStore, OPEN, context));
         }
         let id = FileId::of(&path, &metadata);
-        Ok(Self { log: beside(&path, "-wal"), path, id, log_id: OnceLock::new() })
+        let (log, index) = (beside(&path, "-wal"), beside(&path, "-shm"));
+        Ok(Self { path, log, index, id, log_ids: OnceLock::new() })
     }
 
     /// What the file is.
@@ -94,8 +103,8 @@ impl Place {
         beside(&self.path, ending)
     }
 
-    /// Fails if the file or its log is not at its path any more: what is committed then is lost with it. Gives the
-    /// size of the log in bytes.
+    /// Fails if the file, its log or the log's index is not at its path any more: what is committed then is lost with
+    /// it. Gives the size of the log in bytes.
     pub(in crate::libsql) fn check(&self, operation: &'static str) -> Result<u64, StoreError> {
         let moved = |what: &str| {
             let context = format!(
@@ -106,19 +115,23 @@ impl Place {
         };
         let bytes_of = |path: &Path, id: &FileId| look(path).filter(|(found, _)| found == id).map(|(_, bytes)| bytes);
         bytes_of(&self.path, &self.id).ok_or_else(|| moved("the store's file"))?;
-        let Some(log_id) = self.log_id.get() else {
+        let Some(ids) = self.log_ids.get() else {
             return Ok(0);
         };
-        bytes_of(&self.log, log_id).ok_or_else(|| moved("the store's write-ahead log"))
+        bytes_of(&self.index, &ids.index).ok_or_else(|| moved("the index of the store's log (-shm)"))?;
+        bytes_of(&self.log, &ids.log).ok_or_else(|| moved("the store's write-ahead log"))
     }
 
-    /// From now on the log that is there must stay there, too.
+    /// From now on the log that is there must stay there, too, and its index.
     pub(in crate::libsql) fn remember_log(&self) -> Result<(), StoreError> {
-        let metadata = self.log.metadata().map_err(|error| {
-            let context = "the write-ahead log is not beside the file; close the store and open it again";
-            StoreError::new(StoreErrorKind::FileMoved, OPEN, context).with_source(error)
-        })?;
-        let _ = self.log_id.set(FileId::of(&self.log, &metadata));
+        let id = |path: &Path| {
+            let found = path.metadata().map_err(|error| {
+                let context = "the write-ahead log is not beside the file; close the store and open it again";
+                StoreError::new(StoreErrorKind::FileMoved, OPEN, context).with_source(error)
+            });
+            found.map(|metadata| FileId::of(path, &metadata))
+        };
+        let _ = self.log_ids.set(LogIds { log: id(&self.log)?, index: id(&self.index)? });
         self.check(OPEN).map(drop)
     }
 

@@ -16,7 +16,7 @@ use super::reserve::Reserve;
 use super::run;
 use crate::error::{is_of_the_change, repeat};
 use crate::libsql::change;
-use crate::libsql::db::Db;
+use crate::libsql::db::{Db, IMMEDIATE};
 use crate::libsql::row::params;
 use crate::prepared::APPLY;
 
@@ -81,7 +81,7 @@ impl Writer {
         }
         self.db.begin_operation("close");
         // SQLite takes the log away with the file's last connection.
-        self.log.map_or(Ok(()), |log| log.close(&self.db))
+        self.log.map_or(Ok(()), |log| log.close(self.db))
     }
 
     /// The next thing to do. Does what can wait while there is nothing else to do.
@@ -144,14 +144,18 @@ impl Writer {
         let mut pause = Duration::from_millis(1);
         while let Some(first) = asked.first() {
             self.db.begin_operation(first.asked().operation);
-            let error = match self.db.begin("BEGIN IMMEDIATE") {
-                Ok(()) => break,
+            let error = match self.db.begin(IMMEDIATE) {
+                Ok(()) => {
+                    self.background.unblocked();
+                    break;
+                }
                 Err(error) => error,
             };
             if !error.is_retryable() {
                 asked.drain(..).for_each(|one| one.refuse(&error));
                 break;
             }
+            self.background.blocked();
             self.waiting.extend(self.work.try_iter());
             let now = Instant::now();
             asked.extract_if(.., |one| one.asked().until <= now).for_each(|late| late.refuse(&error));

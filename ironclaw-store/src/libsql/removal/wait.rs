@@ -1,5 +1,7 @@
 //! Waiting for removals, which go on whether or not somebody waits.
 
+use std::time::Instant;
+
 use ironclaw_core::Receipt;
 use ironclaw_core::Scope;
 use ironclaw_core::id::ErasureId;
@@ -117,7 +119,7 @@ async fn gone<F>(engine: &Handle, operation: &'static str, standing: F) -> Resul
 where
     F: Fn(&Db) -> Result<Standing, StoreError> + Clone + Send + 'static,
 {
-    let mut passes = engine.background();
+    let (mut passes, begun) = (engine.background(), Instant::now());
     loop {
         passes.borrow_and_update();
         match engine.read(operation, standing.clone()).await? {
@@ -128,8 +130,13 @@ where
         if passes.changed().await.is_err() {
             return Err(crate::error::closed(operation));
         }
-        if let Some(error) = passes.borrow().failure.as_deref() {
+        let pass = passes.borrow();
+        if let Some(error) = pass.failure.as_deref() {
             return Err(repeat(error));
+        }
+        if pass.blocked_since.is_some_and(|since| since.max(begun).elapsed() >= engine.busy_timeout()) {
+            let context = "another process holds a lock: all of it is hidden, and goes by itself when the lock is free";
+            return Err(StoreError::new(StoreErrorKind::Busy, operation, context));
         }
     }
 }
