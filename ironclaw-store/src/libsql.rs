@@ -17,7 +17,7 @@ use self::db::Db;
 use self::engine::{Handle, Options};
 use self::tx::{Absent, ReadTx};
 use self::workspace::VectorCache;
-use crate::prepared::{self, APPLY, Failure, Prepared, removes};
+use crate::prepared::{self, APPLY, Failure, Prepared};
 
 mod access;
 mod audit;
@@ -292,16 +292,16 @@ impl Apply for LibsqlStore {
             return Ok(Receipt { at: self.engine.now(), numbers: Vec::new(), replayed: false });
         }
         let forgets = change.operations().iter().any(|op| matches!(op, Operation::Privacy(PrivacyOp::Forget)));
-        let removes = change.operations().iter().any(removes);
+        let removed: Vec<_> = change.operations().iter().filter_map(removal::Removed::by).collect();
         let prepared = Prepared::make(scope.clone(), change).await?;
         let promised = if forgets { prepared.promise() } else { None };
         let receipt = self.engine.apply(prepared).await?;
         if forgets {
             self.vectors.clear();
         }
-        match removes {
-            true => removal::forgotten(&self.engine, scope, receipt, promised).await,
-            false => Ok(receipt),
+        match removed.is_empty() {
+            true => Ok(receipt),
+            false => removal::gone(&self.engine, scope, &removed, receipt, promised).await,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ironclaw_core::change::{ConversationOp, PrivacyOp};
-use ironclaw_core::id::{ConversationId, ErasureId, HoldId, MessageId, OperatorName, TenantId, UserId};
+use ironclaw_core::id::{ConversationId, ErasureId, HoldId, IdempotencyKey, MessageId, OperatorName, TenantId, UserId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::audit::{Action, AuditFilter};
 use ironclaw_core::model::conversations::{NewMessage, Role};
@@ -243,10 +243,7 @@ async fn a_hold_in_the_middle_is_told_and_kept() {
     let task = tokio::spawn(async move { forgetting.apply(&ada(), forget()).await });
     while !has_nothing(&store).await {}
     let admin = operator(&store);
-    let (id, owner) = (HoldId::make(&SystemClock), UserId::parse("ada").unwrap());
-    let (tenant, reason, created_at) = (TenantId::default_tenant(), "court".to_owned(), SystemClock.now());
-    let hold = Hold { id, tenant, owner, reason, created_at, released_at: None };
-    admin.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
+    let id = place_hold(&store).await;
     let refused = task.await.unwrap().unwrap_err();
     assert_eq!(*refused.kind(), StoreErrorKind::LegalHold);
     assert!(refused.context().contains("hidden"), "{refused}");
@@ -258,6 +255,40 @@ async fn a_hold_in_the_middle_is_told_and_kept() {
     admin.apply_system(SystemChange::ReleaseHold { id }).await.unwrap();
     settled(&store).await;
     assert_eq!(forget_events(&store).await, 1);
+    store.close().await.unwrap();
+}
+
+/// A hold on the user, placed now.
+async fn place_hold(store: &LibsqlStore) -> HoldId {
+    let (id, owner) = (HoldId::make(&SystemClock), UserId::parse("ada").unwrap());
+    let (tenant, reason, created_at) = (TenantId::default_tenant(), "court".to_owned(), SystemClock.now());
+    let hold = Hold { id, tenant, owner, reason, created_at, released_at: None };
+    operator(store).apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_in_the_middle_of_deleting_a_conversation_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.db");
+    let store = LibsqlStore::open(&path).await.unwrap();
+    let id = seed(&store, &ada()).await;
+    let key = IdempotencyKey::parse("once").unwrap();
+    let delete = Change::new().with(ConversationOp::Delete { id }).idempotent(key);
+    let (deleting, change) = (store.clone(), delete.clone());
+    let task = tokio::spawn(async move { deleting.apply(&ada(), change).await });
+    while !has_nothing(&store).await {}
+    let hold = place_hold(&store).await;
+    // Asked again under its key it is told again.
+    for refused in [task.await.unwrap(), store.apply(&ada(), delete.clone()).await] {
+        let refused = refused.unwrap_err();
+        assert_eq!(*refused.kind(), StoreErrorKind::LegalHold);
+        assert!(refused.context().contains("hidden"), "{refused}");
+    }
+    assert!(count(&path, "SELECT count(*) FROM messages").await > 0);
+    operator(&store).apply_system(SystemChange::ReleaseHold { id: hold }).await.unwrap();
+    assert!(store.apply(&ada(), delete).await.unwrap().replayed);
+    assert_eq!(count(&path, "SELECT count(*) FROM messages").await, 0);
     store.close().await.unwrap();
 }
 

@@ -49,6 +49,12 @@ async fn run(path: &Path, sql: &str) {
     connection.execute_batch(sql).await.unwrap();
 }
 
+/// How many copies are left that did not get in a store's place.
+fn copies(folder: &Path) -> usize {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".restoring")).count()
+}
+
 /// A store that was killed with a log, and a backup from before.
 async fn killed(folder: &Path) -> (PathBuf, PathBuf) {
     let (path, backup) = (folder.join("agent.db"), folder.join("backup.db"));
@@ -110,9 +116,58 @@ async fn nothing_of_the_old_log_is_read_into_the_restored_store() {
     std::fs::remove_file(&path).unwrap();
     LibsqlStore::restore(&backup, &path).await.unwrap();
     assert_eq!(content(&path).await, [("before".to_owned(), 3)]);
-    for ending in ["db-wal", "db-shm", "db-journal", "db.restoring"] {
+    for ending in ["db-wal", "db-shm", "db-journal"] {
         assert!(!path.with_extension(ending).exists(), "{ending}");
     }
+    assert_eq!(copies(path.parent().unwrap()), 0);
+}
+
+#[tokio::test]
+async fn a_backup_may_have_any_name_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, first) = killed(folder.path()).await;
+    for name in ["agent.db.restoring", "agent.db.restoring-0123456789abcdef", "agent.db-reserve"] {
+        let backup = folder.path().join(name);
+        std::fs::copy(&first, &backup).unwrap();
+        LibsqlStore::restore(&backup, &path).await.unwrap();
+        assert_eq!(std::fs::read(&backup).unwrap(), std::fs::read(&first).unwrap(), "{name}");
+        assert_eq!(content(&path).await, [("before".to_owned(), 3)]);
+        assert_eq!(std::fs::read(&backup).unwrap(), std::fs::read(&first).unwrap(), "{name}, after opening the store");
+    }
+    // What would be read into the restored file must go; a backup must not.
+    for name in ["agent.db-wal", "agent.db-shm", "agent.db-journal"] {
+        let backup = folder.path().join(name);
+        std::fs::copy(&first, &backup).unwrap();
+        let error = LibsqlStore::restore(&backup, &path).await.unwrap_err();
+        assert_eq!(*error.kind(), StoreErrorKind::Io, "{name}: {error}");
+        assert_eq!(std::fs::read(&backup).unwrap(), std::fs::read(&first).unwrap(), "{name}");
+        std::fs::remove_file(&backup).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_restore_left_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, backup) = killed(folder.path()).await;
+    let beside = |name: &str| folder.path().join(name);
+    let left = ["agent.db.restoring-00112233445566ff", "agent.db.restoring-00112233445566ff-journal"];
+    let others = ["agent.db.restoring", "agent.db.restoring-mine", "other.db.restoring-00112233445566ff"];
+    left.iter().chain(&others).for_each(|name| std::fs::write(beside(name), "x").unwrap());
+    LibsqlStore::restore(&backup, &path).await.unwrap();
+    left.iter().for_each(|name| assert!(!beside(name).exists(), "{name}"));
+    others.iter().for_each(|name| assert_eq!(std::fs::read(beside(name)).unwrap(), b"x", "{name}"));
+}
+
+/// A folder of a process's descriptors can't be synced, and links in it lead to files elsewhere.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn through_a_link_the_folder_of_the_file_is_synced() {
+    use std::os::fd::AsRawFd;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, backup) = killed(folder.path()).await;
+    let file = std::fs::File::open(&path).unwrap();
+    LibsqlStore::restore(&backup, format!("/proc/self/fd/{}", file.as_raw_fd())).await.unwrap();
+    assert_eq!(content(&path).await, [("before".to_owned(), 3)]);
 }
 
 #[tokio::test]
@@ -138,7 +193,7 @@ async fn an_open_store_is_not_replaced() {
     assert_eq!(*error.kind(), StoreErrorKind::Busy, "{error}");
     store.close().await.unwrap();
     assert_eq!(content(&path).await, old);
-    assert!(!folder.path().join("agent.db.restoring").exists());
+    assert_eq!(copies(folder.path()), 0);
 }
 
 #[tokio::test]

@@ -38,6 +38,29 @@ pub(crate) fn of(table: &str, owned: bool) -> Vec<&'static Rule> {
     RULES.iter().filter(|rule| rule.table == table).chain(of_a_user).collect()
 }
 
+/// The rules for what only the embedded store has: numbers that content is kept under.
+#[cfg(feature = "libsql")]
+pub(crate) fn of_content_numbers(table: &str) -> impl Iterator<Item = &'static Rule> + '_ {
+    CONTENT_NUMBERS.iter().filter(move |rule| rule.table == table)
+}
+
+#[cfg(feature = "libsql")]
+const CONTENT_NUMBERS: &[Rule] = &[
+    rule(
+        "users",
+        "its content is another user's, or nowhere",
+        "t.content_no IS NOT NULL AND (NOT EXISTS (SELECT 1 FROM {schema}users c WHERE c.owner_no = t.content_no \
+         AND c.tenant = '{content}') OR EXISTS (SELECT 1 FROM {schema}users o WHERE o.content_no = t.content_no \
+         AND o.owner_no <> t.owner_no))",
+    ),
+    rule(
+        "users",
+        "its content is no user's",
+        "t.tenant = '{content}' AND NOT EXISTS (SELECT 1 FROM {schema}users u WHERE u.content_no = t.owner_no) \
+         AND NOT EXISTS (SELECT 1 FROM {schema}removals r WHERE r.content_no = t.owner_no)",
+    ),
+];
+
 const RULES: &[Rule] = &[
     rule(
         "users",
@@ -190,6 +213,11 @@ const RULES: &[Rule] = &[
         "it is the current version of a file that is not there",
         "t.state = 1 AND NOT EXISTS (SELECT 1 FROM {schema}workspace_entries e WHERE e.owner_no = t.owner_no \
          AND e.path = t.path AND e.version_no = t.version_no)",
+    ),
+    rule(
+        "entry_versions",
+        "the user's statistics are missing",
+        "t.state = 1 AND NOT EXISTS (SELECT 1 FROM {schema}workspace_statistics s WHERE s.owner_no = t.owner_no)",
     ),
     rule("entry_versions", "it has no hash of its content", "t.state = 1 AND t.content_hash IS NULL"),
     rule(

@@ -15,7 +15,7 @@ use super::maintenance::LibsqlMaintenance;
 use super::removal::some;
 use super::row::{Param, Row as DbRow, params};
 use super::tx::Tx;
-use super::users::Numbers;
+use super::users::{Numbers, content_no};
 use super::{audit, conversations, privacy, users, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Column, MOVED_VERSIONS, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
@@ -212,7 +212,9 @@ macro_rules! chains_query {
     ($condition:literal) => {
         concat!(
             "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
-             u.updated_at FROM audit_streams s LEFT JOIN users u ON u.owner_no = s.owner_no ",
+             u.updated_at, ",
+            content_no!("u"),
+            " FROM audit_streams s LEFT JOIN users u ON u.owner_no = s.owner_no ",
             $condition,
             " ORDER BY s.owner_no"
         )
@@ -229,14 +231,18 @@ fn chains(db: &Db, which: Which) -> Result<Vec<Chain>, StoreError> {
         let identity = match row.optional(4, DbRow::text)? {
             // Whoever is being erased is nobody's user any more.
             Some(tenant) if tenant == ERASED => None,
-            Some(tenant) => Some(Identity {
-                tenant,
-                owner: row.text(5)?,
-                status: row.i64(6)?,
-                pseudonym: row.bytes(7)?,
-                created_at: row.i64(8)?,
-                updated_at: row.i64(9)?,
-            }),
+            Some(tenant) => {
+                // Content must not arrive as another user's.
+                row.i64(10)?;
+                Some(Identity {
+                    tenant,
+                    owner: row.text(5)?,
+                    status: row.i64(6)?,
+                    pseudonym: row.bytes(7)?,
+                    created_at: row.i64(8)?,
+                    updated_at: row.i64(9)?,
+                })
+            }
             None => None,
         };
         Ok(Chain {

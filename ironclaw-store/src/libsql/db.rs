@@ -132,6 +132,16 @@ impl Db {
         Ok(())
     }
 
+    /// Free space on the disk of the file that changes must stay at, in bytes, where there is one and the system tells.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        self.place.borrow().as_ref().and_then(|place| place.free_bytes())
+    }
+
+    /// The size of that file without its log, in bytes.
+    pub(super) fn file_bytes(&self) -> Option<u64> {
+        self.place.borrow().as_ref().and_then(|place| place.path().metadata().ok()).map(|found| found.len())
+    }
+
     /// Names the operation that errors will carry from now on, and renews what may be removed in it.
     pub(super) fn begin_operation(&self, operation: &'static str) {
         self.operation.set(operation);
@@ -379,6 +389,7 @@ mod code {
     pub(super) const FULL: i32 = 13;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const NOTADB: i32 = 26;
+    pub(super) const READONLY_DBMOVED: i32 = 1032;
     pub(super) const CONSTRAINT_FOREIGNKEY: i32 = 787;
     pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
     pub(super) const CONSTRAINT_UNIQUE: i32 = 2067;
@@ -397,6 +408,11 @@ fn kind(extended: i32) -> (StoreErrorKind, &'static str) {
     match extended {
         code::CONSTRAINT_PRIMARYKEY | code::CONSTRAINT_UNIQUE => {
             return (StoreErrorKind::AlreadyExists, "its id is taken");
+        }
+        code::READONLY_DBMOVED => {
+            let context = "the store's file was moved, deleted or replaced while it was open; close the store, put back the \
+                           files that belong together, and open it again";
+            return (StoreErrorKind::FileMoved, context);
         }
         code::CONSTRAINT_FOREIGNKEY => return (StoreErrorKind::NotFound, "what it belongs to is not there"),
         _ => {}

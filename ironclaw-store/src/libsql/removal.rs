@@ -9,11 +9,11 @@ use ironclaw_core::model::audit::{Action, AuditRecord, SubjectKind};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 pub(super) use self::budget::{AT_ONCE, Budget, first_left, sized, some};
-pub(super) use self::wait::{erased, forgotten, settled};
+pub(super) use self::wait::{Removed, erased, gone, settled};
 use super::db::Db;
 use super::row::{Row, params};
 use super::tx::Tx;
-use super::users::UserRow;
+use super::users::{self, UserRow};
 use super::{audit, conversations, jobs, privacy};
 use crate::prepared::PreparedEvent;
 use crate::reserved;
@@ -207,7 +207,7 @@ fn finish(db: &Db, removal_no: i64, removal: &Removal, now: Timestamp) -> Result
 
 fn finish_forget(db: &Db, removal_no: i64, removal: &Removal, now: Timestamp) -> Result<(), StoreError> {
     let user = db.query_row(
-        "SELECT owner_no, coalesce(content_no, owner_no), pseudonym FROM users WHERE owner_no = ?1",
+        concat!("SELECT u.owner_no, ", users::content_no!("u"), ", u.pseudonym FROM users u WHERE u.owner_no = ?1"),
         params![removal.owner_no],
         |row| {
             Ok(UserRow {

@@ -12,25 +12,39 @@ use super::db::Db;
 use super::engine::{Place, make_private, without_engine};
 use super::row::params;
 use super::schema;
+use crate::cursor::hex;
+use crate::random::random;
 
 const OPERATION: &str = "restore";
 
-/// What the copy is called beside the file until it takes its place.
-const COPY: &str = ".restoring";
+/// What the copy's name has after the file's, before the digits that make it one that nothing else has.
+const COPY: &str = ".restoring-";
+
+/// How many hexadecimal digits they are.
+const DIGITS: usize = 16;
 
 /// The endings of what must not be beside a restored file: it would be read into it.
 const LEFT_OVER: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Puts a copy of the backup in the place of the file. Killed at any moment, it leaves the old store whole or the new.
 pub(super) fn restore(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let folder = to.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
     let old = match to.symlink_metadata() {
         Ok(_) => Some(Place::find(to)?),
         Err(_) => None,
     };
+    // Where links lead: what is renamed is there.
     let to = old.as_ref().map_or(to, |old| old.path());
-    let copy = with_ending(to, COPY);
-    let result = copy_whole(from, &copy).and_then(|()| match &old {
+    let folder = to.parent().unwrap_or(Path::new("/"));
+    let from = Arc::new(Place::find(from)?);
+    let is_left_over = |ending: &&str| with_ending(to, ending).canonicalize().is_ok_and(|path| path == from.path());
+    if LEFT_OVER.iter().any(is_left_over) {
+        let context = "the backup has the name of a log of the file, which would be removed; give it another name";
+        return Err(failed(StoreErrorKind::Io, context));
+    }
+    schema::check_is_ours(&from)?;
+    remove_copies(folder, to, &from);
+    let copy = make_copy(to)?;
+    let result = write_copy(&from, &copy).and_then(|()| match &old {
         Some(old) => without_engine(old.id(), || replace(old, &copy))
             .ok_or_else(|| failed(StoreErrorKind::Busy, "this process has the file open; close the store first"))?,
         None => {
@@ -39,7 +53,7 @@ pub(super) fn restore(from: &Path, to: &Path) -> Result<(), StoreError> {
             std::fs::rename(&copy, to).map_err(io("the copy could not be put in its place"))
         }
     });
-    let synced = result.and_then(|()| sync_folder(&folder));
+    let synced = result.and_then(|()| sync_folder(folder));
     for ending in ["", "-journal"] {
         // After success they are not there.
         let _ = std::fs::remove_file(with_ending(&copy, ending));
@@ -47,21 +61,41 @@ pub(super) fn restore(from: &Path, to: &Path) -> Result<(), StoreError> {
     synced
 }
 
-/// Writes the backup, with what is in a log beside it, into a new file of the owner's alone, and checks that.
-fn copy_whole(from: &Path, copy: &Path) -> Result<(), StoreError> {
-    let from = Arc::new(Place::find(from)?);
-    schema::check_is_ours(&from)?;
-    for ending in ["", "-journal"] {
-        let _ = std::fs::remove_file(with_ending(copy, ending));
+/// Removes copies that were left by a process that was killed, which hold what may have been deleted since. What has another
+/// name than they have is not touched, nor is the backup.
+fn remove_copies(folder: &Path, to: &Path, from: &Place) {
+    let Some(name) = to.file_name() else { return };
+    let begin = [name.as_encoded_bytes(), COPY.as_bytes()].concat();
+    let Ok(entries) = folder.read_dir() else { return };
+    for entry in entries.flatten() {
+        let found = entry.file_name();
+        let Some(rest) = found.as_encoded_bytes().strip_prefix(begin.as_slice()) else { continue };
+        let digits = rest.strip_suffix(b"-journal").unwrap_or(rest);
+        let is_copy = digits.len() == DIGITS && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        // A journal beside the backup belongs to it.
+        if is_copy && ![from.path().to_owned(), from.beside("-journal")].contains(&entry.path()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
+}
+
+/// A new file beside the store's, of its owner's alone, whose name nothing else has.
+fn make_copy(to: &Path) -> Result<PathBuf, StoreError> {
+    let digits = hex(&random::<{ DIGITS / 2 }>(OPERATION)?);
+    let copy = with_ending(to, &format!("{COPY}{digits}"));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(copy).map_err(io("the copy could not be made beside the file"))?);
+    options.open(&copy).map_err(io("the copy could not be made beside the file"))?;
+    Ok(copy)
+}
+
+/// Writes the backup, with what is in a log beside it, into the copy, and checks that.
+fn write_copy(from: &Place, copy: &Path) -> Result<(), StoreError> {
     let name = copy.to_str().ok_or_else(|| failed(StoreErrorKind::Io, "the path is not UTF-8"))?;
     {
-        let source = schema::open_for_copying(&from)?;
+        let source = schema::open_for_copying(from)?;
         source.begin_operation(OPERATION);
         source.execute("VACUUM INTO ?1", params![name])?;
     }

@@ -1,6 +1,6 @@
 //! The file: told from other files, brought to the newest schema.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ironclaw_core::search::ANALYSIS_VERSION;
@@ -192,7 +192,8 @@ fn check_text(db: &Db) -> Result<(), StoreError> {
     })
 }
 
-/// The tables, indexes, views and triggers of the schema that the file has not, or has otherwise.
+/// The tables, indexes, views and triggers of the schema that the file has not, or has otherwise, and those that no migration
+/// made: a trigger of somebody else's may do anything with each change.
 pub(super) fn differences(db: &Db) -> Result<Vec<String>, StoreError> {
     let known = db.query(
         "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type IN ('table', 'index', 'view', 'trigger')",
@@ -201,7 +202,7 @@ pub(super) fn differences(db: &Db) -> Result<Vec<String>, StoreError> {
     )?;
     let known: HashMap<String, String> = known.into_iter().collect();
     let migrations = MIGRATIONS.concat();
-    let mut different = Vec::new();
+    let (mut different, mut ours) = (Vec::new(), HashSet::new());
     for statement in migrations.split("CREATE ").skip(1) {
         let mut words = statement.trim_start_matches("UNIQUE ").split_ascii_whitespace();
         let (Some(what), Some(name)) = (words.next(), words.next()) else {
@@ -213,10 +214,21 @@ pub(super) fn differences(db: &Db) -> Result<Vec<String>, StoreError> {
             .iter()
             .any(|verb| migrations.contains(&format!("{verb} {name}")));
         if !is_changed && !known.get(&what).is_some_and(|sql| migrations.contains(sql.as_str())) {
-            different.push(what);
+            different.push(format!("{what} is not as this version made it"));
         }
+        ours.insert(what);
     }
+    // SQLite's own hold what it counts.
+    let is_sqlites = |what: &str| what.split_once(' ').is_some_and(|(_, name)| name.starts_with("sqlite_"));
+    let mut others: Vec<_> = known.into_keys().filter(|what| !ours.contains(what) && !is_sqlites(what)).collect();
+    others.sort_unstable();
+    different.extend(others.into_iter().map(|what| format!("{what} is not of this version")));
     Ok(different)
+}
+
+/// Whether a row is there that each store has.
+pub(super) fn has_meta(db: &Db) -> Result<bool, StoreError> {
+    Ok(db.number("SELECT count(*) FROM store_meta WHERE name = 'analysis_version'", params![])? != 0)
 }
 
 /// The tables of this version.

@@ -10,6 +10,23 @@ use crate::codes;
 use crate::random::random;
 use crate::reserved::{CONTENT, ERASED};
 
+/// SQL for the number that a user's content is kept under, of a row of `users` by this name. A damaged one, which may be
+/// another user's own, gives none and so an error: nobody is shown what is somebody else's.
+macro_rules! content_no {
+    ($user:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $user,
+            ".content_no IS NULL THEN ",
+            $user,
+            ".owner_no ELSE (SELECT c.owner_no FROM users c WHERE c.owner_no = ",
+            $user,
+            ".content_no AND c.tenant = '\u{1}content') END AS \"users.content_no\""
+        )
+    };
+}
+pub(super) use content_no;
+
 /// What the rows of a user are kept under.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbers {
@@ -35,7 +52,11 @@ impl UserRow {
 /// The user, or `None` if nothing was ever written for them.
 pub(super) fn find(db: &Db, tenant: &str, owner: &str) -> Result<Option<UserRow>, StoreError> {
     db.query_row(
-        "SELECT owner_no, coalesce(content_no, owner_no), status, pseudonym FROM users WHERE tenant = ?1 AND owner = ?2",
+        concat!(
+            "SELECT u.owner_no, ",
+            content_no!("u"),
+            ", u.status, u.pseudonym FROM users u WHERE u.tenant = ?1 AND u.owner = ?2"
+        ),
         params![tenant, owner],
         |row| {
             Ok(UserRow {
@@ -51,7 +72,7 @@ pub(super) fn find(db: &Db, tenant: &str, owner: &str) -> Result<Option<UserRow>
 /// The numbers that stand for the scope's tenant and owner.
 pub(super) fn find_numbers(db: &Db, scope: &Scope) -> Result<Option<Numbers>, StoreError> {
     db.query_row(
-        "SELECT owner_no, coalesce(content_no, owner_no) FROM users WHERE tenant = ?1 AND owner = ?2",
+        concat!("SELECT u.owner_no, ", content_no!("u"), " FROM users u WHERE u.tenant = ?1 AND u.owner = ?2"),
         params![scope.tenant().as_str(), scope.owner().as_str()],
         |row| Ok(Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? }),
     )

@@ -4,6 +4,7 @@
 mod flips;
 mod furnish;
 mod nonsense;
+mod numbers;
 
 use std::collections::BTreeMap;
 use std::sync::Once;

@@ -35,7 +35,15 @@ impl Connections {
         Ok(Self { writer, checkpointer: None, keeper: None, readers: Vec::new(), found: Opened::default() })
     }
 
+    /// All of a file, which must stay where it was found: whatever fails because it was replaced meanwhile says so.
     pub(super) fn open(place: Arc<Place>, options: &Options) -> Result<Self, StoreError> {
+        Self::open_found(Arc::clone(&place), options).map_err(|error| match place.check("open") {
+            Err(moved) => moved.with_source(error),
+            Ok(_) => error,
+        })
+    }
+
+    fn open_found(place: Arc<Place>, options: &Options) -> Result<Self, StoreError> {
         schema::check_is_ours(&place)?;
         let privacy = make_private(&place)?;
         if !place.is_writable() {
@@ -94,5 +102,40 @@ impl Connections {
         })?;
         let readers = (0..options.readers).map(|_| connect()).collect::<Result<_, _>>()?;
         Ok(Self { writer, checkpointer: None, keeper: None, readers, found })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ironclaw_core::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_goes_while_it_is_opened_was_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            clock: Arc::new(SystemClock),
+            busy_timeout: Duration::ZERO,
+            readers: 1,
+            vector_cache_bytes: 0,
+            log_limit: 1 << 20,
+            receipts_kept: Duration::ZERO,
+            reserve_bytes: 0,
+        };
+        let path = folder.path().join("agent.db");
+        let place = Arc::new(Place::find_or_make(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        let error = Connections::open(Arc::clone(&place), &options).err().unwrap();
+        assert_eq!(*error.kind(), StoreErrorKind::FileMoved, "{error}");
+        // What SQLite itself says to whoever writes then.
+        let error = {
+            let place = Arc::new(Place::find_or_make(&path).unwrap());
+            let db = Db::open(&place.name().unwrap(), OpenFlags::SQLITE_OPEN_READ_WRITE, Duration::ZERO).unwrap();
+            db.number("SELECT count(*) FROM sqlite_schema", Vec::new()).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            db.batch("CREATE TABLE t (x)").unwrap_err()
+        };
+        assert_eq!(*error.kind(), StoreErrorKind::FileMoved, "{error}");
     }
 }

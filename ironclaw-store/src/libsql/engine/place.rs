@@ -168,7 +168,7 @@ impl Place {
     }
 
     /// Free space on the disk, in bytes, where the system tells.
-    pub(super) fn free_bytes(&self) -> Option<u64> {
+    pub(in crate::libsql) fn free_bytes(&self) -> Option<u64> {
         #[cfg(unix)]
         return rustix::fs::statvfs(&self.path).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         #[cfg(not(unix))]

@@ -67,14 +67,19 @@ impl Reserve {
 
     /// Gives the room back to the disk.
     pub(super) fn release(&self) {
-        if let Err(error) = self.open().and_then(|file| file.set_len(0)) {
+        // The mark stays: what has none is not ours.
+        let released = self.open().and_then(|file| match file {
+            Some(file) => file.set_len(MARK.len() as u64),
+            None => Err(not_ours()),
+        });
+        if let Err(error) = released {
             tracing::warn!(%error, "the reserve could not be released");
         }
     }
 
     /// Takes the room again, as much of it as there is.
     pub(super) fn refill(&self) {
-        let filled = self.fill();
+        let filled = self.fill().and_then(|is_ours| if is_ours { Ok(()) } else { Err(not_ours()) });
         self.is_whole.set(filled.is_ok());
         if let Err(error) = filled {
             tracing::warn!(%error, "the reserve is not whole: free space on the disk");
@@ -83,13 +88,10 @@ impl Reserve {
 
     /// `false` if the file is somebody else's.
     fn fill(&self) -> std::io::Result<bool> {
-        let mut file = self.open()?;
-        let there = file.metadata()?.len();
-        let mut begins = Vec::new();
-        (&mut file).take(MARK.len() as u64).read_to_end(&mut begins)?;
-        if there > 0 && begins != MARK {
+        let Some(mut file) = self.open()? else {
             return Ok(false);
-        }
+        };
+        let there = file.metadata()?.len();
         if there >= self.bytes {
             return Ok(true);
         }
@@ -100,15 +102,31 @@ impl Reserve {
         Ok(true)
     }
 
-    fn open(&self) -> std::io::Result<File> {
+    /// The file, made if it is not there; `None` if it is somebody else's, which stays as it is. Whoever may write to the
+    /// folder can put another in its place at any time: no link is followed, and the mark is looked for each time.
+    fn open(&self) -> std::io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&self.path)?;
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            // Whatever is no file must not be waited for.
+            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+            options.mode(0o600).custom_flags(flags.bits().cast_signed());
+        }
+        let mut file = options.open(&self.path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Ok(None);
+        }
+        let mut begins = Vec::new();
+        (&mut file).take(MARK.len() as u64).read_to_end(&mut begins)?;
+        if found.len() > 0 && begins != MARK {
+            return Ok(None);
+        }
         #[cfg(unix)]
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        Ok(file)
+        Ok(Some(file))
     }
 
     /// Makes the file as large as it should be, with room on the disk behind all of it.
@@ -132,5 +150,47 @@ impl Reserve {
             }
         }
         Ok(())
+    }
+}
+
+fn not_ours() -> std::io::Error {
+    std::io::Error::new(ErrorKind::AlreadyExists, "another file stands in the reserve's place")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn another_file_in_its_place_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.db");
+        let place = Place::find_or_make(&path).unwrap();
+        let reserve = Reserve::keep(&place, 100_000).unwrap();
+        let length = || reserve.path.metadata().unwrap().len();
+        assert_eq!(length(), 100_000);
+        reserve.release();
+        assert!(length() < 100);
+        reserve.refill();
+        assert_eq!(length(), 100_000);
+        let other = folder.path().join("letters");
+        let text = "what somebody else keeps, longer than the mark ".repeat(10);
+        for put in [|from, to| symlink(from, to).unwrap(), |from, to| std::fs::hard_link(from, to).unwrap()]
+            as [fn(&PathBuf, &PathBuf); 2]
+        {
+            std::fs::write(&other, &text).unwrap();
+            std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o640)).unwrap();
+            std::fs::remove_file(&reserve.path).unwrap();
+            put(&other, &reserve.path);
+            reserve.release();
+            assert_eq!(std::fs::read_to_string(&other).unwrap(), text, "released");
+            reserve.refill();
+            assert_eq!(std::fs::read_to_string(&other).unwrap(), text, "refilled");
+            assert!(!reserve.is_whole.get());
+            assert!(Reserve::keep(&place, 100_000).is_none());
+            assert_eq!(other.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::libsql::db::Db;
 use crate::libsql::removal::{self, AT_ONCE};
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
-use crate::libsql::users::Numbers;
+use crate::libsql::users::{Numbers, content_no};
 use crate::libsql::{LibsqlStore, audit, conversations, jobs, workspace};
 use crate::system::category_name;
 
@@ -133,7 +133,9 @@ struct Statements {
 macro_rules! users {
     ($since:literal) => {
         concat!(
-            "SELECT u.owner_no, coalesce(u.content_no, u.owner_no), u.",
+            "SELECT u.owner_no, ",
+            content_no!("u"),
+            ", u.",
             $since,
             " FROM users u WHERE u.tenant = ?1 AND u.",
             $since,

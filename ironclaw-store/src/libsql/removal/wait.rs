@@ -4,15 +4,17 @@ use std::time::Instant;
 
 use ironclaw_core::Receipt;
 use ironclaw_core::Scope;
+use ironclaw_core::change::{ConversationOp, JobOp, Operation};
 use ironclaw_core::id::ErasureId;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
+use crate::cursor::hex;
 use crate::error::repeat;
 use crate::libsql::db::Db;
 use crate::libsql::engine::Handle;
 use crate::libsql::row::params;
 use crate::libsql::users;
-use crate::prepared::APPLY;
+use crate::prepared::{APPLY, removes};
 
 /// Where what somebody waits for stands.
 enum Standing {
@@ -34,14 +36,44 @@ impl Standing {
     }
 }
 
-/// Waits for what a change of the user's removes. If it forgets, `promised` is the key of the receipt that will say how many
-/// rows went, and what a legal hold stops is an error: the user was to be told that it is gone.
-pub(in crate::libsql) async fn forgotten(
+/// What an operation of a user's removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::libsql) enum Removed {
+    /// All content, and private parts of events.
+    All,
+    /// The conversation or the job of this id.
+    One([u8; 16]),
+}
+
+impl Removed {
+    /// By this operation, if it removes anything.
+    pub(in crate::libsql) fn by(operation: &Operation) -> Option<Self> {
+        match operation {
+            Operation::Conversations(ConversationOp::Delete { id }) => Some(Self::One(*id.as_bytes())),
+            Operation::Jobs(JobOp::Delete { job }) => Some(Self::One(*job.as_bytes())),
+            operation => removes(operation).then_some(Self::All),
+        }
+    }
+}
+
+/// Waits for what a change of the user's removes. What a legal hold stops is an error: the user was to be told that it is
+/// gone. If the change forgets, `promised` is the key of the receipt that will say how many rows went.
+pub(in crate::libsql) async fn gone(
     engine: &Handle,
     scope: &Scope,
+    removed: &[Removed],
     receipt: Receipt,
     promised: Option<String>,
 ) -> Result<Receipt, StoreError> {
+    let ids: Vec<String> = removed
+        .iter()
+        .filter_map(|removed| match removed {
+            Removed::All => None,
+            Removed::One(id) => Some(hex(id)),
+        })
+        .collect();
+    // Others' removals of the same user are not this caller's.
+    let (all, ids) = (removed.contains(&Removed::All), serde_json::json!(ids).to_string());
     let owner = scope.clone();
     let begun = engine.read(APPLY, move |db| {
         let Some(user) = users::find_numbers(db, &owner)? else {
@@ -55,11 +87,12 @@ pub(in crate::libsql) async fn forgotten(
             Standing::of(
                 db,
                 "SELECT count(*), count(h.owner_no) FROM removals r LEFT JOIN (SELECT DISTINCT owner_no FROM holds \
-                 WHERE released_at IS NULL) h ON h.owner_no = r.owner_no WHERE r.owner_no = ?1 AND r.removal_no <= ?2",
-                params![owner_no, last],
+                 WHERE released_at IS NULL) h ON h.owner_no = r.owner_no WHERE r.owner_no = ?1 AND r.removal_no <= ?2 \
+                 AND (?3 <> 0 OR r.kind IN (3, 4) AND lower(hex(r.id)) IN (SELECT value FROM json_each(?4)))",
+                params![owner_no, last, i64::from(all), ids.as_str()],
             )
         };
-        if !gone(engine, APPLY, standing).await? && promised.is_some() {
+        if !ended(engine, APPLY, standing).await? {
             let context = "a hold was placed while it was under way: all of it is hidden; what is left of it stays until the \
                            hold is released, and goes then by itself";
             return Err(StoreError::new(StoreErrorKind::LegalHold, APPLY, context));
@@ -93,7 +126,7 @@ pub(in crate::libsql) async fn erased(
         let sql = "SELECT count(*), 0 FROM removals WHERE kind = 2 AND id = ?1";
         Standing::of(db, sql, params![id.as_bytes()])
     };
-    gone(engine, operation, standing).await?;
+    ended(engine, operation, standing).await?;
     let rows = engine.read(operation, move |db| {
         let sql = "SELECT id, deleted_rows FROM erasures WHERE id = ?1";
         db.query_row(sql, params![id.as_bytes()], |row| row.u64(1))
@@ -111,11 +144,11 @@ pub(in crate::libsql) async fn settled(engine: &Handle, operation: &'static str)
             params![],
         )
     };
-    gone(engine, operation, standing).await.map(drop)
+    ended(engine, operation, standing).await.map(drop)
 }
 
 /// Waits until what is asked for is gone, or `false` if a hold stops it.
-async fn gone<F>(engine: &Handle, operation: &'static str, standing: F) -> Result<bool, StoreError>
+async fn ended<F>(engine: &Handle, operation: &'static str, standing: F) -> Result<bool, StoreError>
 where
     F: Fn(&Db) -> Result<Standing, StoreError> + Clone + Send + 'static,
 {

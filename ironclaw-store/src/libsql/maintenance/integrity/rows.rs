@@ -205,7 +205,7 @@ fn plan(db: &Db, table: &str) -> Result<Plan, StoreError> {
     key.sort_unstable();
     let key: Vec<usize> = key.into_iter().map(|(_, at)| at).collect();
     let owned = columns.iter().any(|column| column.name == "owner_no");
-    let rules = rules::of(table, owned);
+    let rules: Vec<_> = rules::of(table, owned).into_iter().chain(rules::of_content_numbers(table)).collect();
     let name = |at: &usize| format!("t.\"{}\"", columns[*at].name);
     let list = |items: Vec<String>| items.join(", ");
     // A key is needed as it is, even if it is no text that can be read.

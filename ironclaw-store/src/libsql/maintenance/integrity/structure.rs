@@ -37,7 +37,10 @@ impl Stage for Structure {
         if !self.is_begun {
             self.is_begun = true;
             for what in schema::differences(db)? {
-                found.note(format!("the schema: {what} is not as this version made it"), None);
+                found.note(format!("the schema: {what}"), None);
+            }
+            if !schema::has_meta(db)? {
+                found.note("store_meta: a row is missing", Some("analysis_version"));
             }
             let size =
                 db.number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", params![])?;
