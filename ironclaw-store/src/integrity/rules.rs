@@ -217,7 +217,8 @@ const RULES: &[Rule] = &[
     rule(
         "entry_versions",
         "the user's statistics are missing",
-        "t.state = 1 AND NOT EXISTS (SELECT 1 FROM {schema}workspace_statistics s WHERE s.owner_no = t.owner_no)",
+        "t.state = 1 AND NOT EXISTS (SELECT 1 FROM {schema}workspace_statistics s WHERE s.owner_no = t.owner_no) \
+         AND NOT EXISTS (SELECT 1 FROM {schema}users u WHERE u.owner_no = t.owner_no AND u.tenant = '{staged}')",
     ),
     rule("entry_versions", "it has no hash of its content", "t.state = 1 AND t.content_hash IS NULL"),
     rule(

@@ -83,6 +83,9 @@ fn what_stays_is_not_looked_at() {
     let now = Timestamp::from_micros(1_700_000_000_000_000);
     furnish(&db, now);
     for category in [RetainedCategory::Conversations, RetainedCategory::Jobs, RetainedCategory::Workspace] {
+        let sql = "INSERT INTO retention_policies (tenant, category, days, updated_at) VALUES (?1, ?2, 10, 0)";
+        let code = category_code(&db, category).unwrap();
+        db.execute(sql, params![TenantId::default_tenant().as_str(), code]).unwrap();
         db.texts.take();
         db.begin_operation("apply_retention");
         let first = round(&db, &keep_ten_days(category), Place::default(), now, &Limits::default()).unwrap();
