@@ -17,6 +17,7 @@ const LANDED: &[(&str, &str)] = &[
     ("libsql/schema/0001/workspace.sql", "f3d8a6d43137c01637486304b6d1979f22d0522f29a38a9fe9bd6738eeec3ed1"),
     ("libsql/schema/0002/receipts.sql", "fef0a00e93323cc87d3c65682f9bb691604a977e8728e665e93848c93c0b940a"),
     ("libsql/schema/0002/removal.sql", "4be3887c0c175b4e5ff69f36bb0327940751ad2195c12941c1bd6929d9f8904d"),
+    ("libsql/schema/0003/retention.sql", "842918c4ab65ccd0a3cf32cdffdd17527548d52da83d84ac58292e5cdb8c8e7b"),
     ("postgres/schema/0001/access.sql", "c05fce10300340cb3c4ea2e0741b702a33e91c89c0578f48501552d399385f97"),
     ("postgres/schema/0001/audit.sql", "1c511db8fad939495223db323a781efb9cf07a27e1f1e1797338e9543b323b7c"),
     ("postgres/schema/0001/conversations.sql", "6c44b8c7a55da99b504892218ce4c87dc11e2d0662996209f454c08b0d9e2c85"),
@@ -30,6 +31,10 @@ const LANDED: &[(&str, &str)] = &[
     ("postgres/schema/0001/workspace.sql", "7f10885b6e1917a8a8c12ca78bce659bd57d606191765e6f4e7de0029c522cb6"),
     ("postgres/schema/0002/audit.sql", "24097fe98da0325e110c73838171fd0f42ee64157b81e63a4fbb7547129754c2"),
     ("postgres/schema/0002/receipts.sql", "d72c7b875c29d3f3694047a7bd9faf89e3f1962d64581d80f9701d204a41ae66"),
+    ("postgres/schema/0003/paths.sql", "f5adc95c3effb7d3d01dfda3d6b7e666a18dec360cbfe9b66a5fa6c7f1c2c88c"),
+    ("postgres/schema/0003/retention.sql", "35d2d8ba234c18db71709310f13bd513ab1e1ae25e19a9f6fc67c8a7a6bb85ef"),
+    ("postgres/schema/0003/takeover.sql", "4b165c1fce4f1f9b8455a06b8c1536cdb9afa8c789f1b8b015721c849f8ef744"),
+    ("postgres/schema/0003/vectors.sql", "8d8527a518a64d0af3d8ebd337febc81cd6ad0359bd53034520d2efa3cd484e4"),
 ];
 
 #[test]

@@ -17,7 +17,7 @@ use crate::database::{Database, app_url, cluster, operator_url};
 use crate::known;
 
 /// The schemas, and how deep JSON is in their files. The first took values that its own version could not read.
-const SCHEMAS: [(&str, usize); 2] = [("0001", 126), ("0002", 64)];
+const SCHEMAS: [(&str, usize); 3] = [("0001", 126), ("0002", 64), ("0003", 64)];
 
 fn unpacked(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
