@@ -37,7 +37,7 @@ fn main() {
     });
 }
 
-async fn measure(name: &str, store: &(impl Apply + Sync), maintenance: &dyn Maintenance, clock: &ManualClock) {
+async fn measure(name: &str, store: &impl Apply, maintenance: &dyn Maintenance, clock: &ManualClock) {
     let category = RetainedCategory::Conversations;
     let policy = SystemChange::PutRetention { tenant: TenantId::default_tenant(), category, days: 10 };
     maintenance.apply_system(policy).await.unwrap();
@@ -55,7 +55,7 @@ async fn measure(name: &str, store: &(impl Apply + Sync), maintenance: &dyn Main
 }
 
 /// Each of these users begins a conversation.
-async fn converse(store: &(impl Apply + Sync), users: std::ops::Range<usize>) {
+async fn converse(store: &impl Apply, users: std::ops::Range<usize>) {
     let begin = |number| async move {
         let scope = Scope::user(UserId::parse(format!("user {number}")).unwrap());
         let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "Launch".into() };

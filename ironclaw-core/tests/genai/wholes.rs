@@ -112,14 +112,14 @@ async fn arguments_that_their_pieces_lost_are_no_call() {
             begun.clone(),
             arguments("delta", "{\"x\":12} "),
             arguments("done", "{\"x\":12}"),
-            completed(&[whole.clone()]),
+            completed(std::slice::from_ref(&whole)),
         ],
         vec![begun.clone(), arguments("delta", "{\"x\":12}"), arguments("done", "{\"x\": 12}"), completed(&[])],
         vec![
             begun.clone(),
             arguments("done", "{\"x\":12}"),
             item("done", 0, whole.clone()),
-            completed(&[whole.clone()]),
+            completed(std::slice::from_ref(&whole)),
         ],
         vec![says("I look."), completed(&[message("I look."), whole.clone()])],
     ] {
