@@ -34,6 +34,8 @@ fn rows(users: &str, age: &str) -> String {
             SELECT owner_no, id, 'x', 1, 1, at, at, '{{}}' FROM chosen; \
          INSERT INTO ironclaw.entry_versions (owner_no, id, path, state, size, content_hash, metadata, chunks, terms, \
             created_at, updated_at) SELECT owner_no, id, id::text, 1, 0, sha256(''), '{{}}', 0, 0, at, at FROM chosen; \
+         INSERT INTO ironclaw.workspace_statistics (owner_no, documents, total_length) \
+            SELECT owner_no, 0, 0 FROM chosen ON CONFLICT DO NOTHING; \
          INSERT INTO ironclaw.workspace_entries (owner_no, path, version_no, created_at) SELECT v.owner_no, v.path, \
             v.version_no, v.created_at FROM ironclaw.entry_versions v JOIN chosen USING (id); \
          INSERT INTO ironclaw.entry_versions (owner_no, id, path, state, size, metadata, chunks, terms, created_at, \
