@@ -7,9 +7,8 @@ use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::mpsc::Sender;
 
-use super::COPY;
-use super::Selection;
 use super::table::{OF_USER, Row, SHARED, Table, Value};
+use super::{COPY, Selection};
 use crate::reserved::STAGED;
 
 /// Whose rows.

@@ -7,14 +7,17 @@ pub(crate) struct Rule {
     pub(crate) table: &'static str,
     /// What is wrong with a row that breaks it.
     pub(crate) says: &'static str,
-    /// The SQL, with `{schema}` before the names of tables, and reserved tenants as `{content}` and `{staged}`.
+    /// The SQL, with `{schema}` before the names of tables, reserved tenants as `{content}` and `{staged}`, and `{content_no}`
+    /// for the number that the content of a user `t` is kept under.
     broken: &'static str,
 }
 
 impl Rule {
-    /// SQL that is true of a row `t` that breaks it, where the names of tables begin with `schema`.
-    pub(crate) fn broken(&self, schema: &str) -> String {
-        self.broken.replace("{schema}", schema).replace("{content}", CONTENT).replace("{staged}", STAGED)
+    /// SQL that is true of a row `t` that breaks it, where the names of tables begin with `schema` and `content_no` is the
+    /// number that a user's content is kept under.
+    pub(crate) fn broken(&self, schema: &str, content_no: &str) -> String {
+        let broken = self.broken.replace("{schema}", schema).replace("{content_no}", content_no);
+        broken.replace("{content}", CONTENT).replace("{staged}", STAGED)
     }
 }
 
@@ -72,20 +75,20 @@ const RULES: &[Rule] = &[
     rule(
         "users",
         "conversations_since is missing",
-        "t.conversations_since IS NULL AND t.tenant <> '\u{1}content' AND EXISTS (SELECT 1 FROM {schema}conversations c \
-         WHERE c.owner_no = t.owner_no)",
+        "t.conversations_since IS NULL AND t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {schema}conversations c \
+         WHERE c.owner_no = {content_no})",
     ),
     rule(
         "users",
         "jobs_since is missing",
-        "t.jobs_since IS NULL AND t.tenant <> '\u{1}content' AND EXISTS (SELECT 1 FROM {schema}jobs j \
-         WHERE j.owner_no = t.owner_no)",
+        "t.jobs_since IS NULL AND t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {schema}jobs j \
+         WHERE j.owner_no = {content_no})",
     ),
     rule(
         "users",
         "files_since is missing",
-        "t.files_since IS NULL AND t.tenant <> '\u{1}content' AND EXISTS (SELECT 1 FROM {schema}workspace_entries e \
-         WHERE e.owner_no = t.owner_no)",
+        "t.files_since IS NULL AND t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {schema}workspace_entries e \
+         WHERE e.owner_no = {content_no})",
     ),
     rule(
         "user_roles",

@@ -71,6 +71,10 @@ async fn content_that_no_user_names_is_told() {
     store.create_conversation(&ada, ConversationId::make(&SystemClock), "new").await.unwrap();
     store.close().await.unwrap();
     assert_eq!(check(&path).await, Vec::<String>::new());
+    // What says how old it is belongs to the user, not to the number.
+    run(&path, "UPDATE users SET conversations_since = NULL").await;
+    let found = check(&path).await;
+    assert!(found.iter().any(|line| line.starts_with("users: conversations_since is missing")), "{found:?}");
     run(&path, "UPDATE users SET content_no = NULL").await;
     let found = check(&path).await;
     assert!(found.iter().any(|line| line.starts_with("users: its content is no user's")), "{found:?}");
