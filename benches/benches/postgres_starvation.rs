@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ironclaw_benches::{Postgres, runtime};
 use ironclaw_core::change::SettingOp;
 use ironclaw_core::id::UserId;
-use ironclaw_core::store::{Apply, Settings};
+use ironclaw_core::store::{Apply, Store};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
 use sqlx::{Connection, Executor, PgConnection};
@@ -95,7 +95,7 @@ fn percentiles(mut times: Vec<Duration>) -> [Duration; 2] {
 
 async fn read(store: &PostgresStore, scope: &Scope) {
     // Behind others it may wait for longer than it is allowed to: that is a wait as well.
-    let _ = store.setting(scope, &"a".parse().unwrap()).await;
+    let _ = store.settings().setting(scope, &"a".parse().unwrap()).await;
 }
 
 async fn write(store: &PostgresStore, scope: &Scope) {

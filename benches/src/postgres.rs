@@ -24,7 +24,16 @@ impl Postgres {
     /// # Panics
     /// If no server can be had: the message says how to get one.
     pub async fn start() -> Self {
-        let postgres = Self { server: Server::start(&OPTIONS).unwrap_or_else(|error| panic!("{error}")) };
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with options of its own beside those that all have.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_with(options: &[(&str, &str)]) -> Self {
+        let options = [&OPTIONS, options].concat();
+        let postgres = Self { server: Server::start(&options).unwrap_or_else(|error| panic!("{error}")) };
         PostgresStore::migrate(&postgres.superuser_url()).await.expect("a schema");
         postgres
             .execute(&format!(

@@ -1,9 +1,14 @@
 //! Search on PostgreSQL: words, vectors and both, with ten users of different sizes in one database, and how many of the
 //! nearest vectors the index finds.
 //!
-//! The number of chunks is the argument: 10000 and 100000 by default. With the argument `threshold` it measures instead
-//! from how many vectors on, and from which part of those in an index, the index is faster than comparing all.
+//! The number of chunks is the argument: 10000 and 100000 by default. Other arguments measure something else instead:
+//!
+//! - `threshold`: from how many vectors on an index is faster than comparing all;
+//! - `crowd`: what another user's vectors change of what a user finds;
+//! - `indexes`: what the indexes of others cost.
 
+mod crowd;
+mod indexes;
 mod space;
 mod threshold;
 mod user;
@@ -20,8 +25,15 @@ use user::{User, percentiles};
 const USERS: [usize; 10] = [500, 10, 62, 61, 61, 61, 61, 61, 61, 62];
 
 fn main() {
-    if std::env::args().any(|argument| argument == "threshold") {
+    let is_asked = |mode: &str| std::env::args().any(|argument| argument == mode);
+    if is_asked("threshold") {
         return runtime().block_on(threshold::measure());
+    }
+    if is_asked("crowd") {
+        return runtime().block_on(crowd::measure());
+    }
+    if is_asked("indexes") {
+        return runtime().block_on(indexes::measure());
     }
     let sizes: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![10_000, 100_000] } else { sizes };

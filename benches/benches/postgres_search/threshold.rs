@@ -37,9 +37,9 @@ async fn claim(postgres: &Postgres, chunks: u64) {
 
 async fn both_ways(postgres: &Postgres, store: &PostgresStore, space: &Space, user: &User, indexed: usize) {
     claim(postgres, 1).await;
-    let (compared, _) = user.search_vectors(store, space).await;
+    let (compared, _, _) = user.search_vectors(store, space).await;
     claim(postgres, 1_000_000_000).await;
-    let (found, recall) = user.search_vectors(store, space).await;
+    let (found, recall, _) = user.search_vectors(store, space).await;
     let (compared, found) = (percentiles(compared), percentiles(found));
     println!("| {} | {indexed} | {compared} | {found} | {recall:.4} |", user.vectors.len());
 }

@@ -36,26 +36,59 @@ pub(crate) struct Measured {
 
 impl User {
     pub(crate) async fn fill(store: &PostgresStore, space: &Space, number: u64, chunks: usize) -> Self {
-        let scope = Scope::user(UserId::parse(format!("user-{number}")).expect("a user"));
         let mut random = Random::new(100 + number);
+        Self::fill_with(store, number, chunks, || space.vector(&mut random)).await
+    }
+
+    /// One whose vectors come from somewhere else.
+    pub(crate) async fn fill_with(
+        store: &PostgresStore,
+        number: u64,
+        chunks: usize,
+        mut next: impl FnMut() -> Vec<f32>,
+    ) -> Self {
+        let scope = Scope::user(UserId::parse(format!("user-{number}")).expect("a user"));
         let model = EmbeddingModel { id: model(), dimensions: DIMENSIONS as u32, lexical: false };
         let register = Change::new().with(WorkspaceOp::RegisterModel { model });
         store.apply(&scope, register).await.expect("a model");
-        let mut vectors = Vec::with_capacity(chunks);
+        let mut user = Self { scope, number, vectors: Vec::with_capacity(chunks) };
         for file in 0..chunks.div_ceil(CHUNKS_PER_FILE) {
-            let count = CHUNKS_PER_FILE.min(chunks - vectors.len());
-            let (mut bytes, mut own) = (Vec::new(), Vec::new());
-            for chunk in 0..count {
-                let start = bytes.len() as u64;
-                let seed = number << 40 | (file * CHUNKS_PER_FILE + chunk) as u64;
-                bytes.extend_from_slice(prose(seed, CHUNK_BYTES).as_bytes());
-                let (id, vector) = (ChunkId::make(&SystemClock), space.vector(&mut random));
-                own.push(NewChunk { id, start, end: bytes.len() as u64, embedding: Some(vector.clone()) });
-                vectors.push((id, vector));
-            }
-            write(store, &scope, file, bytes, own).await;
+            user.write_file(store, file, CHUNKS_PER_FILE.min(chunks - user.vectors.len()), &mut next).await;
         }
-        Self { scope, number, vectors }
+        user
+    }
+
+    /// How long writing takes.
+    async fn write_file(
+        &mut self,
+        store: &PostgresStore,
+        file: usize,
+        chunks: usize,
+        next: &mut impl FnMut() -> Vec<f32>,
+    ) -> Duration {
+        let (mut bytes, mut own) = (Vec::new(), Vec::new());
+        for chunk in 0..chunks {
+            let start = bytes.len() as u64;
+            let seed = self.number << 40 | (file * CHUNKS_PER_FILE + chunk) as u64;
+            bytes.extend_from_slice(prose(seed, CHUNK_BYTES).as_bytes());
+            let (id, vector) = (ChunkId::make(&SystemClock), next());
+            own.push(NewChunk { id, start, end: bytes.len() as u64, embedding: Some(vector.clone()) });
+            self.vectors.push((id, vector));
+        }
+        let start = Instant::now();
+        write(store, &self.scope, file, bytes, own).await;
+        start.elapsed()
+    }
+
+    /// How long this user's next files take to write.
+    pub(crate) async fn write_files(&mut self, store: &PostgresStore, space: &Space, files: usize) -> Vec<Duration> {
+        let mut random = Random::new(500 + self.number);
+        let mut took = Vec::with_capacity(files);
+        for _ in 0..files {
+            let file = self.vectors.len() / CHUNKS_PER_FILE;
+            took.push(self.write_file(store, file, CHUNKS_PER_FILE, &mut || space.vector(&mut random)).await);
+        }
+        took
     }
 
     pub(crate) async fn search(&self, store: &PostgresStore, space: &Space) -> Measured {
@@ -101,22 +134,33 @@ impl User {
         }
     }
 
-    /// How long searching near a vector takes, and how many of the nearest it finds.
-    pub(crate) async fn search_vectors(&self, store: &PostgresStore, space: &Space) -> (Vec<Duration>, f64) {
+    /// What [`search_vectors`](Self::search_vectors) asks for, those first that prepare its statements.
+    pub(crate) fn queries(&self, space: &Space) -> Vec<Vec<f32>> {
         let mut random = Random::new(9_000 + self.number);
-        let (mut took, mut found) = (Vec::new(), 0);
-        for query in 0..QUERIES + 20 {
-            let query_vector = VectorQuery { model: model(), vector: space.vector(&mut random) };
+        (0..QUERIES + 20).map(|_| space.vector(&mut random)).collect()
+    }
+
+    /// How long searching near a vector takes, how many of the nearest it finds, and which chunks.
+    pub(crate) async fn search_vectors(
+        &self,
+        store: &PostgresStore,
+        space: &Space,
+    ) -> (Vec<Duration>, f64, Vec<Vec<ChunkId>>) {
+        let (mut took, mut found, mut chunks) = (Vec::new(), 0, Vec::new());
+        for (query, vector) in self.queries(space).into_iter().enumerate() {
+            let query_vector = VectorQuery { model: model(), vector };
             let start = Instant::now();
             let hits = store.search_vectors(&self.scope, &query_vector, &SearchFilter::default(), NEAREST as u32).await;
             let duration = start.elapsed();
             if query >= 20 {
                 took.push(duration);
                 let nearest = self.nearest(&query_vector.vector);
-                found += hits.expect("hits").iter().filter(|hit| nearest.contains(&hit.chunk)).count();
+                let hits: Vec<ChunkId> = hits.expect("hits").into_iter().map(|hit| hit.chunk).collect();
+                found += hits.iter().filter(|hit| nearest.contains(hit)).count();
+                chunks.push(hits);
             }
         }
-        (took, found as f64 / (QUERIES * NEAREST) as f64)
+        (took, found as f64 / (QUERIES * NEAREST) as f64, chunks)
     }
 
     /// The nearest by comparing all.
