@@ -67,6 +67,16 @@ pub(crate) fn after<K: Key>(operation: &'static str, page: &PageRequest) -> Resu
     })
 }
 
+/// The lowest id of a page, in a listing from the lowest.
+pub(crate) fn from(after: Option<[u8; 16]>) -> [u8; 16] {
+    after.map_or(0, |id| u128::from_be_bytes(id).saturating_add(1)).to_be_bytes()
+}
+
+/// The highest id of a page, in a listing from the highest.
+pub(crate) fn until(before: Option<[u8; 16]>) -> [u8; 16] {
+    before.map_or(u128::MAX, |id| u128::from_be_bytes(id).saturating_sub(1)).to_be_bytes()
+}
+
 /// How many rows to read: one more than the page holds tells whether there are more.
 pub(crate) fn rows(page: &PageRequest) -> i64 {
     i64::from(page.limit()) + 1

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod access;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod codes;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod copy;
@@ -28,6 +30,12 @@ mod random;
 mod reserved;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod search;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
+mod secrets;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
+mod settings;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
+mod sql;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod system;
 

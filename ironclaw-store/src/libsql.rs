@@ -15,11 +15,11 @@ use ironclaw_core::{Change, Clock, Limits, Receipt, Scope, SystemClock};
 
 use self::db::Db;
 use self::engine::{Handle, Options};
-use self::tx::{Absent, ReadTx};
+use self::tx::Tx;
 use self::workspace::VectorCache;
 use crate::prepared::{self, APPLY, Failure, Prepared};
+use crate::sql::{Absent, Categories};
 
-mod access;
 mod audit;
 mod change;
 mod conversations;
@@ -29,15 +29,16 @@ mod db;
 mod engine;
 mod health;
 mod jobs;
+mod locked;
 mod maintenance;
 mod privacy;
 mod removal;
 mod restore;
 mod row;
 mod schema;
-mod secrets;
-mod settings;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod tx;
 mod users;
 mod workspace;
@@ -56,7 +57,7 @@ pub use maintenance::LibsqlMaintenance;
 /// was begun and end by themselves; [`close`](Store::close) waits for that and tells of errors.
 #[derive(Clone)]
 pub struct LibsqlStore {
-    engine: Arc<Handle>,
+    categories: Categories<Arc<Handle>>,
     vectors: Arc<VectorCache>,
 }
 
@@ -123,26 +124,25 @@ impl LibsqlStore {
     /// [`FileMoved`](StoreErrorKind::FileMoved) if the file or its log is not where it was opened;
     /// [`Closed`](StoreErrorKind::Closed).
     pub async fn health(&self) -> Result<LibsqlHealth, StoreError> {
-        self.engine.health().await
+        self.engine().health().await
     }
 
     /// The limits on what the store accepts.
     pub fn limits(&self) -> &Limits {
-        self.engine.limits()
+        self.engine().limits()
+    }
+
+    fn engine(&self) -> &Arc<Handle> {
+        &self.categories.0
     }
 
     /// Reads one snapshot of the scope's user; one whom the store does not know has nothing.
     async fn read<T, F>(&self, operation: &'static str, scope: &Scope, read: F) -> Result<T, StoreError>
     where
         T: Absent + Send + 'static,
-        F: FnOnce(&ReadTx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let scope = scope.clone();
-        self.read_any(operation, move |db| match users::find_numbers(db, &scope)? {
-            Some(users::Numbers { owner_no, content_no }) => read(&ReadTx { db, owner_no, content_no }),
-            None => Ok(T::absent()),
-        })
-        .await
+        self.engine().read_scope(operation, scope, read).await
     }
 
     /// Reads one snapshot of everything.
@@ -151,7 +151,7 @@ impl LibsqlStore {
         T: Send + 'static,
         F: FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
     {
-        self.engine.read(operation, move |db| db.snapshot(|| read(db))).await
+        self.engine().read(operation, move |db| db.snapshot(|| read(db))).await
     }
 }
 
@@ -275,7 +275,7 @@ impl LibsqlStoreBuilder {
             reserve_bytes: self.reserve_bytes,
         };
         let engine = Arc::new(Handle::open(path, self.limits, options).await?);
-        Ok(LibsqlStore { vectors: Arc::clone(engine.vectors()), engine })
+        Ok(LibsqlStore { vectors: Arc::clone(engine.vectors()), categories: Categories(engine) })
     }
 }
 
@@ -284,35 +284,35 @@ impl Apply for LibsqlStore {
     async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
         if let Err(error) = prepared::check(scope, &change, self.limits()) {
             let failure = Failure::new(scope, &change, &error, self.limits())?;
-            self.engine.record(failure).await?;
+            self.engine().record(failure).await?;
             return Err(error);
         }
         if Prepared::is_empty(&change) {
-            self.engine.check_open(APPLY)?;
-            return Ok(Receipt { at: self.engine.now(), numbers: Vec::new(), replayed: false });
+            self.engine().check_open(APPLY)?;
+            return Ok(Receipt { at: self.engine().now(), numbers: Vec::new(), replayed: false });
         }
         let forgets = change.operations().iter().any(|op| matches!(op, Operation::Privacy(PrivacyOp::Forget)));
         let removed: Vec<_> = change.operations().iter().filter_map(removal::Removed::by).collect();
         let prepared = Prepared::make(scope.clone(), change).await?;
         let promised = if forgets { prepared.promise() } else { None };
-        let receipt = self.engine.apply(prepared).await?;
+        let receipt = self.engine().apply(prepared).await?;
         if forgets {
             self.vectors.clear();
         }
         match removed.is_empty() {
             true => Ok(receipt),
-            false => removal::gone(&self.engine, scope, &removed, receipt, promised).await,
+            false => removal::gone(self.engine(), scope, &removed, receipt, promised).await,
         }
     }
 }
 
 impl VaultStore for LibsqlStore {
     fn secrets(&self) -> &dyn Secrets {
-        self
+        &self.categories
     }
 
     fn access(&self) -> &dyn Access {
-        self
+        &self.categories
     }
 
     fn audit(&self) -> &dyn Audit {
@@ -337,10 +337,10 @@ impl Store for LibsqlStore {
     }
 
     fn settings(&self) -> &dyn Settings {
-        self
+        &self.categories
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.engine.close().await
+        self.engine().close().await
     }
 }

@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use ironclaw_core::id::TenantId;
 use ironclaw_core::store::{
     Access, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError, VaultStore, Workspace,
 };
 use ironclaw_core::{Change, Limits, Receipt, Scope};
 
 use self::engine::{Engine, Reach};
-use self::servers::Freshness;
-use self::tx::{Absent, Tx};
+use self::tx::Tx;
+use crate::sql::{Absent, Categories, Freshness};
 
-mod access;
 mod audit;
 mod builder;
 mod change;
@@ -35,11 +33,10 @@ mod pooler;
 mod privacy;
 mod role;
 mod row;
-mod secrets;
 mod server;
 mod servers;
 mod session;
-mod settings;
+mod text;
 mod turns;
 mod tx;
 mod workspace;
@@ -70,7 +67,7 @@ pub use maintenance::PostgresMaintenance;
 /// ```
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
-    engine: Arc<Engine>,
+    categories: Categories<Arc<Engine>>,
 }
 
 impl PostgresStore {
@@ -114,7 +111,15 @@ impl PostgresStore {
 
     /// The limits on what the store accepts.
     pub fn limits(&self) -> &Limits {
-        self.engine.limits()
+        self.engine().limits()
+    }
+
+    fn over(engine: Engine) -> Self {
+        Self { categories: Categories(Arc::new(engine)) }
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.categories.0
     }
 
     /// Reads one snapshot of the scope's user; one whom the store does not know has nothing. A standby may answer.
@@ -130,49 +135,24 @@ impl PostgresStore {
         T: Absent + Send + 'static,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        self.engine.read(operation, Reach::User(scope.clone()), Freshness::Recent, arguments, read).await
-    }
-
-    /// The same of what decides who may do what: the primary answers.
-    async fn read_to_decide<A, T, F>(
-        &self,
-        operation: &'static str,
-        scope: &Scope,
-        arguments: A,
-        read: F,
-    ) -> Result<T, StoreError>
-    where
-        A: Clone + Send + Sync + 'static,
-        T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
-    {
-        self.engine.read(operation, Reach::User(scope.clone()), Freshness::Newest, arguments, read).await
-    }
-
-    /// Reads one snapshot of a tenant's vault, without any user's rows. The primary answers.
-    async fn read_tenant<T, F>(&self, operation: &'static str, tenant: &TenantId, read: F) -> Result<T, StoreError>
-    where
-        T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a Tx, TenantId) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
-    {
-        self.engine.read(operation, Reach::Tenant(tenant.to_string()), Freshness::Newest, tenant.clone(), read).await
+        self.engine().read(operation, Reach::User(scope.clone()), Freshness::Recent, arguments, read).await
     }
 }
 
 #[async_trait]
 impl Apply for PostgresStore {
     async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
-        change::apply(&self.engine, scope, change).await
+        change::apply(self.engine(), scope, change).await
     }
 }
 
 impl VaultStore for PostgresStore {
     fn secrets(&self) -> &dyn Secrets {
-        self
+        &self.categories
     }
 
     fn access(&self) -> &dyn Access {
-        self
+        &self.categories
     }
 
     fn audit(&self) -> &dyn Audit {
@@ -197,11 +177,11 @@ impl Store for PostgresStore {
     }
 
     fn settings(&self) -> &dyn Settings {
-        self
+        &self.categories
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.engine.close().await;
+        self.engine().close().await;
         Ok(())
     }
 }

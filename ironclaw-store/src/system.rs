@@ -8,6 +8,10 @@ use ironclaw_core::model::audit::{Action, AuditRecord, SubjectKind};
 use ironclaw_core::model::privacy::RetainedCategory;
 use ironclaw_core::store::StoreError;
 
+mod apply;
+
+pub(crate) use apply::{append, apply, category_code, find, record_failure};
+
 /// The most permissions of a role.
 const PERMISSIONS: usize = 10_000;
 

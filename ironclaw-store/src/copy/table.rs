@@ -86,9 +86,6 @@ pub(crate) enum Kind {
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// Its name in libSQL.
-    #[cfg_attr(not(feature = "libsql"), allow(dead_code, reason = "a server has no need of a file's names"))]
-    pub(crate) libsql: &'static str,
     /// The same in other words, where a store keeps a number of its own: the SQL that reads it (of the row `t`), and the
     /// SQL that finds the number of a value. `{schema}`, `{owner}` and `{value}` stand for what differs.
     pub(crate) instead: Option<(&'static str, &'static str)>,
@@ -133,15 +130,11 @@ pub(crate) struct Table {
 }
 
 const fn column(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, libsql: name, instead: None }
-}
-
-const fn renamed(name: &'static str, libsql: &'static str, kind: Kind) -> Column {
-    Column { name, kind, libsql, instead: None }
+    Column { name, kind, instead: None }
 }
 
 const fn instead(name: &'static str, kind: Kind, read: &'static str, write: &'static str) -> Column {
-    Column { name, kind, libsql: name, instead: Some((read, write)) }
+    Column { name, kind, instead: Some((read, write)) }
 }
 
 const fn table(name: &'static str, columns: &'static [Column], order: &'static str) -> Table {
@@ -310,17 +303,9 @@ pub(crate) const OF_USER: &[Table] = &[
     ),
     table(
         "approvals",
-        &[
-            column("id", Kind::Uuid),
-            column("agent", Kind::Text),
-            column("action", Kind::Text),
-            renamed("content_format", "format", Kind::Smallint),
-            renamed("content_key", "key_id", Kind::Uuid),
-            column("details", Kind::Json),
-            column("state", Kind::Smallint),
-            column("created_at", Kind::Time),
-            column("expires_at", Kind::Time),
-            column("decided_at", Kind::Time),
+        columns![
+            id Uuid, agent Text, action Text, content_format Smallint, content_key Uuid, details Json, state Smallint,
+            created_at Time, expires_at Time, decided_at Time
         ],
         "id",
     ),
@@ -351,8 +336,8 @@ pub(crate) const OF_USER: &[Table] = &[
         &[
             column("id", Kind::Uuid),
             column("path", Kind::Text),
-            renamed("content_format", "format", Kind::Smallint),
-            renamed("content_key", "key_id", Kind::Uuid),
+            column("content_format", Kind::Smallint),
+            column("content_key", Kind::Uuid),
             column("metadata", Kind::Json),
             column("model", Kind::Text),
             column("created_at", Kind::Time),

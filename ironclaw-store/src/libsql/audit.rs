@@ -80,11 +80,22 @@ pub(super) fn append_system(
     about: Option<i64>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let event = PreparedEvent::new(db.operation(), record, &RequestContext::default())?;
+    append_to_system(db, operator, &event, about, now)
+}
+
+/// The same of an event that is prepared.
+pub(super) fn append_to_system(
+    db: &Db,
+    operator: &str,
+    event: &PreparedEvent,
+    about: Option<i64>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let kind = PrincipalKind::Operator;
     let pseudonym = Pseudonym(pseudonym(db, SYSTEM_NO, kind, operator)?);
-    let event = PreparedEvent::new(db.operation(), record, &RequestContext::default())?;
     let principals = vec![AuditPrincipal { kind, pseudonym }];
-    Chain { owner_no: SYSTEM_NO, user: [0; 16], principals, about }.append(db, &[&event], now)
+    Chain { owner_no: SYSTEM_NO, user: [0; 16], principals, about }.append(db, &[event], now)
 }
 
 /// The pseudonym of a principal, made when it acts for the first time.

@@ -10,11 +10,12 @@ use ironclaw_core::{Limits, Receipt, Scope, Timestamp};
 
 use super::db::Db;
 use super::row::params;
-use super::tx::Tx;
+use super::tx::{Tx, at_once};
 use super::users;
-use super::{access, audit, conversations, jobs, privacy, removal, secrets, settings, workspace};
+use super::{audit, conversations, jobs, privacy, removal, workspace};
 use crate::prepared::{Failure, Prepared, PreparedEvent, removes};
 use crate::reserved::STAGED;
+use crate::{access, secrets, settings};
 
 /// Applies the change in the open transaction.
 pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestamp) -> Result<Receipt, StoreError> {
@@ -122,9 +123,9 @@ fn perform(tx: &Tx<'_>, scope: &Scope, operation: &Operation, terms: &[Terms]) -
         Operation::Conversations(op) => conversations::apply(tx, op, terms),
         Operation::Workspace(op) => workspace::apply(tx, op, terms),
         Operation::Jobs(op) => jobs::apply(tx, op),
-        Operation::Secrets(op) => secrets::apply(tx, op),
-        Operation::Access(op) => access::apply(tx, op),
-        Operation::Settings(op) => settings::apply(tx, op),
+        Operation::Secrets(op) => at_once(tx, secrets::apply(tx, op)),
+        Operation::Access(op) => at_once(tx, access::apply(tx, op)),
+        Operation::Settings(op) => at_once(tx, settings::apply(tx, op)),
         Operation::Privacy(PrivacyOp::Forget) => privacy::forget(tx, scope),
         _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
@@ -137,8 +138,8 @@ fn check(tx: &Tx<'_>, precondition: &Precondition) -> Result<(), StoreError> {
             let actual = match row {
                 Row::Conversation(id) => conversations::row_version(tx, *id)?,
                 Row::Job(id) => jobs::row_version(tx, *id)?,
-                Row::Secret(name) => secrets::row_version(tx, name)?,
-                Row::Setting(key) => settings::row_version(tx, key)?,
+                Row::Secret(name) => at_once(tx, secrets::row_version(tx, name))?,
+                Row::Setting(key) => at_once(tx, settings::row_version(tx, key))?,
                 _ => return Err(tx.error(StoreErrorKind::Internal, "a row that this store does not know")),
             };
             if actual != *version {
@@ -146,13 +147,13 @@ fn check(tx: &Tx<'_>, precondition: &Precondition) -> Result<(), StoreError> {
             }
             Ok(())
         }
-        Precondition::PolicyEpoch { agent, epoch } => access::check_policy_epoch(tx, agent, *epoch),
-        Precondition::UsesLeft { lease } => access::check_uses_left(tx, *lease),
+        Precondition::PolicyEpoch { agent, epoch } => at_once(tx, access::check_policy_epoch(tx, agent, *epoch)),
+        Precondition::UsesLeft { lease } => at_once(tx, access::check_uses_left(tx, *lease)),
         Precondition::NoLegalHold => match tx.is_held()? {
             true => failed("a legal hold stands on the user"),
             false => Ok(()),
         },
-        Precondition::Quota { name, amount } => match settings::left(tx, name)? {
+        Precondition::Quota { name, amount } => match at_once(tx, settings::left(tx, name))? {
             Some(left) if left < *amount => failed("not that much of the quota is left"),
             _ => Ok(()),
         },

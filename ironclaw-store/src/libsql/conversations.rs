@@ -135,7 +135,7 @@ impl Conversations for LibsqlStore {
             tx.db.query_row(
                 "SELECT id, title, created_at, updated_at, messages, version FROM visible_conversations \
                  WHERE owner_no = ?1 AND id = ?2",
-                params![tx.content_no, id.as_bytes()],
+                params![tx.content_no(), id.as_bytes()],
                 conversation,
             )
         })
@@ -149,7 +149,7 @@ impl Conversations for LibsqlStore {
             let items = tx.db.query(
                 "SELECT id, title, created_at, updated_at, messages, version FROM visible_conversations \
                  WHERE owner_no = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
-                params![tx.content_no, cursor::before(before), cursor::rows(&page)],
+                params![tx.content_no(), cursor::before(before), cursor::rows(&page)],
                 conversation,
             )?;
             Ok(cursor::page(&page, items, |conversation| *conversation.id.as_bytes()))
@@ -169,7 +169,7 @@ impl Conversations for LibsqlStore {
             let items = tx.db.query(
                 "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
                  FROM visible_messages WHERE owner_no = ?1 AND conversation = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
-                params![tx.content_no, conversation.as_bytes(), after.unwrap_or(0), cursor::rows(&page)],
+                params![tx.content_no(), conversation.as_bytes(), after.unwrap_or(0), cursor::rows(&page)],
                 message,
             )?;
             Ok(cursor::page(&page, items, |message| message.sequence))
@@ -187,7 +187,7 @@ impl Conversations for LibsqlStore {
             let mut items = tx.db.query(
                 "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
                  FROM visible_messages WHERE owner_no = ?1 AND conversation = ?2 ORDER BY sequence DESC LIMIT ?3",
-                params![tx.content_no, conversation.as_bytes(), limit],
+                params![tx.content_no(), conversation.as_bytes(), limit],
                 message,
             )?;
             items.reverse();

@@ -125,8 +125,8 @@ impl LibsqlMaintenance {
         T: Send + 'static,
         F: FnOnce(&Db, &Told) -> Result<T, StoreError> + Send + 'static,
     {
-        let told = Told { operator: self.operator().clone(), now: self.store().engine.now() };
-        self.store().engine.write(COPY, move |db| db.write(|| run(db, &told))).await
+        let told = Told { operator: self.operator().clone(), now: self.store().engine().now() };
+        self.store().engine().write(COPY, move |db| db.write(|| run(db, &told))).await
     }
 }
 
@@ -161,7 +161,7 @@ fn sql(table: &Table, owned: bool) -> Sql {
         |text: &str, value: &str| text.replace("{schema}", "").replace("{owner}", "?1").replace("{value}", value);
     let read = |column: &Column| match column.instead {
         Some((read, _)) => filled(read, ""),
-        None => format!("t.\"{}\"", column.libsql),
+        None => format!("t.\"{}\"", column.name),
     };
     let first = if owned { 2 } else { 1 };
     let write = |(place, column): (usize, &Column)| match column.instead {
@@ -169,7 +169,7 @@ fn sql(table: &Table, owned: bool) -> Sql {
         None => format!("?{}", place + first),
     };
     let list = |items: Vec<String>| items.join(", ");
-    let mut names: Vec<String> = table.columns.iter().map(|column| format!("\"{}\"", column.libsql)).collect();
+    let mut names: Vec<String> = table.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
     let mut values: Vec<String> = table.columns.iter().enumerate().map(write).collect();
     for (column, value, _) in table.also {
         names.push((*column).to_owned());
@@ -328,7 +328,7 @@ fn each_part(db: &Db, owner_no: i64, take: &mut dyn FnMut(Row) -> Result<(), Sto
     db.for_each(&VERSIONS_SQL, params![owner_no], |version| {
         let (version_no, id, owner_no) = (version.i64(0)?, version.blob(1)?, version.i64(2)?);
         db.for_each(
-            "SELECT start_byte, bytes, format FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 \
+            "SELECT start_byte, bytes, content_format FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 \
              ORDER BY start_byte",
             params![owner_no, version_no],
             |part| {
@@ -528,7 +528,7 @@ mod tests {
         let moved: HashSet<String> = OF_USER
             .iter()
             .chain(SHARED)
-            .flat_map(|table| table.columns.iter().map(|column| format!("{}.{}", table.source, column.libsql)))
+            .flat_map(|table| table.columns.iter().map(|column| format!("{}.{}", table.source, column.name)))
             .collect();
         let columns = db
             .query(

@@ -1,6 +1,5 @@
 //! One connection of libSQL, made synchronous, with its prepared statements.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,31 +10,32 @@ use libsql::params::Params;
 use libsql::{Connection, Value};
 
 use super::engine::{Found, Place};
+use super::locked::Locked;
 use super::removal::Budget;
 use super::row::{Row, params};
 use super::schema;
 use super::statement::Prepared;
 
-/// One connection, used by one thread at a time.
+/// One connection, used by one thread at a time, whose statements are done when their calls return.
 pub(super) struct Db {
     // The order of the fields is the order in which they are dropped: statements before their connection.
-    statements: RefCell<HashMap<(usize, usize), Prepared>>,
+    statements: Locked<HashMap<(usize, usize), Prepared>>,
     connection: Connection,
-    operation: Cell<&'static str>,
+    operation: Locked<&'static str>,
     /// Where the file must still be for a change to count; absent for a store in memory.
-    place: RefCell<Option<Arc<Place>>>,
-    log_bytes: Cell<u64>,
+    place: Locked<Option<Arc<Place>>>,
+    log_bytes: Locked<u64>,
     /// SQLite's number for what others have done to the file, when the log was that large.
-    data_version: Cell<i64>,
-    found: RefCell<Option<Arc<Found>>>,
-    deadline: Cell<Option<Instant>>,
+    data_version: Locked<i64>,
+    found: Locked<Option<Arc<Found>>>,
+    deadline: Locked<Option<Instant>>,
     /// Whether transactions make sure that the schema is one that this version knows.
-    checks_schema: Cell<bool>,
+    checks_schema: Locked<bool>,
     /// How much the transaction under way may still remove.
     pub(super) budget: Budget,
     /// The texts of all statements that were run.
     #[cfg(test)]
-    pub(super) texts: RefCell<Vec<&'static str>>,
+    pub(super) texts: Locked<Vec<&'static str>>,
 }
 
 /// The longest pause between two tries to take a lock.
@@ -52,18 +52,18 @@ impl Db {
         let connection = database.connect().map_err(|e| error(OPEN, e))?;
         connection.busy_timeout(busy_timeout).map_err(|e| error(OPEN, e))?;
         Ok(Self {
-            statements: RefCell::default(),
+            statements: Locked::default(),
             connection,
-            operation: Cell::new(OPEN),
-            place: RefCell::default(),
-            log_bytes: Cell::new(0),
-            data_version: Cell::new(0),
-            found: RefCell::default(),
-            deadline: Cell::new(None),
-            checks_schema: Cell::new(false),
+            operation: Locked::new(OPEN),
+            place: Locked::default(),
+            log_bytes: Locked::default(),
+            data_version: Locked::default(),
+            found: Locked::default(),
+            deadline: Locked::default(),
+            checks_schema: Locked::default(),
             budget: Budget::default(),
             #[cfg(test)]
-            texts: RefCell::default(),
+            texts: Locked::default(),
         })
     }
 
@@ -79,7 +79,7 @@ impl Db {
 
     /// From now on changes count only while the store's files are at this place.
     pub(super) fn stay_at(&self, place: Arc<Place>) {
-        self.place.replace(Some(place));
+        self.place.set(Some(place));
     }
 
     /// Until when changes wait for another process's lock; without it they wait as long as the connection does.
@@ -94,17 +94,17 @@ impl Db {
 
     /// From now on this connection answers only while the files are as they were found: nothing tells it of changes.
     pub(super) fn stay_as(&self, found: Arc<Found>) {
-        self.found.replace(Some(found));
+        self.found.set(Some(found));
     }
 
     /// Fails if files that nothing tells of were changed.
     pub(super) fn unchanged(&self) -> Result<(), StoreError> {
-        self.found.borrow().as_ref().map_or(Ok(()), |found| found.check(self.operation()))
+        self.found.get().map_or(Ok(()), |found| found.check(self.operation()))
     }
 
     /// Fails if the store's files are not where they were.
     pub(super) fn check_place(&self) -> Result<(), StoreError> {
-        if let Some(place) = &*self.place.borrow() {
+        if let Some(place) = self.place.get() {
             self.log_bytes.set(place.check(self.operation())?);
         }
         Ok(())
@@ -113,7 +113,7 @@ impl Db {
     /// Fails if the files are not where they were, or the log has lost what this connection left in it. It is asked while
     /// a transaction that writes is open: nobody else can cut the log then.
     pub(super) fn check_whole(&self) -> Result<(), StoreError> {
-        if self.place.borrow().is_none() {
+        if self.place.with(|place| place.is_none()) {
             return Ok(());
         }
         let before = self.log_bytes();
@@ -134,12 +134,12 @@ impl Db {
 
     /// Free space on the disk of the file that changes must stay at, in bytes, where there is one and the system tells.
     pub(super) fn free_bytes(&self) -> Option<u64> {
-        self.place.borrow().as_ref().and_then(|place| place.free_bytes())
+        self.place.get().and_then(|place| place.free_bytes())
     }
 
     /// The size of that file without its log, in bytes.
     pub(super) fn file_bytes(&self) -> Option<u64> {
-        self.place.borrow().as_ref().and_then(|place| place.path().metadata().ok()).map(|found| found.len())
+        self.place.get().and_then(|place| place.path().metadata().ok()).map(|found| found.len())
     }
 
     /// Names the operation that errors will carry from now on, and renews what may be removed in it.
@@ -345,10 +345,10 @@ impl Db {
         run: impl FnOnce(&Prepared) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         #[cfg(test)]
-        self.texts.borrow_mut().push(sql);
+        self.texts.with(|texts| texts.push(sql));
         // Texts in the program are known by their address, which is cheaper to hash than the text.
         let key = (sql.as_ptr() as usize, sql.len());
-        let kept = self.statements.borrow_mut().remove(&key);
+        let kept = self.statements.with(|statements| statements.remove(&key));
         let prepared = match kept {
             Some(prepared) => prepared,
             None => Prepared::new(&self.connection, self.operation(), sql)?,
@@ -356,7 +356,7 @@ impl Db {
         let result = run(&prepared);
         // Binding to a statement that was not reset would be ignored.
         prepared.statement.reset();
-        self.statements.borrow_mut().insert(key, prepared);
+        self.statements.with(|statements| statements.insert(key, prepared));
         result
     }
 }

@@ -145,7 +145,7 @@ impl Jobs for LibsqlStore {
             tx.db.query_row(
                 "SELECT id, kind, conversation, agent, state, worker, claimed_until, error, created_at, updated_at, \
                  version, input FROM visible_jobs WHERE owner_no = ?1 AND id = ?2",
-                params![tx.content_no, id.as_bytes()],
+                params![tx.content_no(), id.as_bytes()],
                 rows::job,
             )
         })
@@ -176,7 +176,7 @@ impl Jobs for LibsqlStore {
                 }
             };
             let conversation = conversation.map(|id| id.as_bytes().to_vec());
-            let params = params![tx.content_no, cursor::before(before), cursor::rows(&page), conversation, state];
+            let params = params![tx.content_no(), cursor::before(before), cursor::rows(&page), conversation, state];
             let items = tx.db.query(sql, params, rows::job)?;
             Ok(cursor::page(&page, items, |job| *job.job.id.as_bytes()))
         })
@@ -190,7 +190,7 @@ impl Jobs for LibsqlStore {
             let items = tx.db.query(
                 "SELECT job, sequence, created_at, step FROM visible_job_events \
                  WHERE owner_no = ?1 AND job = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
-                params![tx.content_no, job.as_bytes(), after.unwrap_or(0), cursor::rows(&page)],
+                params![tx.content_no(), job.as_bytes(), after.unwrap_or(0), cursor::rows(&page)],
                 rows::event,
             )?;
             Ok(cursor::page(&page, items, |event| event.sequence))
@@ -205,7 +205,7 @@ impl Jobs for LibsqlStore {
             let items = tx.db.query(
                 "SELECT id, job, model, error, input_tokens, output_tokens, cost_micro_usd, latency_us, created_at, \
                  request, response FROM visible_llm_calls WHERE owner_no = ?1 AND job = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
-                params![tx.content_no, job.as_bytes(), cursor::from(after), cursor::rows(&page)],
+                params![tx.content_no(), job.as_bytes(), cursor::from(after), cursor::rows(&page)],
                 rows::llm_call,
             )?;
             Ok(cursor::page(&page, items, |call| *call.id.as_bytes()))
@@ -225,7 +225,7 @@ impl Jobs for LibsqlStore {
             let items = tx.db.query(
                 "SELECT id, job, tool, usage, created_at, outcome, parameters, log FROM visible_sandbox_jobs \
                  WHERE owner_no = ?1 AND job = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
-                params![tx.content_no, job.as_bytes(), cursor::from(after), cursor::rows(&page)],
+                params![tx.content_no(), job.as_bytes(), cursor::from(after), cursor::rows(&page)],
                 rows::sandbox_job,
             )?;
             Ok(cursor::page(&page, items, |run| *run.id.as_bytes()))

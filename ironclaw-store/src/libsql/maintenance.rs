@@ -12,15 +12,15 @@ use ironclaw_core::{Page, PageRequest, Receipt};
 
 use super::db::Db;
 use super::row::{Row, params};
+use super::tx::{Tx, at_once};
 use super::{LibsqlStore, audit, cursor, removal};
 use crate::codes;
 use crate::error::is_of_the_change;
+use crate::system;
 
 mod integrity;
-mod record;
 mod retention;
 mod scrub;
-pub(super) mod system;
 
 pub(super) use integrity::Looked;
 #[cfg(test)]
@@ -51,23 +51,25 @@ impl LibsqlMaintenance {
 impl Maintenance for LibsqlMaintenance {
     async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError> {
         const OPERATION: &str = "apply_system";
-        let (operator, now) = (self.operator.clone(), self.store.engine.now());
+        let (operator, now) = (self.operator.clone(), self.store.engine().now());
+        let limits = self.store.limits().clone();
         let erasure = match &change {
             SystemChange::EraseUser { id, .. } => Some(*id),
             _ => None,
         };
         let call = move |db: &Db| {
-            let result = crate::system::check(OPERATION, &change)
-                .and_then(|()| db.write(|| system::apply(db, operator.as_str(), &change, now)));
+            let tx = Tx::of_all(db, now, &limits);
+            let result = system::check(OPERATION, &change)
+                .and_then(|()| db.write(|| at_once(&tx, system::apply(&tx, operator.as_str(), &change))));
             if let Err(error) = &result
                 && is_of_the_change(error)
             {
                 // What failed must be in the trail before its caller hears of it.
-                db.write(|| system::record_failure(db, operator.as_str(), &change, error, now))?;
+                db.write(|| at_once(&tx, system::record_failure(&tx, operator.as_str(), &change, error.kind())))?;
             }
             result
         };
-        let engine = &self.store.engine;
+        let engine = self.store.engine();
         let receipt = match erasure {
             Some(_) => engine.delete(OPERATION, call).await?,
             None => engine.write(OPERATION, call).await?,
@@ -76,7 +78,7 @@ impl Maintenance for LibsqlMaintenance {
             return Ok(receipt);
         };
         self.store.vectors.clear();
-        let rows = removal::erased(&self.store.engine, OPERATION, erasure).await?;
+        let rows = removal::erased(engine, OPERATION, erasure).await?;
         Ok(Receipt { numbers: rows.into_iter().collect(), ..receipt })
     }
 

@@ -10,8 +10,9 @@ use super::removal::{self, Kind, Removal, some};
 use super::row::params;
 use super::tx::Tx;
 use super::users;
-use super::{access, conversations, jobs, secrets, settings, workspace};
+use super::{conversations, jobs, workspace};
 use crate::reserved::ERASED;
+use crate::{access, secrets, settings};
 
 /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far. What
 /// is too much for this transaction is hidden by it, and removed later. How many rows so far.
@@ -94,9 +95,9 @@ pub(super) fn erase(
 /// Deletes some of a user who is erased: of everything but the public part of their chain. How many rows.
 pub(super) fn remove_user(db: &Db, owner_no: i64, content_no: i64) -> Result<u64, StoreError> {
     let mut rows = remove_content(db, content_no)?;
-    rows += secrets::erase(db, owner_no)?;
-    rows += access::erase(db, owner_no)?;
-    rows += settings::erase(db, owner_no)?;
+    for table in secrets::OWNED.iter().chain(&access::OWNED).chain(&settings::OWNED) {
+        rows += removal::portion(db, table, owner_no)?;
+    }
     for sql in [
         "DELETE FROM audit_private WHERE owner_no = ?1 AND sequence IN \
          (SELECT sequence FROM audit_private WHERE owner_no = ?1 LIMIT ?2)",

@@ -8,7 +8,7 @@ use ironclaw_core::Timestamp;
 use ironclaw_core::model::audit::{Action, AuditRecord, SubjectKind};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-pub(super) use self::budget::{AT_ONCE, Budget, first_left, sized, some};
+pub(super) use self::budget::{AT_ONCE, Budget, first_left, portion, sized, some};
 pub(super) use self::wait::{Removed, erased, gone, settled};
 use super::db::Db;
 use super::row::{Row, params};

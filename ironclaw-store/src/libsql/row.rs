@@ -1,11 +1,13 @@
 //! Rows as typed values, and typed values as parameters.
 
+use std::borrow::Cow;
+
 use ironclaw_core::Timestamp;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use libsql::{Value, ValueType};
 
 use super::statement::{Column, Reading};
-use crate::{damage, json};
+use crate::{damage, json, sql};
 
 /// A row of a result. Its first column should be what the row is known by: errors tell it, a name as its hash.
 pub(super) struct Row<'a> {
@@ -135,6 +137,56 @@ impl<'a> Row<'a> {
             (_, value) => Some(value),
         }
     }
+}
+
+/// Columns are counted by whole numbers here, as the crate does.
+macro_rules! at {
+    ($read:ident -> $type:ty) => {
+        fn $read(&self, column: usize) -> Result<$type, StoreError> {
+            Row::$read(self, number(column))
+        }
+    };
+}
+
+impl sql::Row for Row<'_> {
+    at!(i64 -> i64);
+    at!(bool -> bool);
+    at!(text -> String);
+    at!(blob -> Vec<u8>);
+    at!(time -> Timestamp);
+
+    fn corrupt(&self, column: usize) -> StoreError {
+        Row::corrupt(self, number(column))
+    }
+
+    fn is_null(&self, column: usize) -> bool {
+        matches!(self.row.column_type(number(column)), Ok(ValueType::Null))
+    }
+
+    fn id(&self, column: usize) -> Result<[u8; 16], StoreError> {
+        self.bytes(number(column))
+    }
+
+    fn json_text(&self, column: usize) -> Result<Cow<'_, str>, StoreError> {
+        Row::text(self, number(column)).map(Cow::Owned)
+    }
+}
+
+fn number(column: usize) -> i32 {
+    i32::try_from(column).unwrap_or(i32::MAX)
+}
+
+/// The parameters of a statement that both engines have, as SQLite keeps them.
+pub(super) fn values(params: sql::Params) -> Vec<Value> {
+    let value = |param| match param {
+        sql::Param::Bool(value) => value.value(),
+        sql::Param::Number(value) => value.value(),
+        sql::Param::Text(value) | sql::Param::Json(value) => value.value(),
+        sql::Param::Blob(value) => value.value(),
+        sql::Param::Id(value) => value.as_ref().value(),
+        sql::Param::Time(value) => value.value(),
+    };
+    params.into_iter().map(value).collect()
 }
 
 /// What a row is known by, as errors and checks tell it: never the name itself.

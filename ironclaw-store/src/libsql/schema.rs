@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     ),
     concat!(include_str!("schema/0002/removal.sql"), include_str!("schema/0002/receipts.sql")),
     include_str!("schema/0003/retention.sql"),
+    include_str!("schema/0004/names.sql"),
 ];
 
 /// Refuses a file that is something else, with what is in a log beside it. Nothing is written to it: as long as it is not

@@ -1,36 +1,46 @@
 //! What the categories see of a transaction.
 
-use std::cell::Cell;
-
+use async_trait::async_trait;
+use futures::FutureExt;
+use ironclaw_core::id::{ErasureId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Limits, Page, Timestamp};
+use ironclaw_core::{Limits, Timestamp};
 
 use super::db::Db;
-use super::row::params;
-use super::users::Numbers;
+use super::locked::Locked;
+use super::row::{params, values};
+use super::users::{self, Numbers};
+use super::{audit, privacy};
+use crate::prepared::PreparedEvent;
+use crate::sql::{Params, Take, Transaction};
 
-/// One user's part of a transaction that writes.
+/// One user's part of a transaction.
 pub(super) struct Tx<'a> {
     /// The connection, inside the transaction.
     pub(super) db: &'a Db,
     /// The user: it stands for tenant and owner in every key.
     pub(super) owner_no: i64,
     /// The same for conversations, jobs, workspace and receipts. Forgetting changes it.
-    content_no: Cell<i64>,
+    content_no: Locked<i64>,
     /// The time that the change's rows carry.
     pub(super) now: Timestamp,
     /// What is accepted.
     pub(super) limits: &'a Limits,
-    held: Cell<Option<bool>>,
+    held: Locked<Option<bool>>,
     /// The removal that forgetting began and could not end.
-    forgetting: Cell<Option<i64>>,
+    forgetting: Locked<Option<i64>>,
 }
 
 impl<'a> Tx<'a> {
     pub(super) fn new(db: &'a Db, user: Numbers, now: Timestamp, limits: &'a Limits) -> Self {
         let Numbers { owner_no, content_no } = user;
-        let (content_no, held, forgetting) = (Cell::new(content_no), Cell::new(None), Cell::new(None));
+        let (content_no, held, forgetting) = (Locked::new(content_no), Locked::default(), Locked::default());
         Self { db, owner_no, content_no, now, limits, held, forgetting }
+    }
+
+    /// The transaction of an operator, or of what is no user's.
+    pub(super) fn of_all(db: &'a Db, now: Timestamp, limits: &'a Limits) -> Self {
+        Self::new(db, Numbers { owner_no: 0, content_no: 0 }, now, limits)
     }
 
     /// The number that the user's conversations, jobs, workspace and receipts are kept under.
@@ -86,35 +96,62 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// One user's part of a snapshot.
-pub(super) struct ReadTx<'a> {
-    /// The connection, inside the snapshot.
-    pub(super) db: &'a Db,
-    /// The user.
-    pub(super) owner_no: i64,
-    /// The number that the user's conversations, jobs and workspace are kept under.
-    pub(super) content_no: i64,
-}
+/// SQLite is done when its calls return, so nothing here ever waits.
+#[async_trait]
+impl Transaction for Tx<'_> {
+    async fn execute(&self, sql: &'static str, params: Params) -> Result<u64, StoreError> {
+        self.db.execute(sql, values(params))
+    }
 
-/// What a reading gives for a user that the store does not know.
-pub(super) trait Absent {
-    fn absent() -> Self;
-}
+    async fn for_each(&self, sql: &'static str, params: Params, take: Take<'_>) -> Result<(), StoreError> {
+        self.db.for_each(sql, values(params), |row| take(row))
+    }
 
-impl<T> Absent for Option<T> {
-    fn absent() -> Self {
-        None
+    fn owner_no(&self) -> i64 {
+        self.owner_no
+    }
+
+    fn content_no(&self) -> i64 {
+        self.content_no.get()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    fn operation(&self) -> &'static str {
+        self.db.operation()
+    }
+
+    async fn is_held(&self) -> Result<bool, StoreError> {
+        Tx::is_held(self)
+    }
+
+    async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {
+        users::find_or_make(self.db, tenant.as_str(), owner.as_str(), self.now).map(|user| user.owner_no)
+    }
+
+    async fn append_system(&self, operator: &str, about: Option<i64>, event: PreparedEvent) -> Result<(), StoreError> {
+        audit::append_to_system(self.db, operator, &event, about, self.now)
+    }
+
+    async fn erase_user(
+        &self,
+        operator: &str,
+        tenant: &TenantId,
+        owner: &UserId,
+        id: ErasureId,
+    ) -> Result<Option<u64>, StoreError> {
+        privacy::erase(self.db, operator, tenant, owner, id, self.now)
     }
 }
 
-impl<T> Absent for Vec<T> {
-    fn absent() -> Self {
-        Self::new()
-    }
-}
-
-impl<T> Absent for Page<T> {
-    fn absent() -> Self {
-        Self { items: Vec::new(), next: None }
-    }
+/// What is asked of a transaction of this engine, which is done when it is first asked.
+pub(super) fn at_once<T>(tx: &Tx<'_>, done: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let waiting = || tx.error(StoreErrorKind::Internal, "a call of a local database had to wait");
+    done.now_or_never().unwrap_or_else(|| Err(waiting()))
 }

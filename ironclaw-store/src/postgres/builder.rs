@@ -208,7 +208,7 @@ impl PostgresStoreBuilder {
     /// store's owner may create.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
         let role = self.role();
-        Ok(PostgresStore { engine: Arc::new(self.open(&[url], role).await?) })
+        Ok(PostgresStore::over(self.open(&[url], role).await?))
     }
 
     /// Connects as the application to a server and its streaming standby, named in either order. When the one that takes
@@ -236,7 +236,7 @@ impl PostgresStoreBuilder {
     /// one cluster.
     pub async fn connect_with_replica(self, url: &str, replica: &str) -> Result<PostgresStore, StoreError> {
         let role = self.role();
-        Ok(PostgresStore { engine: Arc::new(self.open(&[url, replica], role).await?) })
+        Ok(PostgresStore::over(self.open(&[url, replica], role).await?))
     }
 
     /// Connects as an operator: see [`PostgresMaintenance`].

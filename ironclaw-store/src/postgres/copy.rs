@@ -11,7 +11,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use tokio::sync::mpsc::Sender;
 
 use super::engine::Reach;
-use super::maintenance::{PostgresMaintenance, append_to_system};
+use super::maintenance::PostgresMaintenance;
 use super::row::{Params, Row as DbRow, params, to_time, uuid};
 use super::tx::Tx;
 use super::{conversations, privacy, workspace};
@@ -19,6 +19,7 @@ use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared,
 use crate::copy::table::{Role, Row, SHARED};
 use crate::copy::{COPY, Selection, rows, staged_name, taken, unnamed};
 use crate::reserved::STAGED;
+use crate::system;
 
 use self::sql::{Sql, arrays, statements, value};
 
@@ -55,13 +56,13 @@ impl End for PostgresMaintenance {
         self.write(COPY, (operator, record, about), |tx, (operator, record, about)| {
             async move {
                 let Some(owner_no) = about else {
-                    return append_to_system(tx, operator.as_str(), None, &record).await;
+                    return system::append(tx, operator.as_str(), None, &record).await;
                 };
                 // Locked: nobody erases them meanwhile.
                 let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
                 match tx.query_row(sql, params![owner_no], |row| row.i64(0)).await? {
-                    Some(_) => append_to_system(tx, operator.as_str(), about, &record).await,
-                    None => append_to_system(tx, operator.as_str(), None, &unnamed(record)).await,
+                    Some(_) => system::append(tx, operator.as_str(), about, &record).await,
+                    None => system::append(tx, operator.as_str(), None, &unnamed(record)).await,
                 }
             }
             .boxed()
@@ -114,7 +115,7 @@ impl End for PostgresMaintenance {
                     tx.execute(&statements(Unit::Shared)[*table].insert, params).await?;
                 }
                 for record in &adoption.records {
-                    append_to_system(tx, operator.as_str(), None, record).await?;
+                    system::append(tx, operator.as_str(), None, record).await?;
                 }
                 Ok(())
             }
@@ -134,7 +135,7 @@ impl End for PostgresMaintenance {
             async move {
                 finish(tx, owner_no, identity).await?;
                 match arrival {
-                    Some(record) => append_to_system(tx, operator.as_str(), Some(owner_no), &record).await,
+                    Some(record) => system::append(tx, operator.as_str(), Some(owner_no), &record).await,
                     None => Ok(()),
                 }
             }
@@ -147,7 +148,7 @@ impl End for PostgresMaintenance {
         self.write(COPY, (self.operator().clone(), record), move |tx, (operator, record)| {
             async move {
                 if let Some(record) = record {
-                    append_to_system(tx, operator.as_str(), None, &record).await?;
+                    system::append(tx, operator.as_str(), None, &record).await?;
                 }
                 discard(tx, owner_no).await
             }

@@ -15,11 +15,12 @@ use tokio_util::task::TaskTracker;
 use super::connection::Connection;
 use super::error::{is_locked, is_lost, is_of_session, is_transient};
 use super::server::Database;
-use super::servers::{Freshness, Place, Servers};
+use super::servers::{Place, Servers};
 use super::session;
 use super::turns::{Caller, Whose};
-use super::tx::{Absent, Tx};
+use super::tx::Tx;
 use crate::error::{closed, is_of_the_change};
+use crate::sql::{self, Absent, Freshness, Transaction};
 
 mod alone;
 mod scope;
@@ -338,6 +339,28 @@ impl Engine {
 
     fn transaction(&self, connection: Connection, operation: &'static str) -> Tx {
         Tx::new(connection, operation, self.named_statements, Arc::clone(&self.limits), Arc::clone(&self.pgvector))
+    }
+}
+
+impl sql::Engine for Arc<Engine> {
+    async fn read<A, T, F>(
+        &self,
+        operation: &'static str,
+        reach: sql::Reach,
+        freshness: Freshness,
+        arguments: A,
+        read: F,
+    ) -> Result<T, StoreError>
+    where
+        A: Clone + Send + Sync + 'static,
+        T: Absent + Send + 'static,
+        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
+    {
+        let reach = match reach {
+            sql::Reach::User(scope) => Reach::User(scope),
+            sql::Reach::Tenant(tenant) => Reach::Tenant(tenant.to_string()),
+        };
+        Engine::read(self, operation, reach, freshness, arguments, move |tx, arguments| read(tx, arguments)).await
     }
 }
 

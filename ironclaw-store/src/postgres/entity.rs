@@ -5,6 +5,4 @@ pub(super) mod conversations;
 pub(super) mod embedding_models;
 pub(super) mod erasures;
 pub(super) mod jobs;
-pub(super) mod quotas;
-pub(super) mod settings;
 mod time;

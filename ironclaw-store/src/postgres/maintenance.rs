@@ -20,21 +20,18 @@ use super::engine::{Engine, Reach, Wait};
 use super::entity::{audit_checkpoints, erasures};
 use super::error::of_the_change;
 use super::row::{Row, params};
-use super::servers::Freshness;
-use super::tx::{Absent, Tx};
+use super::tx::Tx;
 use super::{audit, workspace};
 use crate::codes;
 use crate::cursor;
 use crate::error::is_of_the_change;
 use crate::reserved::STAGED;
+use crate::sql::{Absent, Freshness};
+use crate::system;
 
 mod integrity;
-mod record;
 mod retention;
 mod scrub;
-mod system;
-
-pub(super) use system::append as append_to_system;
 
 /// The name that errors give to [`Maintenance::apply_system`].
 const APPLY_SYSTEM: &str = "apply_system";
@@ -129,7 +126,7 @@ impl PostgresMaintenance {
     /// Commits a change with its event, or the event that says why not.
     async fn change(&self, change: SystemChange) -> Result<Receipt, StoreError> {
         let arguments = (self.operator.clone(), Arc::new(change));
-        let applied = match crate::system::check(APPLY_SYSTEM, &arguments.1) {
+        let applied = match system::check(APPLY_SYSTEM, &arguments.1) {
             Ok(()) => {
                 self.engine
                     .write(APPLY_SYSTEM, reach(&arguments.1), false, arguments.clone(), |tx, (operator, change)| {

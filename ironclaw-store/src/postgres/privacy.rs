@@ -1,12 +1,15 @@
 //! Forgetting, legal holds and erasure.
 
 use ironclaw_core::Scope;
+use ironclaw_core::id::{ErasureId, TenantId, UserId};
 use ironclaw_core::model::audit::Action;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::row::params;
+use super::row::{params, uuid};
 use super::tx::Tx;
-use super::{access, conversations, jobs, secrets, settings, workspace};
+use super::{conversations, jobs, workspace};
+use crate::sql::{self, Transaction};
+use crate::{access, secrets, settings, system};
 
 /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far.
 /// How many rows.
@@ -21,13 +24,34 @@ pub(super) async fn forget(tx: &Tx, scope: &Scope) -> Result<u64, StoreError> {
     Ok(rows + private.cast_unsigned())
 }
 
+/// Erases a user on whom no hold stands, in an operator's transaction. How many rows.
+pub(super) async fn erase_user(tx: &Tx, tenant: &TenantId, owner: &UserId, id: ErasureId) -> Result<u64, StoreError> {
+    let Some(owner_no) = system::find(tx, tenant, owner).await? else {
+        return Err(tx.not_found("the user"));
+    };
+    let holds = tx
+        .number("SELECT count(*) FROM ironclaw.holds WHERE owner_no = $1 AND released_at IS NULL", params![owner_no])
+        .await?;
+    if holds > 0 {
+        return Err(tx.error(StoreErrorKind::LegalHold, "release the user's holds first"));
+    }
+    let rows = erase(tx, owner_no).await?;
+    tx.execute(
+        "INSERT INTO ironclaw.erasures (id, stream, deleted_rows, created_at) \
+         SELECT $2, stream, $3, $4 FROM ironclaw.audit_streams WHERE owner_no = $1",
+        params![owner_no, uuid(id.as_bytes()), rows, tx.now()],
+    )
+    .await?;
+    Ok(rows)
+}
+
 /// Deletes everything of a user, whose holds were checked, but the public part of their chain, in an operator's
 /// transaction. How many rows.
 pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
     let mut rows = forget_content(tx, owner_no).await?;
-    rows += secrets::erase(tx, owner_no).await?;
-    rows += access::erase(tx, owner_no).await?;
-    rows += settings::erase(tx, owner_no).await?;
+    for table in secrets::OWNED.iter().chain(&access::OWNED).chain(&settings::OWNED) {
+        rows += Transaction::execute(tx, table.all, sql::params![owner_no]).await?;
+    }
     for sql in [
         // What operators did to the user names them too.
         "DELETE FROM ironclaw.audit_private WHERE owner_no = $1 OR about = $1",

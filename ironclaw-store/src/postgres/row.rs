@@ -1,14 +1,20 @@
 //! Rows as typed values, and typed values as parameters.
 
+use std::borrow::Cow;
+
 use ironclaw_core::Timestamp;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::postgres::{PgArguments, PgRow, PgValueFormat, PgValueRef, Postgres};
-use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type};
+use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type, ValueRef as _};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{damage, json};
+use crate::{damage, json, sql};
 
 /// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
 pub(super) struct Row<'a> {
@@ -105,7 +111,6 @@ impl<'a> Row<'a> {
         column: usize,
         read: impl FnOnce(&Self, usize) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        use sqlx::ValueRef;
         match self.row.try_get_raw(column) {
             Ok(value) if value.is_null() => Ok(None),
             _ => read(self, column).map(Some),
@@ -120,15 +125,15 @@ impl<'a> Row<'a> {
     /// A value kept as `json`.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, StoreError> {
         // Not by way of a serde_json::Value: the text is decoded once.
-        let text = self.row.try_get_raw(column).ok().and_then(|value| value.as_str().ok());
-        text.and_then(json::read).ok_or_else(|| self.corrupt(column))
+        json::read(&sql::Row::json_text(self, column)?).ok_or_else(|| self.corrupt(column))
     }
 
     /// A value kept as a code in a `smallint` or `integer`, by its decoder.
     pub(super) fn code<T>(&self, column: usize, decode: impl FnOnce(i64) -> Option<T>) -> Result<T, StoreError> {
-        let small = self.row.try_get::<i16, _>(column).map(i64::from);
-        let code = small.or_else(|_| self.row.try_get::<i32, _>(column).map(i64::from));
-        code.or_else(|_| self.row.try_get::<i64, _>(column)).ok().and_then(decode).ok_or_else(|| self.corrupt(column))
+        let number = self.row.try_get::<i64, _>(column);
+        let number = number.or_else(|_| self.row.try_get::<i16, _>(column).map(i64::from));
+        let number = number.or_else(|_| self.row.try_get::<i32, _>(column).map(i64::from));
+        number.ok().and_then(decode).ok_or_else(|| self.corrupt(column))
     }
 
     /// An array of `bigint` or `real`.
@@ -137,6 +142,45 @@ impl<'a> Row<'a> {
         Vec<T>: Decode<'a, Postgres> + Type<Postgres>,
     {
         self.decoded(column)
+    }
+}
+
+impl sql::Row for Row<'_> {
+    fn corrupt(&self, column: usize) -> StoreError {
+        Row::corrupt(self, column)
+    }
+
+    fn is_null(&self, column: usize) -> bool {
+        self.row.try_get_raw(column).is_ok_and(|value| value.is_null())
+    }
+
+    fn i64(&self, column: usize) -> Result<i64, StoreError> {
+        Row::code(self, column, Some)
+    }
+
+    fn bool(&self, column: usize) -> Result<bool, StoreError> {
+        Row::bool(self, column)
+    }
+
+    fn text(&self, column: usize) -> Result<String, StoreError> {
+        Row::text(self, column)
+    }
+
+    fn blob(&self, column: usize) -> Result<Vec<u8>, StoreError> {
+        Row::blob(self, column)
+    }
+
+    fn id(&self, column: usize) -> Result<[u8; 16], StoreError> {
+        Row::id(self, column)
+    }
+
+    fn time(&self, column: usize) -> Result<Timestamp, StoreError> {
+        Row::time(self, column)
+    }
+
+    fn json_text(&self, column: usize) -> Result<Cow<'_, str>, StoreError> {
+        let text = self.row.try_get_raw(column).ok().and_then(|value| value.as_str().ok());
+        text.map(Cow::Borrowed).ok_or_else(|| Row::corrupt(self, column))
     }
 }
 
@@ -180,7 +224,7 @@ pub(super) fn to_time(time: Timestamp) -> OffsetDateTime {
 #[derive(Default)]
 pub(super) struct Params {
     arguments: PgArguments,
-    failed: Option<sqlx::error::BoxDynError>,
+    failed: Option<BoxDynError>,
 }
 
 impl Params {
@@ -191,11 +235,45 @@ impl Params {
         }
     }
 
-    pub(super) fn into_result(self) -> Result<PgArguments, sqlx::error::BoxDynError> {
+    pub(super) fn into_result(self) -> Result<PgArguments, BoxDynError> {
         match self.failed {
             Some(error) => Err(error),
             None => Ok(self.arguments),
         }
+    }
+}
+
+/// The parameters of a statement that both engines have, as the server takes them.
+pub(super) fn arguments(params: sql::Params) -> Params {
+    let mut arguments = Params::default();
+    for param in params {
+        match param {
+            sql::Param::Bool(value) => arguments.add(value),
+            sql::Param::Number(value) => arguments.add(value),
+            sql::Param::Text(value) => arguments.add(value),
+            sql::Param::Blob(value) => arguments.add(value),
+            sql::Param::Id(value) => arguments.add(value.map(Uuid::from_bytes)),
+            sql::Param::Time(value) => arguments.add(value.map(to_time)),
+            sql::Param::Json(value) => arguments.add(value.map(JsonText)),
+        }
+    }
+    arguments
+}
+
+/// The text of a value of the type `json`, which the server keeps as it is.
+struct JsonText(String);
+
+impl Type<Postgres> for JsonText {
+    fn type_info() -> PgTypeInfo {
+        // The type's number is the same on every server (pg_type.dat).
+        PgTypeInfo::with_oid(Oid(114))
+    }
+}
+
+impl Encode<'_, Postgres> for JsonText {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
     }
 }
 

@@ -18,6 +18,7 @@ use super::pool::Pool;
 use super::role::Role;
 use super::session::{LOOK, READ, WRITE};
 use super::turns::Caller;
+use crate::sql::Freshness;
 
 mod check;
 mod lag;
@@ -78,15 +79,6 @@ pub(super) struct Place {
 }
 
 type Begun = (Connection, Place);
-
-/// How new a reading must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Freshness {
-    /// A standby may answer that is not too far behind.
-    Recent,
-    /// Who may do what is decided by it: the primary answers.
-    Newest,
-}
 
 #[derive(Debug, Clone, Copy)]
 struct Position {

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::id::{ErasureId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Limits, Page, Timestamp};
+use ironclaw_core::{Limits, Timestamp};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use sea_query_sqlx::SqlxValues;
 use sqlx::postgres::PgArguments;
@@ -17,8 +17,12 @@ use tokio::sync::Mutex;
 use super::connection::{Connection, bounded};
 use super::engine::UNBOUNDED;
 use super::error::{from_orm, from_sqlx};
-use super::row::{Params, Row, params, tables};
+use super::row::{Params, Row, arguments, params, tables};
+use super::text::numbered;
+use super::{audit, privacy};
 use crate::damage;
+use crate::prepared::PreparedEvent;
+use crate::sql::{self, Take, Transaction};
 
 mod bulk;
 
@@ -345,25 +349,55 @@ fn query_failed(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
-/// What a reading gives for a user that the store does not know.
-pub(super) trait Absent {
-    fn absent() -> Self;
-}
-
-impl<T> Absent for Option<T> {
-    fn absent() -> Self {
-        None
+#[async_trait]
+impl Transaction for Tx {
+    async fn execute(&self, sql: &'static str, params: sql::Params) -> Result<u64, StoreError> {
+        Tx::execute(self, numbered(sql), arguments(params)).await
     }
-}
 
-impl<T> Absent for Vec<T> {
-    fn absent() -> Self {
-        Self::new()
+    async fn for_each(&self, sql: &'static str, params: sql::Params, take: Take<'_>) -> Result<(), StoreError> {
+        self.query(numbered(sql), arguments(params), |row| take(row)).await.map(drop)
     }
-}
 
-impl<T> Absent for Page<T> {
-    fn absent() -> Self {
-        Self { items: Vec::new(), next: None }
+    fn owner_no(&self) -> i64 {
+        self.scope.owner_no
+    }
+
+    fn content_no(&self) -> i64 {
+        self.scope.owner_no
+    }
+
+    fn now(&self) -> Timestamp {
+        self.scope.now
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    async fn is_held(&self) -> Result<bool, StoreError> {
+        Ok(self.scope.held)
+    }
+
+    async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {
+        Tx::lock_user(self, tenant, owner).await.map(|entered| entered.owner_no)
+    }
+
+    async fn append_system(&self, operator: &str, about: Option<i64>, event: PreparedEvent) -> Result<(), StoreError> {
+        audit::append_system(self, operator, about, event).await
+    }
+
+    async fn erase_user(
+        &self,
+        _: &str,
+        tenant: &TenantId,
+        owner: &UserId,
+        id: ErasureId,
+    ) -> Result<Option<u64>, StoreError> {
+        privacy::erase_user(self, tenant, owner, id).await.map(Some)
     }
 }

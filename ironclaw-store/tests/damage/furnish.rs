@@ -11,7 +11,7 @@ use ironclaw_core::model::access::{UserRole, UserStatus};
 use ironclaw_core::model::audit::AuditCheckpoint;
 use ironclaw_core::model::privacy::{Hold, RetainedCategory};
 use ironclaw_core::model::secrets::{Algorithm, RootKeyWrap, VaultHeader, WrappedKey};
-use ironclaw_core::store::{Apply, Secrets, Store};
+use ironclaw_core::store::{Apply, Store, VaultStore};
 use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::LibsqlStore;
 use serde_json::json;
@@ -37,7 +37,8 @@ pub(crate) async fn furnish(path: &Path) -> Vec<(Scope, Sample)> {
         let change = Change::new().with(put).idempotent(IdempotencyKey::parse("once").unwrap());
         store.apply(&scope, change).await.unwrap();
         // A number that outlives its secret.
-        let gone = store.secrets(&scope, &PageRequest::default()).await.unwrap().items.last().unwrap().name.clone();
+        let gone =
+            store.secrets().secrets(&scope, &PageRequest::default()).await.unwrap().items.last().unwrap().name.clone();
         if name == "eve" {
             store.apply(&scope, Change::new().with(SecretOp::Delete { name: gone })).await.unwrap();
         }

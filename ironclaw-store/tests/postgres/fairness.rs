@@ -6,7 +6,7 @@ use ironclaw_core::change::SettingOp;
 use ironclaw_core::id::{HoldId, OperatorName, QuotaName, TenantId, UserId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::Hold;
-use ironclaw_core::store::{Apply, Settings, Store, StoreErrorKind};
+use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Clock, Maintenance, Scope, SystemClock};
 use ironclaw_store::{PostgresStore, PostgresStoreBuilder};
 use sqlx::PgConnection;
@@ -81,7 +81,7 @@ fn writing(store: &PostgresStore, scope: &Scope, count: usize) -> JoinSet<()> {
 async fn goes_on(store: &PostgresStore, scope: &Scope) {
     for value in 0..MANY {
         bounded(store.apply(scope, put(value))).await.unwrap();
-        let found = bounded(store.setting(scope, &"a".parse().unwrap())).await.unwrap();
+        let found = bounded(store.settings().setting(scope, &"a".parse().unwrap())).await.unwrap();
         assert_eq!(found.unwrap().value, serde_json::Value::from(value));
     }
 }
@@ -100,7 +100,10 @@ async fn changes_of_one_user_hold_one_connection() {
     while let Some(written) = bounded(writing.join_next()).await {
         written.unwrap();
     }
-    assert_eq!(store.setting(&user("ada"), &"a".parse().unwrap()).await.unwrap().unwrap().version, 1 + MANY as u64);
+    assert_eq!(
+        store.settings().setting(&user("ada"), &"a".parse().unwrap()).await.unwrap().unwrap().version,
+        1 + MANY as u64
+    );
     store.close().await.unwrap();
     assert_sound(&operator_url(database.name())).await;
 }
@@ -113,7 +116,8 @@ async fn readings_of_one_user_leave_room_for_others() {
     let mut reading = JoinSet::new();
     for _ in 0..MANY {
         let store = store.clone();
-        reading.spawn(async move { drop(store.setting(&user("bob"), &"a".parse().unwrap()).await.unwrap()) });
+        reading
+            .spawn(async move { drop(store.settings().setting(&user("bob"), &"a".parse().unwrap()).await.unwrap()) });
     }
     until("half of the connections wait", async || busy(&mut watcher).await == 2).await;
     for _ in 0..MANY {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ironclaw_core::Scope;
 use ironclaw_core::id::{OperatorName, UserId};
-use ironclaw_core::store::{Settings, StoreError, StoreErrorKind};
+use ironclaw_core::store::{Store, StoreError, StoreErrorKind};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::{Server, need};
 use sqlx::{Connection, PgConnection};
@@ -96,7 +96,7 @@ async fn assert_whole(database: &Database) {
     let reference = Database::fresh().await;
     assert_eq!(schema(&mut superuser).await, schema(&mut reference.superuser().await).await);
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
-    assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(store.settings().setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
 }
 
 /// Makes an empty schema, in which a transaction makes a table of this name and does not end: a migration that comes
@@ -325,7 +325,7 @@ async fn the_extension_may_stand_in_a_schema_of_its_own() {
     must(&mut superuser, "CREATE EXTENSION vector SCHEMA \"My Extensions\"").await;
     migrate(&database).await.unwrap();
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
-    assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(store.settings().setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
 }
 
 async fn schemas_in_which_others_make_functions_are_refused() {
@@ -392,7 +392,7 @@ async fn functions_that_others_left_are_not_called() {
     must(&mut superuser, &shadows).await;
     migrate(&database).await.unwrap();
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
-    assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(store.settings().setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
     let operator = OperatorName::parse("root").unwrap();
     PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
 }
@@ -465,6 +465,6 @@ async fn the_first_migrations_of_a_server_may_come_at_once() {
     for database in ["a", "b", "c", "d"] {
         let url = server.superuser_url(database);
         let store = PostgresStore::builder().allow_privileged_role().connect(&url).await.unwrap();
-        assert_eq!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
+        assert_eq!(store.settings().setting(&ada(), &"theme".parse().unwrap()).await.unwrap(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use ironclaw_core::change::SettingOp;
 use ironclaw_core::id::{OperatorName, UserId};
-use ironclaw_core::store::{Apply, Settings, StoreErrorKind, VaultStore};
+use ironclaw_core::store::{Apply, Store, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 
@@ -174,7 +174,7 @@ async fn for_development_a_role_may_be_anything() {
     for url in [cluster().superuser_url(database.name()), operator_url(database.name())] {
         let store = PostgresStore::builder().allow_privileged_role().connect(&url).await.unwrap();
         store.apply(&ada(), theme()).await.unwrap();
-        assert!(store.setting(&ada(), &"theme".parse().unwrap()).await.unwrap().is_some());
+        assert!(store.settings().setting(&ada(), &"theme".parse().unwrap()).await.unwrap().is_some());
         assert!(store.audit().verify(&ada()).await.unwrap().is_some());
     }
 }

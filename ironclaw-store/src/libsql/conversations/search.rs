@@ -13,7 +13,7 @@ use crate::libsql::db::Db;
 use crate::libsql::maintenance::Looked;
 use crate::libsql::removal::{self, Removal};
 use crate::libsql::row::params;
-use crate::libsql::tx::ReadTx;
+use crate::libsql::tx::Tx;
 use crate::prepared::is_searched;
 
 /// Adds a message to the index.
@@ -117,7 +117,7 @@ fn remove_terms(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Resul
 }
 
 /// The messages that fit a query best; equal scores newest first.
-pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
+pub(super) fn search(tx: &Tx<'_>, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
     if query.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -126,7 +126,7 @@ pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<V
     for term in query.terms() {
         let postings = tx.db.query(
             "SELECT message_no, frequency, length FROM message_terms WHERE owner_no = ?1 AND term = ?2",
-            params![tx.content_no, term.as_str()],
+            params![tx.content_no(), term.as_str()],
             |row| Ok((row.i64(0)?, row.u32(1)?, row.u32(2)?)),
         )?;
         let term = bm25.term(postings.len() as u64);
@@ -145,7 +145,7 @@ pub(super) fn search(tx: &ReadTx<'_>, query: &TextQuery, limit: u32) -> Result<V
         let found = tx.db.query_row(
             "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
              FROM visible_messages WHERE message_no = ?1 AND owner_no = ?2",
-            params![message_no, tx.content_no],
+            params![message_no, tx.content_no()],
             message,
         )?;
         hits.extend(found.map(|message| MessageHit { message, score }));
@@ -165,10 +165,10 @@ fn count(db: &Db, owner_no: i64, documents: i64, length: i64) -> Result<(), Stor
 }
 
 /// The user's own statistics.
-fn bm25(tx: &ReadTx<'_>) -> Result<Bm25, StoreError> {
+fn bm25(tx: &Tx<'_>) -> Result<Bm25, StoreError> {
     let counted = tx.db.query_row(
         "SELECT owner_no, documents, total_length FROM message_statistics WHERE owner_no = ?1",
-        params![tx.content_no],
+        params![tx.content_no()],
         |row| Ok((row.count(1)?, row.count(2)?)),
     )?;
     let (documents, length) = counted.unwrap_or_default();

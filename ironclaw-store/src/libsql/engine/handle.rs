@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use ironclaw_core::store::StoreError;
-use ironclaw_core::{Clock, Limits, Receipt, Timestamp};
+use ironclaw_core::{Clock, Limits, Receipt, Scope, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use super::background::Pass;
@@ -17,8 +18,11 @@ use crate::error::closed;
 use crate::libsql::change;
 use crate::libsql::db::Db;
 use crate::libsql::health::LibsqlHealth;
+use crate::libsql::tx::{Tx, at_once};
+use crate::libsql::users;
 use crate::libsql::workspace::VectorCache;
 use crate::prepared::{APPLY, Failure, Prepared};
+use crate::sql::{self, Absent, Freshness, Reach, Transaction};
 
 /// The longest that a change can be made to wait: times that far away can still be told.
 const A_YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -168,6 +172,27 @@ impl Handle {
         answer.await.map_err(|_| gone(operation))?
     }
 
+    /// Reads one snapshot of the scope's user; one whom the store does not know has nothing.
+    pub(in crate::libsql) async fn read_scope<T, F>(
+        &self,
+        operation: &'static str,
+        scope: &Scope,
+        read: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Absent + Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (scope, session) = (scope.clone(), Arc::clone(&self.session));
+        self.read(operation, move |db| {
+            db.snapshot(|| match users::find_numbers(db, &scope)? {
+                Some(user) => read(&Tx::new(db, user, session.clock.now(), &session.limits)),
+                None => Ok(T::absent()),
+            })
+        })
+        .await
+    }
+
     /// What a check of the file's integrity holds: a second one waits.
     pub(in crate::libsql) fn checking(&self) -> &tokio::sync::Mutex<()> {
         &self.engine.checking
@@ -258,5 +283,31 @@ pub(super) struct Taken(watch::Sender<usize>);
 impl Drop for Taken {
     fn drop(&mut self) {
         self.0.send_modify(|calls| *calls -= 1);
+    }
+}
+
+impl sql::Engine for Arc<Handle> {
+    async fn read<A, T, F>(
+        &self,
+        operation: &'static str,
+        reach: Reach,
+        _: Freshness,
+        arguments: A,
+        read: F,
+    ) -> Result<T, StoreError>
+    where
+        A: Clone + Send + Sync + 'static,
+        T: Absent + Send + 'static,
+        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
+    {
+        let read = move |tx: &Tx<'_>| at_once(tx, read(tx, arguments));
+        match reach {
+            Reach::User(scope) => self.read_scope(operation, &scope, read).await,
+            Reach::Tenant(_) => {
+                let session = Arc::clone(&self.session);
+                let all = move |db: &Db| db.snapshot(|| read(&Tx::of_all(db, session.clock.now(), &session.limits)));
+                Handle::read(self, operation, all).await
+            }
+        }
     }
 }

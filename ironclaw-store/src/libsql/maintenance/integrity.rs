@@ -39,11 +39,11 @@ trait Stage: Send {
 
 /// What is wrong with the file, in words, without a user's content.
 pub(super) async fn check(store: &LibsqlStore) -> Result<Vec<String>, StoreError> {
-    let _alone = store.engine.checking().lock().await;
+    let _alone = store.engine().checking().lock().await;
     let mut check = Check { stages: None, memory: Memory::default(), found: Found::default() };
     loop {
         let (going_on, is_done) = store
-            .engine
+            .engine()
             .read(OPERATION, move |db| {
                 let mut step = None;
                 let ended = db.snapshot(|| {

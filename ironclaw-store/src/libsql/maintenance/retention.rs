@@ -6,7 +6,6 @@ use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 
-use super::system::category_code;
 use crate::codes;
 use crate::libsql::db::Db;
 use crate::libsql::removal::{self, AT_ONCE};
@@ -14,7 +13,7 @@ use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
 use crate::libsql::users::{Numbers, content_no};
 use crate::libsql::{LibsqlStore, audit, conversations, jobs, workspace};
-use crate::system::category_name;
+use crate::system::{category_code, category_name};
 
 #[cfg(test)]
 mod tests;
@@ -41,13 +40,13 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
     const OPERATION: &str = "apply_retention";
     let mut total = 0;
     for policy in store.read_any(OPERATION, policies).await? {
-        let now = store.engine.now();
+        let now = store.engine().now();
         let mut from = Some(Place::default());
         while let Some(place) = from {
             let (policy, operator) = (policy.clone(), operator.clone());
             let limits = store.limits().clone();
             let (rows, next) = store
-                .engine
+                .engine()
                 .delete(OPERATION, move |db| {
                     db.write(|| {
                         let (rows, next) = round(db, &policy, place, now, &limits)?;
@@ -64,7 +63,7 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
                 .await?;
             total += rows;
             if rows > 0 {
-                removal::settled(&store.engine, OPERATION).await?;
+                removal::settled(&store.engine(), OPERATION).await?;
             }
             from = next;
         }
@@ -83,7 +82,7 @@ fn round(
     // As it is now: it may have been changed or deleted since the round before.
     let days = db.query_row(
         "SELECT days FROM retention_policies WHERE tenant = ?1 AND category = ?2",
-        params![policy.tenant.as_str(), category_code(db, policy.category)?],
+        params![policy.tenant.as_str(), category_code(db.operation(), policy.category)?],
         |row| row.u32(0),
     )?;
     let Some(days) = days else {

@@ -18,10 +18,10 @@ const RECEIPTS_AT_ONCE: u32 = 1_000;
 /// is the one thing that is not done in small steps.
 pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     let mut pending = Vec::new();
-    removal::settled(&store.engine, OPERATION).await?;
+    removal::settled(&store.engine(), OPERATION).await?;
     while pending.is_empty() {
-        let (now, kept) = (store.engine.now(), store.limits().receipts_kept);
-        let swept = store.engine.delete(OPERATION, move |db| {
+        let (now, kept) = (store.engine().now(), store.limits().receipts_kept);
+        let swept = store.engine().delete(OPERATION, move |db| {
             db.write(|| {
                 let receipts = change::sweep_receipts(db, kept, now, RECEIPTS_AT_ONCE)?;
                 Ok(receipts + workspace::give_up_abandoned(db, now)? + workspace::sweep(db)?)
@@ -33,7 +33,7 @@ pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
         }
     }
     // On the writer's thread: while that removes something, the reserve may be free for it, and for nobody else.
-    let rewritten = store.engine.write(OPERATION, |db| {
+    let rewritten = store.engine().write(OPERATION, |db| {
         let room = Room::of(db)?;
         room.check()?;
         tracing::info!(bytes = room.needed, "rewriting the store's file; whoever writes waits until it is done");
@@ -41,7 +41,7 @@ pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     });
     let rewritten = rewritten.await;
     note_busy(rewritten, "the file is not rewritten", &mut pending)?;
-    let emptied = store.engine.empty_log(OPERATION).await;
+    let emptied = store.engine().empty_log(OPERATION).await;
     if note_busy(emptied, "the log is not emptied", &mut pending)? == Some(false) {
         pending.push("the log still holds deleted bytes: another process is reading; scrub again".to_owned());
     }

@@ -1,12 +1,12 @@
 //! How much one transaction removes.
 
-use std::cell::Cell;
-
 use ironclaw_core::store::StoreError;
 use libsql::Value;
 
 use crate::libsql::db::Db;
+use crate::libsql::locked::Locked;
 use crate::libsql::row::params;
+use crate::sql::{Owned, Portion};
 
 /// How many rows one transaction removes at most, those of all changes of a group together. A row of long content counts
 /// for as many rows as it has pages, since each of them is overwritten.
@@ -16,7 +16,7 @@ const PAGE: u64 = 4_096;
 
 /// What the transaction under way may still remove.
 #[derive(Debug, Default)]
-pub(in crate::libsql) struct Budget(Cell<u32>);
+pub(in crate::libsql) struct Budget(Locked<u32>);
 
 impl Budget {
     /// Begins a transaction.
@@ -35,7 +35,7 @@ impl Budget {
     }
 
     pub(in crate::libsql) fn spend(&self, rows: u64) {
-        self.0.set(self.0.get().saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX)));
+        self.0.with(|left| *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX)));
     }
 }
 
@@ -48,6 +48,14 @@ pub(in crate::libsql) fn some(db: &Db, sql: &'static str, owner_no: i64, weight:
     let rows = db.execute(sql, params![owner_no, at_most])?;
     db.budget.spend(rows * u64::from(weight));
     Ok(rows)
+}
+
+/// Deletes some of an owner's rows of a table.
+pub(in crate::libsql) fn portion(db: &Db, table: &Owned, owner_no: i64) -> Result<u64, StoreError> {
+    match table.portion {
+        Portion::Rows { delete, weight } => some(db, delete, owner_no, weight),
+        Portion::Sized { find, delete } => sized(db, find, params![owner_no], delete, owner_no),
+    }
 }
 
 /// Deletes rows whose content may be long: `select` gives the key and the bytes of some, at most its last parameter, and

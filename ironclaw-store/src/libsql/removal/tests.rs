@@ -19,10 +19,12 @@ use ironclaw_core::{Change, Limits, PageRequest, Receipt, Scope, SystemClock, Ti
 
 use super::{AT_ONCE, step, unfinished};
 use crate::libsql::db::Db;
-use crate::libsql::maintenance::{check_here, system};
+use crate::libsql::maintenance::check_here;
 use crate::libsql::row::params;
+use crate::libsql::tx::{Tx, at_once};
 use crate::libsql::{audit, change, schema, users, workspace};
 use crate::prepared::Prepared;
+use crate::system;
 
 /// What a step changes beside what it removes: the removal's own row, a number, statistics.
 const BESIDES: i64 = 4;
@@ -55,7 +57,11 @@ impl Store {
 
     fn system(&self, change: &SystemChange) -> Result<Receipt, StoreError> {
         self.db.begin_operation("apply_system");
-        self.db.write(|| system::apply(&self.db, "root", change, self.now))
+        self.db.write(|| {
+            let (limits, root) = (Limits::default(), "root");
+            let tx = Tx::of_all(&self.db, self.now, &limits);
+            at_once(&tx, system::apply(&tx, root, change))
+        })
     }
 
     /// Takes a step as the writer does, and makes sure that it is small. Whether there was one.

@@ -3,7 +3,7 @@
 use ironclaw_core::change::{AccessOp, Change, Precondition};
 use ironclaw_core::id::{AgentName, ApprovalId, OperatorName, PolicyId, UserId};
 use ironclaw_core::model::access::{Approval, ApprovalState, Policy};
-use ironclaw_core::store::{Access, Apply, StoreErrorKind};
+use ironclaw_core::store::{Apply, StoreErrorKind, VaultStore};
 use ironclaw_core::{Maintenance, PageRequest, Scope, SystemClock, Timestamp};
 
 use crate::libsql::LibsqlStore;
@@ -34,10 +34,10 @@ async fn a_policy_that_ended_keeps_its_end() {
     let ended = policy(&agent, Some(Timestamp::from_micros(5)));
     let revoke = AccessOp::RevokePolicy { id: ended.id };
     store.apply(&ada, Change::new().with(AccessOp::PutPolicy { policy: ended.clone() })).await.unwrap();
-    let before = store.agent(&ada, &agent).await.unwrap().unwrap().policy_epoch;
+    let before = store.access().agent(&ada, &agent).await.unwrap().unwrap().policy_epoch;
     store.apply(&ada, Change::new().with(revoke)).await.unwrap();
-    assert_eq!(store.policies(&ada, None, None, &PageRequest::default()).await.unwrap().items, [ended]);
-    assert_eq!(store.agent(&ada, &agent).await.unwrap().unwrap().policy_epoch, before, "nothing changed");
+    assert_eq!(store.access().policies(&ada, None, None, &PageRequest::default()).await.unwrap().items, [ended]);
+    assert_eq!(store.access().agent(&ada, &agent).await.unwrap().unwrap().policy_epoch, before, "nothing changed");
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_decision_can_not_be_smuggled_in_with_the_question() {
         assert!(matches!(refused.kind(), StoreErrorKind::InvalidInput(_)), "{refused}");
     }
     store.apply(&ada, Change::new().with(AccessOp::RequestApproval { approval: pending.clone() })).await.unwrap();
-    assert_eq!(store.approval(&ada, pending.id).await.unwrap(), Some(pending));
+    assert_eq!(store.access().approval(&ada, pending.id).await.unwrap(), Some(pending));
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn the_check_finds_policies_without_their_agent() {
     store.apply(&ada, Change::new().with(AccessOp::PutPolicy { policy: policy(&agent, None) })).await.unwrap();
     let operator = store.maintenance(OperatorName::parse("ops").unwrap());
     assert_eq!(operator.check_integrity().await.unwrap(), Vec::<String>::new());
-    store.engine.write("test", |db| db.execute("DELETE FROM agents", params![])).await.unwrap();
+    store.engine().write("test", |db| db.execute("DELETE FROM agents", params![])).await.unwrap();
     let found = operator.check_integrity().await.unwrap();
     assert!(found.len() == 1 && found[0].starts_with("policies: its agent is not there: row 1/"), "{found:?}");
 }

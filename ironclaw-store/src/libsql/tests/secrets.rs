@@ -4,7 +4,7 @@ use ironclaw_core::change::{Change, SecretOp};
 use ironclaw_core::id::{DataKeyId, ErasureId, OperatorName, RootKeyWrapId, SecretName, TenantId, UserId, VaultId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::secrets::{Algorithm, PutSecret, RootKeyWrap, Sealed, VaultHeader, WrappedKey};
-use ironclaw_core::store::{Apply, Secrets, StoreErrorKind};
+use ironclaw_core::store::{Apply, StoreErrorKind, VaultStore};
 use ironclaw_core::{Maintenance, Scope, SystemClock, Timestamp};
 
 use crate::libsql::LibsqlStore;
@@ -44,17 +44,17 @@ fn put(name: &SecretName, number: u32, data_key: DataKeyId) -> Change {
 async fn numbers_outlive_a_secret_but_not_an_erasure() {
     let store = LibsqlStore::in_memory().await.unwrap();
     let (ada, bob, name) = (user("ada"), user("bob"), SecretName::parse("key").unwrap());
-    assert_eq!(store.next_secret_version(&ada, &name).await.unwrap(), 1);
+    assert_eq!(store.secrets().next_secret_version(&ada, &name).await.unwrap(), 1);
     let (key, bobs) = (data_key(&store, &ada).await, data_key(&store, &bob).await);
     for number in 1..=2 {
-        assert_eq!(store.next_secret_version(&ada, &name).await.unwrap(), number);
+        assert_eq!(store.secrets().next_secret_version(&ada, &name).await.unwrap(), number);
         store.apply(&ada, put(&name, number, key)).await.unwrap();
     }
     for _ in 0..2 {
         store.apply(&ada, Change::new().with(SecretOp::Delete { name: name.clone() })).await.unwrap();
-        assert_eq!(store.next_secret_version(&ada, &name).await.unwrap(), 3);
+        assert_eq!(store.secrets().next_secret_version(&ada, &name).await.unwrap(), 3);
     }
-    assert_eq!(store.next_secret_version(&bob, &name).await.unwrap(), 1);
+    assert_eq!(store.secrets().next_secret_version(&bob, &name).await.unwrap(), 1);
     store.apply(&bob, put(&name, 1, bobs)).await.unwrap();
     let foreign = store.apply(&bob, put(&name, 2, key)).await.unwrap_err();
     assert_eq!(foreign.kind(), &StoreErrorKind::NotFound, "another user's data key");
@@ -71,7 +71,7 @@ async fn numbers_outlive_a_secret_but_not_an_erasure() {
     store.maintenance(OperatorName::parse("ops").unwrap()).apply_system(erase).await.unwrap();
     let left = store.read_any("test", |db| db.number("SELECT count(*) FROM secret_numbers", params![])).await.unwrap();
     assert_eq!(left, 0);
-    assert_eq!(store.next_secret_version(&ada, &name).await.unwrap(), 1);
+    assert_eq!(store.secrets().next_secret_version(&ada, &name).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -101,9 +101,9 @@ async fn the_last_wrapping_of_the_root_key_in_use_stays() {
     operator.apply_system(remove(&older)).await.unwrap();
     assert_eq!(operator.apply_system(remove(&first)).await.unwrap_err().kind(), &StoreErrorKind::NotFound);
     assert_eq!(operator.apply_system(remove(&second)).await.unwrap_err().kind(), &StoreErrorKind::Conflict);
-    assert_eq!(store.root_key_wraps(&tenant).await.unwrap(), [second]);
-    assert_eq!(store.vault(&tenant).await.unwrap(), Some(header));
-    assert_eq!(store.vault(&TenantId::parse("other").unwrap()).await.unwrap(), None);
+    assert_eq!(store.secrets().root_key_wraps(&tenant).await.unwrap(), [second]);
+    assert_eq!(store.secrets().vault(&tenant).await.unwrap(), Some(header));
+    assert_eq!(store.secrets().vault(&TenantId::parse("other").unwrap()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn the_check_finds_what_does_not_agree() {
         let key = data_key(&store, &ada).await;
         store.apply(&ada, put(&SecretName::parse("key").unwrap(), 1, key)).await.unwrap();
         assert_eq!(operator.check_integrity().await.unwrap(), Vec::<String>::new());
-        store.engine.write("test", move |db| db.execute(damage, params![])).await.unwrap();
+        store.engine().write("test", move |db| db.execute(damage, params![])).await.unwrap();
         let found = operator.check_integrity().await.unwrap();
         assert!(found.iter().any(|what| what.contains(expected)), "{damage}: {found:?}");
     }
@@ -130,8 +130,12 @@ async fn a_row_that_makes_no_sense_is_named() {
     let (ada, name) = (user("ada"), SecretName::parse("key").unwrap());
     let key = data_key(&store, &ada).await;
     store.apply(&ada, put(&name, 1, key)).await.unwrap();
-    store.engine.write("test", |db| db.execute("UPDATE secret_versions SET algorithm = 99", params![])).await.unwrap();
-    let error = store.secret_version(&ada, &name, None).await.unwrap_err();
+    store
+        .engine()
+        .write("test", |db| db.execute("UPDATE secret_versions SET algorithm = 99", params![]))
+        .await
+        .unwrap();
+    let error = store.secrets().secret_version(&ada, &name, None).await.unwrap_err();
     assert_eq!(error.kind(), &StoreErrorKind::Corrupt);
     assert!(error.to_string().contains("secret_versions.algorithm"), "{error}");
 }

@@ -15,7 +15,7 @@ use crate::damage;
 use crate::libsql::LibsqlStore;
 use crate::libsql::cursor;
 use crate::libsql::row::{Row, params};
-use crate::libsql::tx::ReadTx;
+use crate::libsql::tx::Tx;
 
 /// The most chunks that one call gives.
 const CHUNKS_AT_ONCE: usize = 1_000;
@@ -25,7 +25,7 @@ impl Workspace for LibsqlStore {
     async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError> {
         let path = path.clone();
         self.read("entry", scope, move |tx| {
-            tx.db.query_row(concat!(entry_query!(), " AND e.path = ?2"), params![tx.content_no, path.as_str()], entry)
+            tx.db.query_row(concat!(entry_query!(), " AND e.path = ?2"), params![tx.content_no(), path.as_str()], entry)
         })
         .await
     }
@@ -44,7 +44,7 @@ impl Workspace for LibsqlStore {
             let entries = match &prefix {
                 None => tx.db.query(
                     concat!(entry_query!(), " AND e.path > ?2 ORDER BY e.path LIMIT ?3"),
-                    params![tx.content_no, after, cursor::rows(&page)],
+                    params![tx.content_no(), after, cursor::rows(&page)],
                     entry,
                 ),
                 // What is below a path lies between the path with `/` and the path with `0`, the character after `/`;
@@ -55,7 +55,7 @@ impl Workspace for LibsqlStore {
                         " AND e.path > ?2 AND e.path >= ?3 AND e.path < ?3 || '0' \
                          AND (e.path = ?3 OR e.path > ?3 || '/') ORDER BY e.path LIMIT ?4"
                     ),
-                    params![tx.content_no, after, prefix.as_str(), cursor::rows(&page)],
+                    params![tx.content_no(), after, prefix.as_str(), cursor::rows(&page)],
                     entry,
                 ),
             }?;
@@ -83,7 +83,7 @@ impl Workspace for LibsqlStore {
         self.read("embedding_models", scope, |tx| {
             tx.db.query(
                 "SELECT id, dimensions, lexical FROM embedding_models WHERE owner_no = ?1 ORDER BY id",
-                params![tx.content_no],
+                params![tx.content_no()],
                 |row| Ok(EmbeddingModel { id: row.parsed(0)?, dimensions: row.u32(1)?, lexical: row.bool(2)? }),
             )
         })
@@ -112,7 +112,7 @@ impl Workspace for LibsqlStore {
         let mut part = None;
         loop {
             let (query, filter, cache) = (Arc::clone(&query), Arc::clone(&filter), Arc::clone(&self.vectors));
-            let search = move |tx: &ReadTx<'_>| vectors::search(tx, &cache, &query, &filter, limit as usize, part);
+            let search = move |tx: &Tx<'_>| vectors::search(tx, &cache, &query, &filter, limit as usize, part);
             match self.read("search_vectors", scope, search).await? {
                 Searched::Hits(hits) => return Ok(hits),
                 Searched::Part(shared) => part = Some(shared),
@@ -159,11 +159,11 @@ fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     })
 }
 
-fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
+fn content(tx: &Tx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let version = tx.db.query_row(
         "SELECT v.id, v.version_no, v.size FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no \
          WHERE e.owner_no = ?1 AND e.path = ?2",
-        params![tx.content_no, path.as_str()],
+        params![tx.content_no(), path.as_str()],
         |row| Ok((row.bytes(0)?, row.count(1)?, row.count(2)?)),
     )?;
     let Some((id, version_no, size)) = version else {
@@ -180,7 +180,7 @@ fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Resul
          FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte < ?4 AND start_byte >= \
          (SELECT max(start_byte) FROM entry_parts WHERE owner_no = ?1 AND version_no = ?2 AND start_byte <= ?3) \
          ORDER BY start_byte",
-        params![tx.content_no, version_no, start, end],
+        params![tx.content_no(), version_no, start, end],
         |row| {
             content.extend_from_slice(&row.blob(1)?);
             Ok(())
@@ -192,14 +192,14 @@ fn content(tx: &ReadTx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Resul
     Ok(Some(content))
 }
 
-fn chunk_text(tx: &ReadTx<'_>, chunk: ChunkId) -> Result<Option<ChunkText>, StoreError> {
+fn chunk_text(tx: &Tx<'_>, chunk: ChunkId) -> Result<Option<ChunkText>, StoreError> {
     tx.db.query_row(
         "SELECT c.id, v.path, c.start_byte, c.end_byte, \
          substr(p.bytes, c.start_byte - c.part_start + 1, c.end_byte - c.start_byte) AS \"entry_parts.bytes\" FROM memory_chunks c \
          JOIN entry_versions v ON v.version_no = c.version_no AND v.state = 1 \
          JOIN entry_parts p ON p.owner_no = c.owner_no AND p.version_no = c.version_no AND p.start_byte = c.part_start \
          WHERE c.owner_no = ?1 AND c.id = ?2",
-        params![tx.content_no, chunk.as_bytes()],
+        params![tx.content_no(), chunk.as_bytes()],
         |row| {
             let (start, end) = (row.count(2)?, row.count(3)?);
             let text = String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?;

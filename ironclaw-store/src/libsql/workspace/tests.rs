@@ -362,7 +362,7 @@ async fn the_check_finds_what_does_not_agree() {
         File::new("a", &[&["harbour", "ferry"]]).write(&f.store, &user("ada")).await;
         let maintenance = f.operator();
         assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
-        f.store.engine.write("test", move |db| db.execute(damage, params![])).await.unwrap();
+        f.store.engine().write("test", move |db| db.execute(damage, params![])).await.unwrap();
         let found = maintenance.check_integrity().await.unwrap();
         assert!(found.iter().any(|what| what.contains(expected)), "{damage}: {found:?}");
     }

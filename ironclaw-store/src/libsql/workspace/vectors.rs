@@ -11,8 +11,9 @@ use super::matrix::Matrix;
 use super::text::{numbers, within};
 use crate::damage;
 use crate::libsql::row::{Row, params};
-use crate::libsql::tx::{Absent, ReadTx};
+use crate::libsql::tx::Tx;
 use crate::search::vector::{dimensions, from_stored};
+use crate::sql::Absent;
 
 /// How many vectors are read in one step at most, apart from those of a single change.
 const LOADED_AT_ONCE: u64 = 10_000;
@@ -33,7 +34,7 @@ impl Absent for Searched {
 
 /// The chunks whose vectors are nearest. Vectors that are not in memory are read in steps, so that no reading takes long.
 pub(super) fn search(
-    tx: &ReadTx<'_>,
+    tx: &Tx<'_>,
     cache: &VectorCache,
     query: &VectorQuery,
     filter: &SearchFilter,
@@ -51,8 +52,8 @@ pub(super) fn search(
     let within = filter.prefix.as_ref().map(|prefix| within(tx, prefix)).transpose()?;
     let visible = |version_no: u64| within.as_ref().is_none_or(|within| within.contains(&version_no));
     // Whoever was forgotten since the last step has other content now.
-    let part = part.filter(|(content_no, _)| *content_no == tx.content_no).map(|(_, shared)| shared);
-    let shared = part.unwrap_or_else(|| cache.shared(tx.content_no, &query.model, model.dimensions));
+    let part = part.filter(|(content_no, _)| *content_no == tx.content_no()).map(|(_, shared)| shared);
+    let shared = part.unwrap_or_else(|| cache.shared(tx.content_no(), &query.model, model.dimensions));
     let mut cached = shared.read().unwrap_or_else(PoisonError::into_inner);
     if !model.is_known_to(&cached) {
         drop(cached);
@@ -63,7 +64,7 @@ pub(super) fn search(
             cache.resized(&shared, writing.matrix.bytes());
             if !whole {
                 drop(writing);
-                return Ok(Searched::Part((tx.content_no, shared)));
+                return Ok(Searched::Part((tx.content_no(), shared)));
             }
         }
         cached = RwLockWriteGuard::downgrade(writing);
@@ -82,12 +83,12 @@ struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    fn find(tx: &ReadTx<'_>, query: &'a VectorQuery) -> Result<Option<Self>, StoreError> {
+    fn find(tx: &Tx<'_>, query: &'a VectorQuery) -> Result<Option<Self>, StoreError> {
         tx.db.query_row(
             "SELECT m.id, m.dimensions, m.chunks, coalesce((SELECT generation FROM workspace_statistics \
              WHERE owner_no = ?1), 0) AS \"workspace_statistics.generation\" FROM embedding_models m \
              WHERE m.owner_no = ?1 AND m.id = ?2",
-            params![tx.content_no, query.model.as_str()],
+            params![tx.content_no(), query.model.as_str()],
             |row| {
                 Ok(Self {
                     id: query.model.as_str(),
@@ -107,7 +108,7 @@ impl<'a> Model<'a> {
     }
 
     /// Brings what is cached nearer to what this snapshot sees. Whether it is whole.
-    fn refresh(&self, tx: &ReadTx<'_>, cached: &mut Cached) -> Result<bool, StoreError> {
+    fn refresh(&self, tx: &Tx<'_>, cached: &mut Cached) -> Result<bool, StoreError> {
         // Until it is whole again, nobody may take it for that, whatever goes wrong.
         let known = cached.generation.take().or(cached.part.take());
         let known = known.filter(|_| cached.matrix.dimensions() == self.dimensions);
@@ -134,12 +135,12 @@ impl<'a> Model<'a> {
     }
 
     /// Up to which generation one step reads what became current after `known`; `None` if it reads all.
-    fn step(&self, tx: &ReadTx<'_>, known: i64) -> Result<Option<i64>, StoreError> {
+    fn step(&self, tx: &Tx<'_>, known: i64) -> Result<Option<i64>, StoreError> {
         let mut vectors = 0_u64;
         let versions = tx.db.query(
             "SELECT version_no, generation, chunks FROM entry_versions \
              WHERE owner_no = ?1 AND model = ?2 AND generation > ?3 AND state = 1 ORDER BY generation LIMIT ?4",
-            params![tx.content_no, self.id, known, LOADED_AT_ONCE],
+            params![tx.content_no(), self.id, known, LOADED_AT_ONCE],
             |row| Ok((row.i64(1)?, row.u64(2)?)),
         )?;
         let until = versions.into_iter().find(|(_, chunks)| {
@@ -150,25 +151,25 @@ impl<'a> Model<'a> {
     }
 
     /// How many vectors there are, by counting them.
-    fn vectors(&self, tx: &ReadTx<'_>) -> Result<usize, StoreError> {
+    fn vectors(&self, tx: &Tx<'_>) -> Result<usize, StoreError> {
         let vectors = tx.db.number(
             "SELECT count(*) FROM entry_versions v \
              JOIN memory_chunks c ON c.owner_no = v.owner_no AND c.version_no = v.version_no \
              WHERE v.owner_no = ?1 AND v.model = ?2 AND v.state = 1",
-            params![tx.content_no, self.id],
+            params![tx.content_no(), self.id],
         )?;
         Ok(usize::try_from(vectors).unwrap_or_default())
     }
 
     /// Applies what has changed since the generation `known`. Whether the matrix is whole.
-    fn update(&self, tx: &ReadTx<'_>, matrix: &mut Matrix, known: i64) -> Result<bool, StoreError> {
+    fn update(&self, tx: &Tx<'_>, matrix: &mut Matrix, known: i64) -> Result<bool, StoreError> {
         self.load(tx, matrix, known, i64::MAX)?;
         if matrix.len() != self.chunks {
             // Versions that were replaced or deleted may have been swept: only those that are left are known.
             let current = numbers(
                 tx,
                 "SELECT group_concat(version_no) FROM entry_versions WHERE owner_no = ?1 AND model = ?2 AND state = 1",
-                params![tx.content_no, self.id],
+                params![tx.content_no(), self.id],
             )?;
             matrix.retain(|version_no| current.contains(&version_no));
         }
@@ -176,13 +177,13 @@ impl<'a> Model<'a> {
     }
 
     /// Adds the vectors of the versions that became current after the generation `known`, up to `until`, and still are.
-    fn load(&self, tx: &ReadTx<'_>, matrix: &mut Matrix, known: i64, until: i64) -> Result<(), StoreError> {
+    fn load(&self, tx: &Tx<'_>, matrix: &mut Matrix, known: i64, until: i64) -> Result<(), StoreError> {
         tx.db.for_each(
             "SELECT c.chunk_no, c.id, c.version_no, c.embedding FROM entry_versions v \
              JOIN memory_chunks c ON c.owner_no = v.owner_no AND c.version_no = v.version_no \
              WHERE v.owner_no = ?1 AND v.model = ?2 AND v.generation > ?3 \
              AND v.generation <= ?4 AND v.state = 1",
-            params![tx.content_no, self.id, known, until],
+            params![tx.content_no(), self.id, known, until],
             |row: &Row<'_>| {
                 let embedding = row.blob(3)?;
                 if from_stored(&embedding).is_none() {

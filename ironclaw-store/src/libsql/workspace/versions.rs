@@ -38,7 +38,7 @@ pub(super) fn begin(tx: &Tx<'_>, version: &NewVersion) -> Result<u64, StoreError
         return Err(tx.not_found("the embedding model; register it first"));
     }
     tx.db.execute(
-        "INSERT INTO entry_versions (owner_no, id, path, state, size, format, metadata, model, chunks, terms, \
+        "INSERT INTO entry_versions (owner_no, id, path, state, size, content_format, metadata, model, chunks, terms, \
          generation, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?6, 0, 0, 0, ?7, ?7)",
         params![
             tx.content_no(),
@@ -161,14 +161,14 @@ fn put_part(
     dimensions: Option<usize>,
 ) -> Result<(), StoreError> {
     tx.db.execute(
-        "INSERT INTO entry_parts (owner_no, version_no, start_byte, end_byte, format, bytes) \
+        "INSERT INTO entry_parts (owner_no, version_no, start_byte, end_byte, content_format, bytes) \
          VALUES (?1, ?2, ?3, ?4, 0, ?5)",
         params![tx.content_no(), version_no, part.offset, part.offset + part.bytes.len() as u64, part.bytes.as_slice(),],
     )?;
     let mut chunk_nos = Vec::with_capacity(terms.len());
     for (chunk, terms) in part.chunks.iter().zip(terms) {
         tx.db.execute(
-            "INSERT INTO memory_chunks (owner_no, id, version_no, part_start, start_byte, end_byte, length, format, \
+            "INSERT INTO memory_chunks (owner_no, id, version_no, part_start, start_byte, end_byte, length, content_format, \
              embedding) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
             params![
                 tx.content_no(),

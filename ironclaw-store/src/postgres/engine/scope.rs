@@ -10,10 +10,10 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use super::{Engine, millis};
 use crate::postgres::migration::NEWEST;
 use crate::postgres::row::{Row, params};
-use crate::postgres::servers::Freshness;
 use crate::postgres::session::durable;
 use crate::postgres::turns::Whose;
 use crate::postgres::tx::{Entered, Tx};
+use crate::sql::Freshness;
 
 /// What each transaction looks at first, for [`Looked`].
 macro_rules! looked {

@@ -8,12 +8,11 @@ use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
-use super::system::{append, category_code};
 use crate::codes;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::{Entered, Tx};
 use crate::postgres::{conversations, jobs, workspace};
-use crate::system::category_name;
+use crate::system::{append, category_code, category_name};
 
 /// How many conversations, jobs or files one transaction deletes: changes wait for one such transaction at most.
 const DELETED_AT_ONCE: u32 = 50;
@@ -79,7 +78,7 @@ async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, O
     let days = tx
         .query_row(
             "SELECT days FROM ironclaw.retention_policies WHERE tenant = $1 AND category = $2 FOR SHARE",
-            params![policy.tenant.as_str(), category_code(tx, policy.category)?],
+            params![policy.tenant.as_str(), category_code(tx.operation(), policy.category)?],
             |row| row.u32(0),
         )
         .await?;

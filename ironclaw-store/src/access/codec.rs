@@ -5,7 +5,7 @@ use ironclaw_core::model::access::{Agent, ApiKey, Approval, Lease, Policy, Token
 use ironclaw_core::store::StoreError;
 
 use crate::codes;
-use crate::libsql::row::Row;
+use crate::sql::Row;
 
 /// The columns that [`agent`] reads.
 macro_rules! agent_columns {
@@ -37,7 +37,7 @@ macro_rules! approval_columns {
 
 pub(super) use {agent_columns, api_key_columns, approval_columns, policy_columns};
 
-pub(super) fn agent(row: &Row<'_>) -> Result<Agent, StoreError> {
+pub(super) fn agent(row: &dyn Row) -> Result<Agent, StoreError> {
     Ok(Agent {
         name: row.parsed(0)?,
         active: row.bool(1)?,
@@ -47,9 +47,9 @@ pub(super) fn agent(row: &Row<'_>) -> Result<Agent, StoreError> {
     })
 }
 
-pub(super) fn policy(row: &Row<'_>) -> Result<Policy, StoreError> {
+pub(super) fn policy(row: &dyn Row) -> Result<Policy, StoreError> {
     Ok(Policy {
-        id: PolicyId::from_bytes(row.bytes(0)?),
+        id: PolicyId::from_bytes(row.id(0)?),
         agent: row.parsed(1)?,
         resource: row.text(2)?,
         actions: row.json(3)?,
@@ -60,9 +60,9 @@ pub(super) fn policy(row: &Row<'_>) -> Result<Policy, StoreError> {
 }
 
 /// Of the columns id, agent, policy_epoch, hash, created_at, expires_at, revoked_at.
-pub(super) fn token(row: &Row<'_>) -> Result<Token, StoreError> {
+pub(super) fn token(row: &dyn Row) -> Result<Token, StoreError> {
     Ok(Token {
-        id: TokenId::from_bytes(row.bytes(0)?),
+        id: TokenId::from_bytes(row.id(0)?),
         agent: row.parsed(1)?,
         policy_epoch: row.u64(2)?,
         hash: row.bytes(3)?,
@@ -72,9 +72,9 @@ pub(super) fn token(row: &Row<'_>) -> Result<Token, StoreError> {
     })
 }
 
-pub(super) fn api_key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
+pub(super) fn api_key(row: &dyn Row) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
-        id: ApiKeyId::from_bytes(row.bytes(0)?),
+        id: ApiKeyId::from_bytes(row.id(0)?),
         label: row.text(1)?,
         hash: row.bytes(2)?,
         created_at: row.time(3)?,
@@ -84,9 +84,9 @@ pub(super) fn api_key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
 }
 
 /// Of the columns id, secret, agent, uses_left, created_at, expires_at, revoked_at.
-pub(super) fn lease(row: &Row<'_>) -> Result<Lease, StoreError> {
+pub(super) fn lease(row: &dyn Row) -> Result<Lease, StoreError> {
     Ok(Lease {
-        id: LeaseId::from_bytes(row.bytes(0)?),
+        id: LeaseId::from_bytes(row.id(0)?),
         secret: row.parsed(1)?,
         agent: row.parsed(2)?,
         uses_left: row.u32(3)?,
@@ -96,9 +96,9 @@ pub(super) fn lease(row: &Row<'_>) -> Result<Lease, StoreError> {
     })
 }
 
-pub(super) fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {
+pub(super) fn approval(row: &dyn Row) -> Result<Approval, StoreError> {
     Ok(Approval {
-        id: ApprovalId::from_bytes(row.bytes(0)?),
+        id: ApprovalId::from_bytes(row.id(0)?),
         agent: row.parsed(1)?,
         action: row.text(2)?,
         details: row.json(3)?,
@@ -110,9 +110,9 @@ pub(super) fn approval(row: &Row<'_>) -> Result<Approval, StoreError> {
 }
 
 /// Of the columns id, tool, capability, parameters, created_at, expires_at, revoked_at.
-pub(super) fn tool_grant(row: &Row<'_>) -> Result<ToolGrant, StoreError> {
+pub(super) fn tool_grant(row: &dyn Row) -> Result<ToolGrant, StoreError> {
     Ok(ToolGrant {
-        id: ToolGrantId::from_bytes(row.bytes(0)?),
+        id: ToolGrantId::from_bytes(row.id(0)?),
         tool: row.parsed(1)?,
         capability: row.text(2)?,
         parameters: row.json(3)?,
@@ -123,6 +123,6 @@ pub(super) fn tool_grant(row: &Row<'_>) -> Result<ToolGrant, StoreError> {
 }
 
 /// Of the columns name, permissions, updated_at.
-pub(super) fn role(row: &Row<'_>) -> Result<UserRole, StoreError> {
+pub(super) fn role(row: &dyn Row) -> Result<UserRole, StoreError> {
     Ok(UserRole { name: row.parsed(0)?, permissions: row.json(1)?, updated_at: row.time(2)? })
 }

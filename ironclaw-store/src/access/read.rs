@@ -8,23 +8,22 @@ use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 use super::codec::{self, agent_columns, api_key_columns, approval_columns, policy_columns};
 use crate::codes;
 use crate::cursor;
-use crate::postgres::PostgresStore;
-use crate::postgres::row::{params, uuid};
+use crate::sql::{Categories, Engine, Id, params};
 
 #[async_trait]
-impl Access for PostgresStore {
+impl<E: Engine> Access for Categories<E> {
     async fn user(&self, scope: &Scope) -> Result<Option<User>, StoreError> {
         self.read_to_decide("user", scope, (), |tx, ()| {
             async move {
                 let roles = tx
                     .query(
-                        "SELECT role FROM ironclaw.user_roles WHERE owner_no = $1 ORDER BY role",
+                        "SELECT role FROM ironclaw.user_roles WHERE owner_no = ?1 ORDER BY role",
                         params![tx.owner_no()],
                         |row| row.parsed(0),
                     )
                     .await?;
                 tx.query_row(
-                    "SELECT owner_no, owner, status, created_at, updated_at FROM ironclaw.users WHERE owner_no = $1",
+                    "SELECT owner_no, owner, status, created_at, updated_at FROM ironclaw.users WHERE owner_no = ?1",
                     params![tx.owner_no()],
                     |row| {
                         Ok(User {
@@ -47,7 +46,7 @@ impl Access for PostgresStore {
         self.read_to_decide("roles", scope, (), |tx, ()| { async move {
             tx.query(
                 "SELECT r.name, r.permissions, r.updated_at FROM ironclaw.user_roles h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
-                 JOIN ironclaw.roles r ON r.tenant = u.tenant AND r.name = h.role WHERE h.owner_no = $1 ORDER BY r.name",
+                 JOIN ironclaw.roles r ON r.tenant = u.tenant AND r.name = h.role WHERE h.owner_no = ?1 ORDER BY r.name",
                 params![tx.owner_no()],
                 codec::role,
             ).await
@@ -60,7 +59,7 @@ impl Access for PostgresStore {
         self.read_to_decide("agent", scope, name, |tx, name| {
             async move {
                 tx.query_row(
-                    concat!("SELECT ", agent_columns!(), " FROM ironclaw.agents WHERE owner_no = $1 AND name = $2"),
+                    concat!("SELECT ", agent_columns!(), " FROM ironclaw.agents WHERE owner_no = ?1 AND name = ?2"),
                     params![tx.owner_no(), name.as_str()],
                     codec::agent,
                 )
@@ -81,7 +80,7 @@ impl Access for PostgresStore {
                         concat!(
                             "SELECT ",
                             agent_columns!(),
-                            " FROM ironclaw.agents WHERE owner_no = $1 AND name > $2 ORDER BY name LIMIT $3"
+                            " FROM ironclaw.agents WHERE owner_no = ?1 AND name > ?2 ORDER BY name LIMIT ?3"
                         ),
                         // No name is empty.
                         params![tx.owner_no(), after.as_deref().unwrap_or_default(), cursor::rows(&page)],
@@ -104,31 +103,34 @@ impl Access for PostgresStore {
     ) -> Result<Page<Policy>, StoreError> {
         let (agent, page) = (agent.cloned(), page.clone());
         let after: Option<[u8; 16]> = cursor::after("policies", &page)?;
-        self.read_to_decide("policies", scope, (agent, after, at, page), |tx, (agent, after, at, page)| { async move {
-            let policies = match &agent {
+        self.read_to_decide("policies", scope, (agent, after, at, page), |tx, (agent, after, at, page)| {
+            async move {
+                let policies = match &agent {
                 Some(agent) => tx.query(
                     concat!(
                         "SELECT ",
                         policy_columns!(),
-                        " FROM ironclaw.policies WHERE owner_no = $1 AND agent = $2 AND ($3 IS NULL OR id > $3) AND ($4 IS NULL OR \
-                         (valid_from <= $4 AND (valid_until IS NULL OR valid_until > $4))) ORDER BY id LIMIT $5"
+                        " FROM ironclaw.policies WHERE owner_no = ?1 AND agent = ?2 AND id >= ?3 AND (?4 IS NULL OR \
+                         (valid_from <= ?4 AND (valid_until IS NULL OR valid_until > ?4))) ORDER BY id LIMIT ?5"
                     ),
-                    params![tx.owner_no(), agent.as_str(), after.as_ref().map(uuid), at, cursor::rows(&page)],
+                    params![tx.owner_no(), agent.as_str(), Id(&cursor::from(after)), at, cursor::rows(&page)],
                     codec::policy,
                 ).await,
                 None => tx.query(
                     concat!(
                         "SELECT ",
                         policy_columns!(),
-                        " FROM ironclaw.policies WHERE owner_no = $1 AND ($2 IS NULL OR id > $2) AND ($3 IS NULL OR \
-                         (valid_from <= $3 AND (valid_until IS NULL OR valid_until > $3))) ORDER BY id LIMIT $4"
+                        " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL OR \
+                         (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) ORDER BY id LIMIT ?4"
                     ),
-                    params![tx.owner_no(), after.as_ref().map(uuid), at, cursor::rows(&page)],
+                    params![tx.owner_no(), Id(&cursor::from(after)), at, cursor::rows(&page)],
                     codec::policy,
                 ).await,
             }?;
-            Ok(cursor::page(&page, policies, |policy| *policy.id.as_bytes()))
-        }.boxed() })
+                Ok(cursor::page(&page, policies, |policy| *policy.id.as_bytes()))
+            }
+            .boxed()
+        })
         .await
     }
 
@@ -137,8 +139,8 @@ impl Access for PostgresStore {
             async move {
                 tx.query_row(
                     "SELECT id, agent, policy_epoch, hash, created_at, expires_at, revoked_at FROM ironclaw.tokens \
-                 WHERE owner_no = $1 AND id = $2",
-                    params![tx.owner_no(), uuid(id.as_bytes())],
+                 WHERE owner_no = ?1 AND id = ?2",
+                    params![tx.owner_no(), Id(id.as_bytes())],
                     codec::token,
                 )
                 .await
@@ -152,8 +154,8 @@ impl Access for PostgresStore {
         self.read_to_decide("api_key", scope, id, |tx, id| {
             async move {
                 tx.query_row(
-                    concat!("SELECT ", api_key_columns!(), " FROM ironclaw.api_keys WHERE owner_no = $1 AND id = $2"),
-                    params![tx.owner_no(), uuid(id.as_bytes())],
+                    concat!("SELECT ", api_key_columns!(), " FROM ironclaw.api_keys WHERE owner_no = ?1 AND id = ?2"),
+                    params![tx.owner_no(), Id(id.as_bytes())],
                     codec::api_key,
                 )
                 .await
@@ -168,15 +170,17 @@ impl Access for PostgresStore {
         let after: Option<[u8; 16]> = cursor::after("api_keys", &page)?;
         self.read_to_decide("api_keys", scope, (after, page), |tx, (after, page)| {
             async move {
-                let keys = tx.query(
-                concat!(
-                    "SELECT ",
-                    api_key_columns!(),
-                    " FROM ironclaw.api_keys WHERE owner_no = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
-                ),
-                params![tx.owner_no(), after.as_ref().map(uuid), cursor::rows(&page)],
-                codec::api_key,
-            ).await?;
+                let keys = tx
+                    .query(
+                        concat!(
+                            "SELECT ",
+                            api_key_columns!(),
+                            " FROM ironclaw.api_keys WHERE owner_no = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
+                        ),
+                        params![tx.owner_no(), Id(&cursor::from(after)), cursor::rows(&page)],
+                        codec::api_key,
+                    )
+                    .await?;
                 Ok(cursor::page(&page, keys, |key| *key.id.as_bytes()))
             }
             .boxed()
@@ -189,8 +193,8 @@ impl Access for PostgresStore {
             async move {
                 tx.query_row(
                     "SELECT id, secret, agent, uses_left, created_at, expires_at, revoked_at FROM ironclaw.leases \
-                 WHERE owner_no = $1 AND id = $2",
-                    params![tx.owner_no(), uuid(id.as_bytes())],
+                 WHERE owner_no = ?1 AND id = ?2",
+                    params![tx.owner_no(), Id(id.as_bytes())],
                     codec::lease,
                 )
                 .await
@@ -204,8 +208,8 @@ impl Access for PostgresStore {
         self.read_to_decide("approval", scope, id, |tx, id| {
             async move {
                 tx.query_row(
-                    concat!("SELECT ", approval_columns!(), " FROM ironclaw.approvals WHERE owner_no = $1 AND id = $2"),
-                    params![tx.owner_no(), uuid(id.as_bytes())],
+                    concat!("SELECT ", approval_columns!(), " FROM ironclaw.approvals WHERE owner_no = ?1 AND id = ?2"),
+                    params![tx.owner_no(), Id(id.as_bytes())],
                     codec::approval,
                 )
                 .await
@@ -220,15 +224,17 @@ impl Access for PostgresStore {
         let after: Option<[u8; 16]> = cursor::after("approvals", &page)?;
         self.read_to_decide("approvals", scope, (after, page), |tx, (after, page)| {
             async move {
-                let approvals = tx.query(
-                concat!(
-                    "SELECT ",
-                    approval_columns!(),
-                    " FROM ironclaw.approvals WHERE owner_no = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
-                ),
-                params![tx.owner_no(), after.as_ref().map(uuid), cursor::rows(&page)],
-                codec::approval,
-            ).await?;
+                let approvals = tx
+                    .query(
+                        concat!(
+                            "SELECT ",
+                            approval_columns!(),
+                            " FROM ironclaw.approvals WHERE owner_no = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
+                        ),
+                        params![tx.owner_no(), Id(&cursor::from(after)), cursor::rows(&page)],
+                        codec::approval,
+                    )
+                    .await?;
                 Ok(cursor::page(&page, approvals, |approval| *approval.id.as_bytes()))
             }
             .boxed()
@@ -248,8 +254,8 @@ impl Access for PostgresStore {
             async move {
                 let grants = tx.query(
                 "SELECT id, tool, capability, parameters, created_at, expires_at, revoked_at FROM ironclaw.tool_grants \
-                 WHERE owner_no = $1 AND tool = $2 AND ($3 IS NULL OR id > $3) ORDER BY id LIMIT $4",
-                params![tx.owner_no(), tool.as_str(), after.as_ref().map(uuid), cursor::rows(&page)],
+                 WHERE owner_no = ?1 AND tool = ?2 AND id >= ?3 ORDER BY id LIMIT ?4",
+                params![tx.owner_no(), tool.as_str(), Id(&cursor::from(after)), cursor::rows(&page)],
                 codec::tool_grant,
             ).await?;
                 Ok(cursor::page(&page, grants, |grant| *grant.id.as_bytes()))

@@ -6,15 +6,25 @@ use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::access::{Approval, ApprovalState, Lease, Policy, Token, ToolGrant};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::row::{params, uuid};
-use super::tx::Tx;
 use crate::codes;
+use crate::sql::{Id, Json, Owned, Transaction, owned, params};
 
 mod codec;
 mod read;
 
+/// What goes with a user, but for the rows of `users` and `user_roles`.
+pub(crate) const OWNED: [Owned; 7] = [
+    owned!("agents", "name"),
+    owned!("policies", "id", 8),
+    owned!("tokens", "id"),
+    owned!("api_keys", "id"),
+    owned!("leases", "id"),
+    owned!("tool_grants", "id", 8),
+    owned!("approvals", "id", bytes of "details"),
+];
+
 /// Applies one operation; the number is the operation's in the receipt.
-pub(super) async fn apply(tx: &Tx, op: &AccessOp) -> Result<u64, StoreError> {
+pub(crate) async fn apply(tx: &dyn Transaction, op: &AccessOp) -> Result<u64, StoreError> {
     match op {
         AccessOp::PutAgent { name, active } => put_agent(tx, name, *active).await,
         AccessOp::PutPolicy { policy } => put_policy(tx, policy).await,
@@ -23,7 +33,7 @@ pub(super) async fn apply(tx: &Tx, op: &AccessOp) -> Result<u64, StoreError> {
         AccessOp::RevokeToken { id } => {
             revoke(
                 tx,
-                "UPDATE ironclaw.tokens SET revoked_at = coalesce(revoked_at, $3) WHERE owner_no = $1 AND id = $2",
+                "UPDATE ironclaw.tokens SET revoked_at = coalesce(revoked_at, ?3) WHERE owner_no = ?1 AND id = ?2",
                 id.as_bytes(),
                 "the token",
             )
@@ -32,10 +42,10 @@ pub(super) async fn apply(tx: &Tx, op: &AccessOp) -> Result<u64, StoreError> {
         AccessOp::MakeApiKey { key } => tx
             .execute(
                 "INSERT INTO ironclaw.api_keys (owner_no, id, label, hash, created_at, expires_at, revoked_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     tx.owner_no(),
-                    uuid(key.id.as_bytes()),
+                    Id(key.id.as_bytes()),
                     key.label.as_str(),
                     &key.hash,
                     key.created_at,
@@ -48,7 +58,7 @@ pub(super) async fn apply(tx: &Tx, op: &AccessOp) -> Result<u64, StoreError> {
         AccessOp::RevokeApiKey { id } => {
             revoke(
                 tx,
-                "UPDATE ironclaw.api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE owner_no = $1 AND id = $2",
+                "UPDATE ironclaw.api_keys SET revoked_at = coalesce(revoked_at, ?3) WHERE owner_no = ?1 AND id = ?2",
                 id.as_bytes(),
                 "the API key",
             )
@@ -59,7 +69,7 @@ pub(super) async fn apply(tx: &Tx, op: &AccessOp) -> Result<u64, StoreError> {
         AccessOp::RevokeLease { id } => {
             revoke(
                 tx,
-                "UPDATE ironclaw.leases SET revoked_at = coalesce(revoked_at, $3) WHERE owner_no = $1 AND id = $2",
+                "UPDATE ironclaw.leases SET revoked_at = coalesce(revoked_at, ?3) WHERE owner_no = ?1 AND id = ?2",
                 id.as_bytes(),
                 "the lease",
             )
@@ -71,7 +81,7 @@ pub(super) async fn apply(tx: &Tx, op: &AccessOp) -> Result<u64, StoreError> {
         AccessOp::RevokeToolGrant { id } => {
             revoke(
                 tx,
-                "UPDATE ironclaw.tool_grants SET revoked_at = coalesce(revoked_at, $3) WHERE owner_no = $1 AND id = $2",
+                "UPDATE ironclaw.tool_grants SET revoked_at = coalesce(revoked_at, ?3) WHERE owner_no = ?1 AND id = ?2",
                 id.as_bytes(),
                 "the tool grant",
             )
@@ -82,10 +92,10 @@ pub(super) async fn apply(tx: &Tx, op: &AccessOp) -> Result<u64, StoreError> {
 }
 
 /// Fails with `PreconditionFailed` unless the agent is active and at this epoch.
-pub(super) async fn check_policy_epoch(tx: &Tx, agent: &AgentName, epoch: u64) -> Result<(), StoreError> {
+pub(crate) async fn check_policy_epoch(tx: &dyn Transaction, agent: &AgentName, epoch: u64) -> Result<(), StoreError> {
     let holds = tx
         .number(
-            "SELECT count(*) FROM ironclaw.agents WHERE owner_no = $1 AND name = $2 AND active AND policy_epoch = $3",
+            "SELECT count(*) FROM ironclaw.agents WHERE owner_no = ?1 AND name = ?2 AND active AND policy_epoch = ?3",
             params![tx.owner_no(), agent.as_str(), epoch],
         )
         .await?;
@@ -96,11 +106,11 @@ pub(super) async fn check_policy_epoch(tx: &Tx, agent: &AgentName, epoch: u64) -
 }
 
 /// Fails with `PreconditionFailed` unless the lease has a use left, has not expired and was not revoked.
-pub(super) async fn check_uses_left(tx: &Tx, lease: LeaseId) -> Result<(), StoreError> {
+pub(crate) async fn check_uses_left(tx: &dyn Transaction, lease: LeaseId) -> Result<(), StoreError> {
     let holds = tx.number(
-        "SELECT count(*) FROM ironclaw.leases WHERE owner_no = $1 AND id = $2 AND uses_left > 0 AND revoked_at IS NULL \
-         AND expires_at > $3",
-        params![tx.owner_no(), uuid(lease.as_bytes()), tx.now()],
+        "SELECT count(*) FROM ironclaw.leases WHERE owner_no = ?1 AND id = ?2 AND uses_left > 0 AND revoked_at IS NULL \
+         AND expires_at > ?3",
+        params![tx.owner_no(), Id(lease.as_bytes()), tx.now()],
     ).await?;
     match holds {
         0 => Err(lease_is_spent(tx)),
@@ -108,27 +118,10 @@ pub(super) async fn check_uses_left(tx: &Tx, lease: LeaseId) -> Result<(), Store
     }
 }
 
-/// Deletes everything of a user but the rows of `users` and `user_roles` (the caller has checked holds). How many rows.
-pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
-    let mut rows = 0;
-    for sql in [
-        "DELETE FROM ironclaw.agents WHERE owner_no = $1",
-        "DELETE FROM ironclaw.policies WHERE owner_no = $1",
-        "DELETE FROM ironclaw.tokens WHERE owner_no = $1",
-        "DELETE FROM ironclaw.api_keys WHERE owner_no = $1",
-        "DELETE FROM ironclaw.leases WHERE owner_no = $1",
-        "DELETE FROM ironclaw.approvals WHERE owner_no = $1",
-        "DELETE FROM ironclaw.tool_grants WHERE owner_no = $1",
-    ] {
-        rows += tx.execute(sql, params![owner_no]).await?;
-    }
-    Ok(rows)
-}
-
-async fn put_agent(tx: &Tx, name: &AgentName, active: bool) -> Result<u64, StoreError> {
+async fn put_agent(tx: &dyn Transaction, name: &AgentName, active: bool) -> Result<u64, StoreError> {
     tx.execute(
         "INSERT INTO ironclaw.agents AS a (owner_no, name, active, policy_epoch, created_at, updated_at) \
-         VALUES ($1, $2, $3, 1, $4, $4) ON CONFLICT (owner_no, name) DO UPDATE SET active = excluded.active, \
+         VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (owner_no, name) DO UPDATE SET active = excluded.active, \
          policy_epoch = a.policy_epoch + 1, updated_at = excluded.updated_at",
         params![tx.owner_no(), name.as_str(), active, tx.now()],
     )
@@ -136,18 +129,18 @@ async fn put_agent(tx: &Tx, name: &AgentName, active: bool) -> Result<u64, Store
     Ok(0)
 }
 
-async fn put_policy(tx: &Tx, policy: &Policy) -> Result<u64, StoreError> {
+async fn put_policy(tx: &dyn Transaction, policy: &Policy) -> Result<u64, StoreError> {
     count_epoch(tx, policy.agent.as_str()).await?;
     tx.execute(
         "INSERT INTO ironclaw.policies (owner_no, id, agent, resource, actions, conditions, valid_from, valid_until) \
-         VALUES ($1, $2, $3, $4, $5::json, $6::json, $7, $8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             tx.owner_no(),
-            uuid(policy.id.as_bytes()),
+            Id(policy.id.as_bytes()),
             policy.agent.as_str(),
             policy.resource.as_str(),
-            serde_json::Value::from(policy.actions.as_slice()).to_string(),
-            policy.conditions.to_string(),
+            Json::of(&policy.actions.as_slice().into()),
+            Json::of(&policy.conditions),
             policy.valid_from,
             policy.valid_until,
         ],
@@ -156,20 +149,20 @@ async fn put_policy(tx: &Tx, policy: &Policy) -> Result<u64, StoreError> {
     Ok(0)
 }
 
-async fn revoke_policy(tx: &Tx, id: PolicyId) -> Result<u64, StoreError> {
+async fn revoke_policy(tx: &dyn Transaction, id: PolicyId) -> Result<u64, StoreError> {
     let agent = tx
         .query_row(
-            "SELECT id, agent FROM ironclaw.policies WHERE owner_no = $1 AND id = $2",
-            params![tx.owner_no(), uuid(id.as_bytes())],
+            "SELECT id, agent FROM ironclaw.policies WHERE owner_no = ?1 AND id = ?2",
+            params![tx.owner_no(), Id(id.as_bytes())],
             |row| row.text(1),
         )
         .await?;
     let agent = agent.ok_or_else(|| tx.not_found("the policy"))?;
     let ended = tx
         .execute(
-            "UPDATE ironclaw.policies SET valid_until = $3 WHERE owner_no = $1 AND id = $2 \
-         AND (valid_until IS NULL OR valid_until > $3)",
-            params![tx.owner_no(), uuid(id.as_bytes()), tx.now()],
+            "UPDATE ironclaw.policies SET valid_until = ?3 WHERE owner_no = ?1 AND id = ?2 \
+         AND (valid_until IS NULL OR valid_until > ?3)",
+            params![tx.owner_no(), Id(id.as_bytes()), tx.now()],
         )
         .await?;
     // What had ended before keeps its end: who had access on a day must not change afterwards.
@@ -179,14 +172,14 @@ async fn revoke_policy(tx: &Tx, id: PolicyId) -> Result<u64, StoreError> {
     Ok(0)
 }
 
-async fn issue_token(tx: &Tx, token: &Token) -> Result<u64, StoreError> {
+async fn issue_token(tx: &dyn Transaction, token: &Token) -> Result<u64, StoreError> {
     check_agent(tx, &token.agent).await?;
     tx.execute(
         "INSERT INTO ironclaw.tokens (owner_no, id, agent, policy_epoch, hash, created_at, expires_at, revoked_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             tx.owner_no(),
-            uuid(token.id.as_bytes()),
+            Id(token.id.as_bytes()),
             token.agent.as_str(),
             token.policy_epoch,
             &token.hash,
@@ -199,14 +192,14 @@ async fn issue_token(tx: &Tx, token: &Token) -> Result<u64, StoreError> {
     Ok(0)
 }
 
-async fn grant_lease(tx: &Tx, lease: &Lease) -> Result<u64, StoreError> {
+async fn grant_lease(tx: &dyn Transaction, lease: &Lease) -> Result<u64, StoreError> {
     check_agent(tx, &lease.agent).await?;
     tx.execute(
         "INSERT INTO ironclaw.leases (owner_no, id, secret, agent, uses_left, created_at, expires_at, revoked_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             tx.owner_no(),
-            uuid(lease.id.as_bytes()),
+            Id(lease.id.as_bytes()),
             lease.secret.as_str(),
             lease.agent.as_str(),
             lease.uses_left,
@@ -219,12 +212,12 @@ async fn grant_lease(tx: &Tx, lease: &Lease) -> Result<u64, StoreError> {
     Ok(0)
 }
 
-async fn redeem_lease(tx: &Tx, id: LeaseId) -> Result<u64, StoreError> {
+async fn redeem_lease(tx: &dyn Transaction, id: LeaseId) -> Result<u64, StoreError> {
     let taken = tx
         .execute(
-            "UPDATE ironclaw.leases SET uses_left = uses_left - 1 WHERE owner_no = $1 AND id = $2 AND uses_left > 0 \
-         AND revoked_at IS NULL AND expires_at > $3",
-            params![tx.owner_no(), uuid(id.as_bytes()), tx.now()],
+            "UPDATE ironclaw.leases SET uses_left = uses_left - 1 WHERE owner_no = ?1 AND id = ?2 AND uses_left > 0 \
+         AND revoked_at IS NULL AND expires_at > ?3",
+            params![tx.owner_no(), Id(id.as_bytes()), tx.now()],
         )
         .await?;
     if taken > 0 {
@@ -232,8 +225,8 @@ async fn redeem_lease(tx: &Tx, id: LeaseId) -> Result<u64, StoreError> {
     }
     let leases = tx
         .number(
-            "SELECT count(*) FROM ironclaw.leases WHERE owner_no = $1 AND id = $2",
-            params![tx.owner_no(), uuid(id.as_bytes())],
+            "SELECT count(*) FROM ironclaw.leases WHERE owner_no = ?1 AND id = ?2",
+            params![tx.owner_no(), Id(id.as_bytes())],
         )
         .await?;
     match leases {
@@ -242,11 +235,11 @@ async fn redeem_lease(tx: &Tx, id: LeaseId) -> Result<u64, StoreError> {
     }
 }
 
-fn lease_is_spent(tx: &Tx) -> StoreError {
+fn lease_is_spent(tx: &dyn Transaction) -> StoreError {
     tx.error(StoreErrorKind::PreconditionFailed, "the lease is used up, expired, revoked or not there")
 }
 
-async fn request_approval(tx: &Tx, approval: &Approval) -> Result<u64, StoreError> {
+async fn request_approval(tx: &dyn Transaction, approval: &Approval) -> Result<u64, StoreError> {
     // Answers are operations of their own, with an event that says so.
     if approval.state != ApprovalState::Pending || approval.decided_at.is_some() {
         let problem = Problem::Malformed { expected: "a question that is not decided" };
@@ -254,14 +247,14 @@ async fn request_approval(tx: &Tx, approval: &Approval) -> Result<u64, StoreErro
     }
     check_agent(tx, &approval.agent).await?;
     tx.execute(
-        "INSERT INTO ironclaw.approvals (owner_no, id, agent, action, details, state, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5::json, $6, $7, $8)",
+        "INSERT INTO ironclaw.approvals (owner_no, id, agent, action, content_format, details, state, created_at, \
+         expires_at) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8)",
         params![
             tx.owner_no(),
-            uuid(approval.id.as_bytes()),
+            Id(approval.id.as_bytes()),
             approval.agent.as_str(),
             approval.action.as_str(),
-            approval.details.to_string(),
+            Json::of(&approval.details),
             codes::approval_state_code(approval.state),
             approval.created_at,
             approval.expires_at,
@@ -271,15 +264,15 @@ async fn request_approval(tx: &Tx, approval: &Approval) -> Result<u64, StoreErro
     Ok(0)
 }
 
-async fn decide_approval(tx: &Tx, id: ApprovalId, approved: bool) -> Result<u64, StoreError> {
+async fn decide_approval(tx: &dyn Transaction, id: ApprovalId, approved: bool) -> Result<u64, StoreError> {
     let state = if approved { ApprovalState::Approved } else { ApprovalState::Denied };
     let decided = tx
         .execute(
-            "UPDATE ironclaw.approvals SET state = $3, decided_at = $4 WHERE owner_no = $1 AND id = $2 AND state = $5 \
-         AND expires_at > $4",
+            "UPDATE ironclaw.approvals SET state = ?3, decided_at = ?4 WHERE owner_no = ?1 AND id = ?2 AND state = ?5 \
+         AND expires_at > ?4",
             params![
                 tx.owner_no(),
-                uuid(id.as_bytes()),
+                Id(id.as_bytes()),
                 codes::approval_state_code(state),
                 tx.now(),
                 codes::approval_state_code(ApprovalState::Pending),
@@ -291,8 +284,8 @@ async fn decide_approval(tx: &Tx, id: ApprovalId, approved: bool) -> Result<u64,
     }
     let questions = tx
         .number(
-            "SELECT count(*) FROM ironclaw.approvals WHERE owner_no = $1 AND id = $2",
-            params![tx.owner_no(), uuid(id.as_bytes())],
+            "SELECT count(*) FROM ironclaw.approvals WHERE owner_no = ?1 AND id = ?2",
+            params![tx.owner_no(), Id(id.as_bytes())],
         )
         .await?;
     match questions {
@@ -301,16 +294,16 @@ async fn decide_approval(tx: &Tx, id: ApprovalId, approved: bool) -> Result<u64,
     }
 }
 
-async fn grant_tool(tx: &Tx, grant: &ToolGrant) -> Result<u64, StoreError> {
+async fn grant_tool(tx: &dyn Transaction, grant: &ToolGrant) -> Result<u64, StoreError> {
     tx.execute(
         "INSERT INTO ironclaw.tool_grants (owner_no, id, tool, capability, parameters, created_at, expires_at, revoked_at) \
-         VALUES ($1, $2, $3, $4, $5::json, $6, $7, $8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             tx.owner_no(),
-            uuid(grant.id.as_bytes()),
+            Id(grant.id.as_bytes()),
             grant.tool.as_str(),
             grant.capability.as_str(),
-            grant.parameters.to_string(),
+            Json::of(&grant.parameters),
             grant.created_at,
             grant.expires_at,
             grant.revoked_at,
@@ -320,17 +313,17 @@ async fn grant_tool(tx: &Tx, grant: &ToolGrant) -> Result<u64, StoreError> {
 }
 
 /// Sets the time of revocation; revoking again leaves the first.
-async fn revoke(tx: &Tx, sql: &'static str, id: &[u8; 16], what: &str) -> Result<u64, StoreError> {
-    match tx.execute(sql, params![tx.owner_no(), uuid(id), tx.now()]).await? {
+async fn revoke(tx: &dyn Transaction, sql: &'static str, id: &[u8; 16], what: &str) -> Result<u64, StoreError> {
+    match tx.execute(sql, params![tx.owner_no(), Id(id), tx.now()]).await? {
         0 => Err(tx.not_found(what)),
         _ => Ok(0),
     }
 }
 
 /// Counts up the policy epoch of an agent, which must exist.
-async fn count_epoch(tx: &Tx, agent: &str) -> Result<(), StoreError> {
+async fn count_epoch(tx: &dyn Transaction, agent: &str) -> Result<(), StoreError> {
     let agents = tx.execute(
-        "UPDATE ironclaw.agents SET policy_epoch = policy_epoch + 1, updated_at = $3 WHERE owner_no = $1 AND name = $2",
+        "UPDATE ironclaw.agents SET policy_epoch = policy_epoch + 1, updated_at = ?3 WHERE owner_no = ?1 AND name = ?2",
         params![tx.owner_no(), agent, tx.now()],
     ).await?;
     match agents {
@@ -339,10 +332,10 @@ async fn count_epoch(tx: &Tx, agent: &str) -> Result<(), StoreError> {
     }
 }
 
-async fn check_agent(tx: &Tx, agent: &AgentName) -> Result<(), StoreError> {
+async fn check_agent(tx: &dyn Transaction, agent: &AgentName) -> Result<(), StoreError> {
     let agents = tx
         .number(
-            "SELECT count(*) FROM ironclaw.agents WHERE owner_no = $1 AND name = $2",
+            "SELECT count(*) FROM ironclaw.agents WHERE owner_no = ?1 AND name = ?2",
             params![tx.owner_no(), agent.as_str()],
         )
         .await?;

@@ -5,12 +5,11 @@ use ironclaw_core::model::secrets::{RootKeyWrap, VaultHeader};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::codec;
-use crate::postgres::row::{params, uuid};
-use crate::postgres::tx::Tx;
+use crate::sql::{Id, Transaction, params};
 
 /// Makes a tenant's vault; one that exists is refused.
-pub(in crate::postgres) async fn init_vault(
-    tx: &Tx,
+pub(crate) async fn init_vault(
+    tx: &dyn Transaction,
     tenant: &TenantId,
     header: &VaultHeader,
     wrap: &RootKeyWrap,
@@ -22,10 +21,10 @@ pub(in crate::postgres) async fn init_vault(
         return Err(tx.error(StoreErrorKind::AlreadyExists, "the tenant has a vault"));
     }
     tx.execute(
-        "INSERT INTO ironclaw.vault_header (tenant, id, format, root_key, created_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO ironclaw.vault_header (tenant, id, format, root_key, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![
             tenant.as_str(),
-            uuid(header.id.as_bytes()),
+            Id(header.id.as_bytes()),
             u32::from(header.format),
             header.root_key,
             header.created_at,
@@ -36,7 +35,7 @@ pub(in crate::postgres) async fn init_vault(
 }
 
 /// Adds a wrapping to a vault that exists.
-pub(in crate::postgres) async fn add_wrap(tx: &Tx, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
+pub(crate) async fn add_wrap(tx: &dyn Transaction, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
     if !lock(tx, tenant).await? {
         return Err(tx.error(StoreErrorKind::NotFound, "the tenant's vault"));
     }
@@ -44,13 +43,13 @@ pub(in crate::postgres) async fn add_wrap(tx: &Tx, tenant: &TenantId, wrap: &Roo
 }
 
 /// Removes a wrapping, but never the last one of the root key in use: nothing sealed could be opened again.
-pub(in crate::postgres) async fn remove_wrap(tx: &Tx, tenant: &TenantId, id: RootKeyWrapId) -> Result<(), StoreError> {
+pub(crate) async fn remove_wrap(tx: &dyn Transaction, tenant: &TenantId, id: RootKeyWrapId) -> Result<(), StoreError> {
     let is_there = lock(tx, tenant).await?;
     let others = tx
         .number(
             "SELECT count(*) FROM ironclaw.root_key_wraps w JOIN ironclaw.vault_header h ON h.tenant = w.tenant \
-         WHERE w.tenant = $1 AND w.root_key = h.root_key AND w.id <> $2",
-            params![tenant.as_str(), uuid(id.as_bytes())],
+         WHERE w.tenant = ?1 AND w.root_key = h.root_key AND w.id <> ?2",
+            params![tenant.as_str(), Id(id.as_bytes())],
         )
         .await?;
     if others == 0 && is_there {
@@ -58,8 +57,8 @@ pub(in crate::postgres) async fn remove_wrap(tx: &Tx, tenant: &TenantId, id: Roo
     }
     let removed = tx
         .execute(
-            "DELETE FROM ironclaw.root_key_wraps WHERE tenant = $1 AND id = $2",
-            params![tenant.as_str(), uuid(id.as_bytes())],
+            "DELETE FROM ironclaw.root_key_wraps WHERE tenant = ?1 AND id = ?2",
+            params![tenant.as_str(), Id(id.as_bytes())],
         )
         .await?;
     if removed == 0 {
@@ -70,18 +69,18 @@ pub(in crate::postgres) async fn remove_wrap(tx: &Tx, tenant: &TenantId, id: Roo
 
 /// Keeps others from changing the tenant's vault until the transaction ends: of two operators who remove a wrapping each
 /// at the same time, the second sees what the first has left. Whether there is one.
-async fn lock(tx: &Tx, tenant: &TenantId) -> Result<bool, StoreError> {
-    let sql = "SELECT 1::bigint FROM ironclaw.vault_header WHERE tenant = $1 FOR NO KEY UPDATE";
+async fn lock(tx: &dyn Transaction, tenant: &TenantId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM ironclaw.vault_header WHERE tenant = ?1 FOR NO KEY UPDATE";
     Ok(tx.number(sql, params![tenant.as_str()]).await? > 0)
 }
 
-async fn insert_wrap(tx: &Tx, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
+async fn insert_wrap(tx: &dyn Transaction, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO ironclaw.root_key_wraps (tenant, id, root_key, source, format, algorithm, parameters, nonce, ciphertext, \
-         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             tenant.as_str(),
-            uuid(wrap.id.as_bytes()),
+            Id(wrap.id.as_bytes()),
             wrap.root_key,
             wrap.source.as_str(),
             u32::from(wrap.wrapped.format),

@@ -8,16 +8,15 @@ use ironclaw_core::{Page, PageRequest, Scope};
 use super::codec::{self, data_key_columns, secret_columns, version_columns};
 use super::next_number;
 use crate::cursor;
-use crate::postgres::PostgresStore;
-use crate::postgres::row::{params, uuid};
+use crate::sql::{Categories, Engine, Id, params};
 
 #[async_trait]
-impl Secrets for PostgresStore {
+impl<E: Engine> Secrets for Categories<E> {
     async fn vault(&self, tenant: &TenantId) -> Result<Option<VaultHeader>, StoreError> {
         self.read_tenant("vault", tenant, |tx, tenant| {
             async move {
                 tx.query_row(
-                    "SELECT id, format, root_key, created_at FROM ironclaw.vault_header WHERE tenant = $1",
+                    "SELECT id, format, root_key, created_at FROM ironclaw.vault_header WHERE tenant = ?1",
                     params![tenant.as_str()],
                     codec::vault_header,
                 )
@@ -33,7 +32,7 @@ impl Secrets for PostgresStore {
             async move {
                 tx.query(
                     "SELECT id, root_key, source, format, algorithm, parameters, nonce, ciphertext, created_at \
-                 FROM ironclaw.root_key_wraps WHERE tenant = $1 ORDER BY created_at, id",
+                 FROM ironclaw.root_key_wraps WHERE tenant = ?1 ORDER BY created_at, id",
                     params![tenant.as_str()],
                     codec::root_key_wrap,
                 )
@@ -48,8 +47,8 @@ impl Secrets for PostgresStore {
         self.read_to_decide("data_key", scope, id, |tx, id| {
             async move {
                 tx.query_row(
-                    concat!("SELECT ", data_key_columns!(), " FROM ironclaw.data_keys WHERE owner_no = $1 AND id = $2"),
-                    params![tx.owner_no(), uuid(id.as_bytes())],
+                    concat!("SELECT ", data_key_columns!(), " FROM ironclaw.data_keys WHERE owner_no = ?1 AND id = ?2"),
+                    params![tx.owner_no(), Id(id.as_bytes())],
                     codec::data_key,
                 )
                 .await
@@ -66,7 +65,7 @@ impl Secrets for PostgresStore {
                     concat!(
                         "SELECT ",
                         data_key_columns!(),
-                        " FROM ironclaw.data_keys WHERE owner_no = $1 ORDER BY number DESC LIMIT 1"
+                        " FROM ironclaw.data_keys WHERE owner_no = ?1 ORDER BY number DESC LIMIT 1"
                     ),
                     params![tx.owner_no()],
                     codec::data_key,
@@ -83,7 +82,7 @@ impl Secrets for PostgresStore {
         self.read_to_decide("secret", scope, name, |tx, name| {
             async move {
                 tx.query_row(
-                    concat!("SELECT ", secret_columns!(), " FROM ironclaw.secrets WHERE owner_no = $1 AND name = $2"),
+                    concat!("SELECT ", secret_columns!(), " FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2"),
                     params![tx.owner_no(), name.as_str()],
                     codec::secret,
                 )
@@ -104,7 +103,7 @@ impl Secrets for PostgresStore {
                         concat!(
                             "SELECT ",
                             secret_columns!(),
-                            " FROM ironclaw.secrets WHERE owner_no = $1 AND name > $2 ORDER BY name LIMIT $3"
+                            " FROM ironclaw.secrets WHERE owner_no = ?1 AND name > ?2 ORDER BY name LIMIT ?3"
                         ),
                         // No name is empty.
                         params![tx.owner_no(), after.as_deref().unwrap_or_default(), cursor::rows(&page)],
@@ -141,8 +140,8 @@ impl Secrets for PostgresStore {
                     concat!(
                         "SELECT ",
                         version_columns!(),
-                        " FROM ironclaw.secret_versions WHERE owner_no = $1 AND name = $2 AND number = coalesce($3, \
-                     (SELECT current_version FROM ironclaw.secrets WHERE owner_no = $1 AND name = $2))"
+                        " FROM ironclaw.secret_versions WHERE owner_no = ?1 AND name = ?2 AND number = coalesce(?3, \
+                     (SELECT current_version FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2))"
                     ),
                     params![tx.owner_no(), name.as_str(), number],
                     codec::secret_version,
@@ -167,7 +166,7 @@ impl Secrets for PostgresStore {
                 concat!(
                     "SELECT ",
                     version_columns!(),
-                    " FROM ironclaw.secret_versions WHERE owner_no = $1 AND name = $2 AND number > $3 ORDER BY number LIMIT $4"
+                    " FROM ironclaw.secret_versions WHERE owner_no = ?1 AND name = ?2 AND number > ?3 ORDER BY number LIMIT ?4"
                 ),
                 params![tx.owner_no(), name.as_str(), after.unwrap_or(0), cursor::rows(&page)],
                 codec::secret_version,

@@ -7,8 +7,7 @@ use ironclaw_core::model::secrets::{
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use crate::codes;
-use crate::postgres::row::Row;
-use crate::postgres::tx::Tx;
+use crate::sql::{Json, Row, Transaction};
 
 /// The columns that [`secret`] reads.
 macro_rules! secret_columns {
@@ -34,7 +33,7 @@ macro_rules! data_key_columns {
 
 pub(super) use {data_key_columns, secret_columns, version_columns};
 
-pub(super) fn secret(row: &Row<'_>) -> Result<Secret, StoreError> {
+pub(super) fn secret(row: &dyn Row) -> Result<Secret, StoreError> {
     Ok(Secret {
         name: row.parsed::<SecretName>(0)?,
         provider: row.optional(1, Row::text)?,
@@ -49,7 +48,7 @@ pub(super) fn secret(row: &Row<'_>) -> Result<Secret, StoreError> {
     })
 }
 
-pub(super) fn secret_version(row: &Row<'_>) -> Result<SecretVersion, StoreError> {
+pub(super) fn secret_version(row: &dyn Row) -> Result<SecretVersion, StoreError> {
     Ok(SecretVersion {
         name: row.parsed::<SecretName>(0)?,
         number: row.u32(1)?,
@@ -65,7 +64,7 @@ pub(super) fn secret_version(row: &Row<'_>) -> Result<SecretVersion, StoreError>
     })
 }
 
-pub(super) fn data_key(row: &Row<'_>) -> Result<DataKey, StoreError> {
+pub(super) fn data_key(row: &dyn Row) -> Result<DataKey, StoreError> {
     Ok(DataKey {
         id: DataKeyId::from_bytes(row.id(0)?),
         number: row.u32(1)?,
@@ -77,7 +76,7 @@ pub(super) fn data_key(row: &Row<'_>) -> Result<DataKey, StoreError> {
 }
 
 /// Of the columns id, format, root_key, created_at.
-pub(super) fn vault_header(row: &Row<'_>) -> Result<VaultHeader, StoreError> {
+pub(super) fn vault_header(row: &dyn Row) -> Result<VaultHeader, StoreError> {
     Ok(VaultHeader {
         id: VaultId::from_bytes(row.id(0)?),
         format: format(row, 1)?,
@@ -87,7 +86,7 @@ pub(super) fn vault_header(row: &Row<'_>) -> Result<VaultHeader, StoreError> {
 }
 
 /// Of the columns id, root_key, source, format, algorithm, parameters, nonce, ciphertext, created_at.
-pub(super) fn root_key_wrap(row: &Row<'_>) -> Result<RootKeyWrap, StoreError> {
+pub(super) fn root_key_wrap(row: &dyn Row) -> Result<RootKeyWrap, StoreError> {
     Ok(RootKeyWrap {
         id: RootKeyWrapId::from_bytes(row.id(0)?),
         root_key: row.u32(1)?,
@@ -98,22 +97,20 @@ pub(super) fn root_key_wrap(row: &Row<'_>) -> Result<RootKeyWrap, StoreError> {
 }
 
 /// The number that stands for an algorithm.
-pub(super) fn algorithm_code(tx: &Tx, algorithm: Algorithm) -> Result<i64, StoreError> {
+pub(super) fn algorithm_code(tx: &dyn Transaction, algorithm: Algorithm) -> Result<i64, StoreError> {
     codes::algorithm_code(algorithm)
         .ok_or_else(|| tx.error(StoreErrorKind::Internal, "this store has no number for the cipher; update it"))
 }
 
 /// The text that keeps a secret's bindings.
-pub(super) fn bindings_text(bindings: &[Binding]) -> String {
-    bindings
-        .iter()
-        .map(|binding| serde_json::json!({ "host": binding.host }))
-        .collect::<serde_json::Value>()
-        .to_string()
+pub(super) fn bindings_text(bindings: &[Binding]) -> Json {
+    let bindings =
+        bindings.iter().map(|binding| serde_json::json!({ "host": binding.host })).collect::<serde_json::Value>();
+    Json::of(&bindings)
 }
 
 /// A wrapped key in the columns from `first`: format, algorithm, parameters, nonce, ciphertext.
-fn wrapped(row: &Row<'_>, first: usize) -> Result<WrappedKey, StoreError> {
+fn wrapped(row: &dyn Row, first: usize) -> Result<WrappedKey, StoreError> {
     Ok(WrappedKey {
         format: format(row, first)?,
         algorithm: row.code(first + 1, codes::algorithm)?,
@@ -123,6 +120,6 @@ fn wrapped(row: &Row<'_>, first: usize) -> Result<WrappedKey, StoreError> {
     })
 }
 
-fn format(row: &Row<'_>, column: usize) -> Result<u16, StoreError> {
+fn format(row: &dyn Row, column: usize) -> Result<u16, StoreError> {
     row.code(column, |number| u16::try_from(number).ok())
 }

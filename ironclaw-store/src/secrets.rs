@@ -6,17 +6,24 @@ use ironclaw_core::model::secrets::{PutSecret, WrappedKey};
 use ironclaw_core::model::workspace::ContentHash;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::row::{params, uuid};
-use super::tx::Tx;
+use crate::sql::{Id, Owned, Transaction, owned, params};
 
 mod codec;
 mod read;
 mod vault;
 
-pub(super) use vault::{add_wrap, init_vault, remove_wrap};
+pub(crate) use vault::{add_wrap, init_vault, remove_wrap};
+
+/// What goes with a user, and what tells of secrets that were deleted before.
+pub(crate) const OWNED: [Owned; 4] = [
+    owned!("secret_versions", "name, number", 16),
+    owned!("secrets", "name", 8),
+    owned!("secret_numbers", "name_hash"),
+    owned!("data_keys", "id"),
+];
 
 /// Applies an operation. The number that its receipt tells.
-pub(super) async fn apply(tx: &Tx, op: &SecretOp) -> Result<u64, StoreError> {
+pub(crate) async fn apply(tx: &dyn Transaction, op: &SecretOp) -> Result<u64, StoreError> {
     match op {
         SecretOp::PutDataKey { id, number, root_key, wrapped } => {
             put_data_key(tx, *id, *number, *root_key, wrapped).await
@@ -29,49 +36,35 @@ pub(super) async fn apply(tx: &Tx, op: &SecretOp) -> Result<u64, StoreError> {
 }
 
 /// The version of a secret's row, 0 if there is none.
-pub(super) async fn row_version(tx: &Tx, name: &SecretName) -> Result<u64, StoreError> {
+pub(crate) async fn row_version(tx: &dyn Transaction, name: &SecretName) -> Result<u64, StoreError> {
     let version = tx
         .number(
-            "SELECT version FROM ironclaw.secrets WHERE owner_no = $1 AND name = $2",
+            "SELECT version FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2",
             params![tx.owner_no(), name.as_str()],
         )
         .await?;
     Ok(version.cast_unsigned())
 }
 
-/// Deletes all secrets and keys of an erased user, and what tells of those that were deleted before. How many rows.
-pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
-    let mut rows = 0;
-    for sql in [
-        "DELETE FROM ironclaw.secret_versions WHERE owner_no = $1",
-        "DELETE FROM ironclaw.secrets WHERE owner_no = $1",
-        "DELETE FROM ironclaw.secret_numbers WHERE owner_no = $1",
-        "DELETE FROM ironclaw.data_keys WHERE owner_no = $1",
-    ] {
-        rows += tx.execute(sql, params![owner_no]).await?;
-    }
-    Ok(rows)
-}
-
 async fn put_data_key(
-    tx: &Tx,
+    tx: &dyn Transaction,
     id: DataKeyId,
     number: u32,
     root_key: u32,
     wrapped: &WrappedKey,
 ) -> Result<u64, StoreError> {
     let highest = tx
-        .number("SELECT coalesce(max(number), 0) FROM ironclaw.data_keys WHERE owner_no = $1", params![tx.owner_no()])
+        .number("SELECT coalesce(max(number), 0) FROM ironclaw.data_keys WHERE owner_no = ?1", params![tx.owner_no()])
         .await?;
-    if i64::from(number) != highest + 1 {
+    if Some(i64::from(number)) != highest.checked_add(1) {
         return Err(tx.conflict("the data key's number is not one more than the highest"));
     }
     tx.execute(
         "INSERT INTO ironclaw.data_keys (owner_no, id, number, root_key, format, algorithm, parameters, nonce, ciphertext, \
-         seals, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10)",
+         seals, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10)",
         params![
             tx.owner_no(),
-            uuid(id.as_bytes()),
+            Id(id.as_bytes()),
             number,
             root_key,
             u32::from(wrapped.format),
@@ -85,7 +78,7 @@ async fn put_data_key(
     Ok(0)
 }
 
-async fn put(tx: &Tx, secret: &PutSecret) -> Result<u64, StoreError> {
+async fn put(tx: &dyn Transaction, secret: &PutSecret) -> Result<u64, StoreError> {
     let name = secret.name.as_str();
     if secret.number != next_number(tx, tx.owner_no(), &secret.name).await? {
         return Err(tx.conflict("the secret has another version by now"));
@@ -93,8 +86,8 @@ async fn put(tx: &Tx, secret: &PutSecret) -> Result<u64, StoreError> {
     let sealed = &secret.sealed;
     let keys = tx
         .execute(
-            "UPDATE ironclaw.data_keys SET seals = seals + 1 WHERE owner_no = $1 AND id = $2",
-            params![tx.owner_no(), uuid(sealed.data_key.as_bytes())],
+            "UPDATE ironclaw.data_keys SET seals = seals + 1 WHERE owner_no = ?1 AND id = ?2",
+            params![tx.owner_no(), Id(sealed.data_key.as_bytes())],
         )
         .await?;
     if keys == 0 {
@@ -102,14 +95,14 @@ async fn put(tx: &Tx, secret: &PutSecret) -> Result<u64, StoreError> {
     }
     tx.execute(
         "INSERT INTO ironclaw.secret_versions (owner_no, name, number, format, algorithm, data_key, salt, nonce, ciphertext, \
-         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             tx.owner_no(),
             name,
             secret.number,
             u32::from(sealed.format),
             codec::algorithm_code(tx, sealed.algorithm)?,
-            uuid(sealed.data_key.as_bytes()),
+            Id(sealed.data_key.as_bytes()),
             sealed.salt.as_slice(),
             sealed.nonce.as_slice(),
             sealed.ciphertext.as_slice(),
@@ -118,7 +111,7 @@ async fn put(tx: &Tx, secret: &PutSecret) -> Result<u64, StoreError> {
     ).await?;
     tx.execute(
         "INSERT INTO ironclaw.secrets AS s (owner_no, name, provider, bindings, expires_at, current_version, created_at, \
-         updated_at, usage_count, version) VALUES ($1, $2, $3, $4::json, $5, $6, $7, $7, 0, 1) \
+         updated_at, usage_count, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 1) \
          ON CONFLICT (owner_no, name) DO UPDATE SET provider = excluded.provider, bindings = excluded.bindings, \
          expires_at = excluded.expires_at, current_version = excluded.current_version, \
          updated_at = excluded.updated_at, version = s.version + 1",
@@ -135,12 +128,12 @@ async fn put(tx: &Tx, secret: &PutSecret) -> Result<u64, StoreError> {
     Ok(secret.number.into())
 }
 
-async fn count_use(tx: &Tx, name: &SecretName, number: u32) -> Result<u64, StoreError> {
+async fn count_use(tx: &dyn Transaction, name: &SecretName, number: u32) -> Result<u64, StoreError> {
     let rows = tx
         .execute(
-            "UPDATE ironclaw.secrets SET usage_count = usage_count + 1, last_used_at = $4, version = version + 1 \
-         WHERE owner_no = $1 AND name = $2 AND EXISTS (SELECT 1 FROM ironclaw.secret_versions v \
-         WHERE v.owner_no = $1 AND v.name = $2 AND v.number = $3)",
+            "UPDATE ironclaw.secrets SET usage_count = usage_count + 1, last_used_at = ?4, version = version + 1 \
+         WHERE owner_no = ?1 AND name = ?2 AND EXISTS (SELECT 1 FROM ironclaw.secret_versions v \
+         WHERE v.owner_no = ?1 AND v.name = ?2 AND v.number = ?3)",
             params![tx.owner_no(), name.as_str(), number, tx.now()],
         )
         .await?;
@@ -150,11 +143,11 @@ async fn count_use(tx: &Tx, name: &SecretName, number: u32) -> Result<u64, Store
     }
 }
 
-async fn delete(tx: &Tx, name: &SecretName) -> Result<u64, StoreError> {
-    tx.check_not_held()?;
+async fn delete(tx: &dyn Transaction, name: &SecretName) -> Result<u64, StoreError> {
+    tx.check_not_held().await?;
     let last = tx
         .query_row(
-            "DELETE FROM ironclaw.secrets WHERE owner_no = $1 AND name = $2 RETURNING current_version",
+            "DELETE FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2 RETURNING current_version",
             params![tx.owner_no(), name.as_str()],
             |row| row.u32(0),
         )
@@ -163,12 +156,12 @@ async fn delete(tx: &Tx, name: &SecretName) -> Result<u64, StoreError> {
         return Ok(0);
     };
     tx.execute(
-        "DELETE FROM ironclaw.secret_versions WHERE owner_no = $1 AND name = $2",
+        "DELETE FROM ironclaw.secret_versions WHERE owner_no = ?1 AND name = ?2",
         params![tx.owner_no(), name.as_str()],
     )
     .await?;
     tx.execute(
-        "INSERT INTO ironclaw.secret_numbers (owner_no, name_hash, last_number) VALUES ($1, $2, $3) \
+        "INSERT INTO ironclaw.secret_numbers (owner_no, name_hash, last_number) VALUES (?1, ?2, ?3) \
          ON CONFLICT (owner_no, name_hash) DO UPDATE SET last_number = excluded.last_number",
         params![tx.owner_no(), name_hash(name).as_bytes(), last],
     )
@@ -177,11 +170,11 @@ async fn delete(tx: &Tx, name: &SecretName) -> Result<u64, StoreError> {
 }
 
 /// One more than the highest number that a secret of this name ever had.
-async fn next_number(tx: &Tx, owner_no: i64, name: &SecretName) -> Result<u32, StoreError> {
+async fn next_number(tx: &dyn Transaction, owner_no: i64, name: &SecretName) -> Result<u32, StoreError> {
     let last = tx
         .number(
-            "SELECT coalesce((SELECT current_version FROM ironclaw.secrets WHERE owner_no = $1 AND name = $2), \
-         (SELECT last_number FROM ironclaw.secret_numbers WHERE owner_no = $1 AND name_hash = $3), 0)",
+            "SELECT coalesce((SELECT current_version FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2), \
+         (SELECT last_number FROM ironclaw.secret_numbers WHERE owner_no = ?1 AND name_hash = ?3), 0)",
             params![owner_no, name.as_str(), name_hash(name).as_bytes()],
         )
         .await?;
