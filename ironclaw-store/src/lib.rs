@@ -17,6 +17,8 @@ mod heavy;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod integrity;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod jobs;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod json;
 #[cfg(feature = "libsql")]
 mod libsql;

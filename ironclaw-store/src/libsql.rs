@@ -28,7 +28,6 @@ mod cursor;
 mod db;
 mod engine;
 mod health;
-mod jobs;
 mod locked;
 mod maintenance;
 mod privacy;
@@ -333,7 +332,7 @@ impl Store for LibsqlStore {
     }
 
     fn jobs(&self) -> &dyn Jobs {
-        self
+        &self.categories
     }
 
     fn settings(&self) -> &dyn Settings {

@@ -24,13 +24,13 @@ mod definitions;
 mod engine;
 mod entity;
 mod error;
-mod jobs;
 mod maintenance;
 mod migrate;
 mod migration;
 mod pool;
 mod pooler;
 mod privacy;
+mod removal;
 mod role;
 mod row;
 mod server;
@@ -173,7 +173,7 @@ impl Store for PostgresStore {
     }
 
     fn jobs(&self) -> &dyn Jobs {
-        self
+        &self.categories
     }
 
     fn settings(&self) -> &dyn Settings {

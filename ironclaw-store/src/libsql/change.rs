@@ -12,10 +12,10 @@ use super::db::Db;
 use super::row::params;
 use super::tx::{Tx, at_once};
 use super::users;
-use super::{audit, conversations, jobs, privacy, removal, workspace};
+use super::{audit, conversations, privacy, removal, workspace};
 use crate::prepared::{Failure, Prepared, PreparedEvent, removes};
 use crate::reserved::STAGED;
-use crate::{access, secrets, settings};
+use crate::{access, jobs, secrets, settings};
 
 /// Applies the change in the open transaction.
 pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestamp) -> Result<Receipt, StoreError> {
@@ -122,7 +122,7 @@ fn perform(tx: &Tx<'_>, scope: &Scope, operation: &Operation, terms: &[Terms]) -
     match operation {
         Operation::Conversations(op) => conversations::apply(tx, op, terms),
         Operation::Workspace(op) => workspace::apply(tx, op, terms),
-        Operation::Jobs(op) => jobs::apply(tx, op),
+        Operation::Jobs(op) => at_once(tx, jobs::apply(tx, op)),
         Operation::Secrets(op) => at_once(tx, secrets::apply(tx, op)),
         Operation::Access(op) => at_once(tx, access::apply(tx, op)),
         Operation::Settings(op) => at_once(tx, settings::apply(tx, op)),
@@ -137,7 +137,7 @@ fn check(tx: &Tx<'_>, precondition: &Precondition) -> Result<(), StoreError> {
         Precondition::RowVersion { row, version } => {
             let actual = match row {
                 Row::Conversation(id) => conversations::row_version(tx, *id)?,
-                Row::Job(id) => jobs::row_version(tx, *id)?,
+                Row::Job(id) => at_once(tx, jobs::row_version(tx, *id))?,
                 Row::Secret(name) => at_once(tx, secrets::row_version(tx, name))?,
                 Row::Setting(key) => at_once(tx, settings::row_version(tx, key))?,
                 _ => return Err(tx.error(StoreErrorKind::Internal, "a row that this store does not know")),

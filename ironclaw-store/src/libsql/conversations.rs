@@ -12,8 +12,7 @@ use serde_json::Value;
 use super::LibsqlStore;
 use super::cursor;
 use super::db::Db;
-use super::jobs;
-use super::removal::{self, Removal, sized, some};
+use super::removal::{self, Removal, jobs_of, sized, some};
 use super::row::{Row, params};
 use super::tx::Tx;
 use crate::codes::{role, role_code};
@@ -65,17 +64,7 @@ pub(super) fn row_version(tx: &Tx<'_>, id: ConversationId) -> Result<u64, StoreE
 /// Deletes a conversation with its messages and jobs: what is too much for one transaction is hidden by it, and removed
 /// later. 1 if it was there, otherwise 0.
 pub(super) fn delete(tx: &Tx<'_>, id: ConversationId) -> Result<u64, StoreError> {
-    if !exists(tx, id)? {
-        return Ok(0);
-    }
-    removal::begin(tx, removal::Kind::Conversation, *id.as_bytes())?;
-    Ok(1)
-}
-
-/// Whether there is such a conversation.
-pub(super) fn exists(tx: &Tx<'_>, id: ConversationId) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) FROM visible_conversations WHERE owner_no = ?1 AND id = ?2";
-    Ok(tx.db.number(sql, params![tx.content_no(), id.as_bytes()])? != 0)
+    removal::delete(tx, removal::Kind::Conversation, *id.as_bytes())
 }
 
 /// Whether a conversation is so large a part of what a user said that its words are found faster in order than one by one.
@@ -92,7 +81,7 @@ pub(super) fn remove_terms(db: &Db, removal: &mut Removal, id: [u8; 16]) -> Resu
 
 /// Removes some of a conversation. How many rows.
 pub(super) fn remove(db: &Db, owner_no: i64, id: [u8; 16]) -> Result<u64, StoreError> {
-    let mut rows = jobs::remove_of_conversation(db, owner_no, id)?;
+    let mut rows = jobs_of(db, owner_no, id)?;
     rows += search::remove_messages(db, owner_no, id)?;
     if db.budget.is_left() {
         rows += db.execute("DELETE FROM conversations WHERE owner_no = ?1 AND id = ?2", params![owner_no, &id])?;

@@ -6,8 +6,3 @@ pub(super) use crate::cursor::{after, page, rows};
 pub(super) fn before(last: Option<[u8; 16]>) -> Vec<u8> {
     last.map_or_else(|| vec![0xff; 17], |id| id.to_vec())
 }
-
-/// What the ids of a page come after, in a listing from the lowest: at first something lower than every id.
-pub(super) fn from(last: Option<[u8; 16]>) -> Vec<u8> {
-    last.map_or_else(Vec::new, |id| id.to_vec())
-}

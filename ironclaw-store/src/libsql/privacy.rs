@@ -6,13 +6,13 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Scope, Timestamp};
 
 use super::db::Db;
-use super::removal::{self, Kind, Removal, some};
+use super::removal::{self, Kind, Removal, portion, some};
 use super::row::params;
 use super::tx::Tx;
 use super::users;
-use super::{conversations, jobs, workspace};
+use super::{conversations, workspace};
 use crate::reserved::ERASED;
-use crate::{access, secrets, settings};
+use crate::{access, jobs, secrets, settings};
 
 /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far. What
 /// is too much for this transaction is hidden by it, and removed later. How many rows so far.
@@ -96,7 +96,7 @@ pub(super) fn erase(
 pub(super) fn remove_user(db: &Db, owner_no: i64, content_no: i64) -> Result<u64, StoreError> {
     let mut rows = remove_content(db, content_no)?;
     for table in secrets::OWNED.iter().chain(&access::OWNED).chain(&settings::OWNED) {
-        rows += removal::portion(db, table, owner_no)?;
+        rows += portion(db, table, owner_no)?;
     }
     for sql in [
         "DELETE FROM audit_private WHERE owner_no = ?1 AND sequence IN \
@@ -139,7 +139,10 @@ pub(super) fn record_erasure(
 
 /// Deletes some of the content under a number. How many rows.
 pub(super) fn remove_content(db: &Db, content_no: i64) -> Result<u64, StoreError> {
-    let mut rows = jobs::erase(db, content_no)?;
+    let mut rows = 0;
+    for table in &jobs::OWNED {
+        rows += portion(db, table, content_no)?;
+    }
     rows += conversations::erase(db, content_no)?;
     rows += workspace::erase(db, content_no)?;
     rows += some(

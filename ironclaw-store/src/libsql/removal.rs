@@ -9,16 +9,18 @@ use ironclaw_core::model::audit::{Action, AuditRecord, SubjectKind};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 pub(super) use self::budget::{AT_ONCE, Budget, first_left, portion, sized, some};
+pub(super) use self::content::jobs_of;
 pub(super) use self::wait::{Removed, erased, gone, settled};
 use super::db::Db;
 use super::row::{Row, params};
 use super::tx::Tx;
 use super::users::{self, UserRow};
-use super::{audit, conversations, jobs, privacy};
+use super::{audit, conversations, privacy};
 use crate::prepared::PreparedEvent;
 use crate::reserved;
 
 mod budget;
+mod content;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -67,7 +69,7 @@ impl Removal {
             (Kind::Conversation, Some(id)) => {
                 conversations::remove_terms(db, self, id)? + conversations::remove(db, self.content_no, id)?
             }
-            (Kind::Job, Some(id)) => jobs::remove(db, self.content_no, id)?,
+            (Kind::Job, Some(id)) => content::job(db, self.content_no, id)?,
             (Kind::Erase, _) => privacy::remove_user(db, self.owner_no, self.content_no)?,
             _ => privacy::remove_content(db, self.content_no)? + privacy::remove_private(db, self)?,
         };
@@ -96,8 +98,16 @@ impl Removal {
     }
 }
 
-/// Deletes a conversation or a job of the user's, or hides it if it is too much for this transaction.
-pub(super) fn begin(tx: &Tx<'_>, kind: Kind, id: [u8; 16]) -> Result<(), StoreError> {
+/// Deletes a conversation or a job of the user's with all in it, or hides it if it is too much for this transaction. 1 if it
+/// was there, otherwise 0.
+pub(super) fn delete(tx: &Tx<'_>, kind: Kind, id: [u8; 16]) -> Result<u64, StoreError> {
+    let sql = match kind {
+        Kind::Job => "SELECT count(*) FROM visible_jobs WHERE owner_no = ?1 AND id = ?2",
+        _ => "SELECT count(*) FROM visible_conversations WHERE owner_no = ?1 AND id = ?2",
+    };
+    if tx.db.number(sql, params![tx.content_no(), &id])? == 0 {
+        return Ok(0);
+    }
     let mut removal = Removal {
         kind,
         owner_no: tx.owner_no,
@@ -114,7 +124,7 @@ pub(super) fn begin(tx: &Tx<'_>, kind: Kind, id: [u8; 16]) -> Result<(), StoreEr
     if !removal.advance(tx.db)? {
         removal.keep(tx.db, tx.now)?;
     }
-    Ok(())
+    Ok(1)
 }
 
 /// Says what tells of a forgetting when it is complete: the event, and the receipt with the number's place in it.

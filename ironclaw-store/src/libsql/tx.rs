@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use ironclaw_core::id::{ErasureId, TenantId, UserId};
+use ironclaw_core::id::{ErasureId, JobId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 
@@ -10,7 +10,7 @@ use super::db::Db;
 use super::locked::Locked;
 use super::row::{params, values};
 use super::users::{self, Numbers};
-use super::{audit, privacy};
+use super::{audit, privacy, removal};
 use crate::prepared::PreparedEvent;
 use crate::sql::{Params, Take, Transaction};
 
@@ -129,6 +129,10 @@ impl Transaction for Tx<'_> {
 
     async fn is_held(&self) -> Result<bool, StoreError> {
         Tx::is_held(self)
+    }
+
+    async fn delete_job(&self, id: JobId) -> Result<u64, StoreError> {
+        removal::delete(self, removal::Kind::Job, *id.as_bytes())
     }
 
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {

@@ -12,11 +12,11 @@ use super::engine::{Engine, Reach};
 use super::error::of_the_change;
 use super::row::params;
 use super::tx::Tx;
-use super::{audit, conversations, jobs, privacy, workspace};
+use super::{audit, conversations, privacy, workspace};
 use crate::error::is_of_the_change;
 use crate::prepared::{self, APPLY, Failure, Prepared, removes};
 use crate::reserved::STAGED;
-use crate::{access, secrets, settings};
+use crate::{access, jobs, secrets, settings};
 
 /// Commits a change with its audit events, or nothing but the events that say why.
 pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::entity::conversations;
 use super::row::{Row, params, uuid};
 use super::tx::Tx;
-use super::{PostgresStore, jobs};
+use super::{PostgresStore, removal};
 use crate::codes::{role, role_code};
 use crate::cursor;
 
@@ -66,7 +66,7 @@ pub(super) async fn row_version(tx: &Tx, id: ConversationId) -> Result<u64, Stor
 /// Deletes a conversation with its messages and jobs. 1 if it was there, otherwise 0.
 pub(super) async fn delete(tx: &Tx, owner_no: i64, id: ConversationId) -> Result<u64, StoreError> {
     search::remove_conversation(tx, owner_no, id).await?;
-    jobs::delete_of_conversation(tx, owner_no, id).await?;
+    removal::delete_jobs_of(tx, owner_no, id).await?;
     let id = uuid(id.as_bytes());
     let sql = "DELETE FROM ironclaw.messages WHERE owner_no = $1 AND conversation = $2";
     tx.execute(sql, params![owner_no, id]).await?;

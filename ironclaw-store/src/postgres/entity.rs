@@ -4,5 +4,4 @@ pub(super) mod audit_checkpoints;
 pub(super) mod conversations;
 pub(super) mod embedding_models;
 pub(super) mod erasures;
-pub(super) mod jobs;
 mod time;

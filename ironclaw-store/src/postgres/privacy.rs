@@ -7,9 +7,9 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::row::{params, uuid};
 use super::tx::Tx;
-use super::{conversations, jobs, workspace};
+use super::{conversations, workspace};
 use crate::sql::{self, Transaction};
-use crate::{access, secrets, settings, system};
+use crate::{access, jobs, secrets, settings, system};
 
 /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far.
 /// How many rows.
@@ -67,7 +67,10 @@ pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
 }
 
 async fn forget_content(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
-    let mut rows = jobs::erase(tx, owner_no).await?;
+    let mut rows = 0;
+    for table in &jobs::OWNED {
+        rows += Transaction::execute(tx, table.all, sql::params![owner_no]).await?;
+    }
     rows += conversations::erase(tx, owner_no).await?;
     rows += workspace::erase(tx, owner_no).await?;
     rows += tx.execute("DELETE FROM ironclaw.receipts WHERE owner_no = $1", params![owner_no]).await?;

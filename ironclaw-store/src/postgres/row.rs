@@ -49,11 +49,6 @@ impl<'a> Row<'a> {
         self.decoded(column)
     }
 
-    /// A whole number that is kept in the 64 bits of a signed one.
-    pub(super) fn u64(&self, column: usize) -> Result<u64, StoreError> {
-        self.i64(column).map(i64::cast_unsigned)
-    }
-
     /// A whole number that something was counted or numbered with: never negative, so that one more is a number too.
     pub(super) fn count(&self, column: usize) -> Result<u64, StoreError> {
         u64::try_from(self.i64(column)?).map_err(|_| self.corrupt(column))

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ironclaw_core::id::{ErasureId, TenantId, UserId};
+use ironclaw_core::id::{ErasureId, JobId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
@@ -19,7 +19,7 @@ use super::engine::UNBOUNDED;
 use super::error::{from_orm, from_sqlx};
 use super::row::{Params, Row, arguments, params, tables};
 use super::text::numbered;
-use super::{audit, privacy};
+use super::{audit, privacy, removal};
 use crate::damage;
 use crate::prepared::PreparedEvent;
 use crate::sql::{self, Take, Transaction};
@@ -381,6 +381,10 @@ impl Transaction for Tx {
 
     async fn is_held(&self) -> Result<bool, StoreError> {
         Ok(self.scope.held)
+    }
+
+    async fn delete_job(&self, id: JobId) -> Result<u64, StoreError> {
+        removal::delete_job(self, self.scope.owner_no, id).await
     }
 
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {

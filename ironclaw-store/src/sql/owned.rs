@@ -19,7 +19,8 @@ pub(crate) enum Portion {
     Sized { find: &'static str, delete: &'static str },
 }
 
-/// A table, its key beside the owner's number, and what a row counts for: one, a number, or the bytes of a column.
+/// A table, its key beside the owner's number, and what a row counts for: one, a number, or the bytes of columns,
+/// of which all but the first may be absent.
 macro_rules! owned {
     ($table:literal, $key:literal) => {
         $crate::sql::owned!($table, $key, 1)
@@ -43,7 +44,7 @@ macro_rules! owned {
             },
         }
     };
-    ($table:literal, $key:literal, bytes of $column:literal) => {
+    ($table:literal, $key:literal, bytes of $first:literal $(, $other:literal)*) => {
         $crate::sql::Owned {
             all: concat!("DELETE FROM ironclaw.", $table, " WHERE owner_no = ?1"),
             portion: $crate::sql::Portion::Sized {
@@ -51,8 +52,10 @@ macro_rules! owned {
                     "SELECT ",
                     $key,
                     ", octet_length(",
-                    $column,
-                    ") FROM ",
+                    $first,
+                    ")",
+                    $(" + coalesce(octet_length(", $other, "), 0)",)*
+                    " FROM ",
                     $table,
                     " WHERE owner_no = ?1 LIMIT ?2"
                 ),

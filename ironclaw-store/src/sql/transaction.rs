@@ -1,7 +1,7 @@
 //! An open transaction, whichever engine it is of.
 
 use async_trait::async_trait;
-use ironclaw_core::id::{ErasureId, TenantId, UserId};
+use ironclaw_core::id::{ErasureId, JobId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 
@@ -41,6 +41,10 @@ pub(crate) trait Transaction: Send + Sync {
 
     /// Whether a legal hold stands on the user.
     async fn is_held(&self) -> Result<bool, StoreError>;
+
+    /// Deletes a job with all in it: 1 if it was there, otherwise 0. What is too much for one transaction is hidden by it, and
+    /// removed later.
+    async fn delete_job(&self, id: JobId) -> Result<u64, StoreError>;
 
     /// Locks a user in an operator's transaction until the transaction ends, who is made known if they are not. Their number.
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError>;

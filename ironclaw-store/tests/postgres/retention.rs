@@ -141,7 +141,7 @@ async fn assert_deleted(database: &Database, scope: &Scope) {
     assert_eq!(maintenance.apply_retention().await.unwrap(), 3);
     let page = PageRequest::default();
     assert!(store.conversations(scope, &page).await.unwrap().items.is_empty());
-    assert!(store.jobs(scope, &Default::default(), &page).await.unwrap().items.is_empty());
+    assert!(store.jobs().jobs(scope, &Default::default(), &page).await.unwrap().items.is_empty());
     assert!(store.entries(scope, None, &page).await.unwrap().items.is_empty());
     assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ironclaw_core::id::{ConversationId, JobId, OperatorName};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -8,11 +8,11 @@ use ironclaw_core::{Limits, Timestamp};
 
 use crate::codes;
 use crate::libsql::db::Db;
-use crate::libsql::removal::{self, AT_ONCE};
+use crate::libsql::removal::{self, AT_ONCE, Kind};
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
 use crate::libsql::users::{Numbers, content_no};
-use crate::libsql::{LibsqlStore, audit, conversations, jobs, workspace};
+use crate::libsql::{LibsqlStore, audit, workspace};
 use crate::system::{category_code, category_name};
 
 #[cfg(test)]
@@ -190,15 +190,16 @@ fn delete(tx: &Tx<'_>, sql: &Statements, category: RetainedCategory, before: Tim
         })?;
         return workspace::retain(tx, old);
     }
+    let kind = match category {
+        RetainedCategory::Conversations => Kind::Conversation,
+        _ => Kind::Job,
+    };
     let mut deleted = 0;
     for id in tx.db.query(sql.old, params![tx.content_no(), before, AT_ONCE], |row| row.bytes(0))? {
         if !tx.db.budget.is_left() {
             break;
         }
-        deleted += match category {
-            RetainedCategory::Conversations => conversations::delete(tx, ConversationId::from_bytes(id))?,
-            _ => jobs::delete(tx, JobId::from_bytes(id))?,
-        };
+        deleted += removal::delete(tx, kind, id)?;
     }
     Ok(deleted)
 }

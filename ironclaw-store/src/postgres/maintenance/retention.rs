@@ -11,7 +11,7 @@ use super::PostgresMaintenance;
 use crate::codes;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::{Entered, Tx};
-use crate::postgres::{conversations, jobs, workspace};
+use crate::postgres::{conversations, removal, workspace};
 use crate::system::{append, category_code, category_name};
 
 /// How many conversations, jobs or files one transaction deletes: changes wait for one such transaction at most.
@@ -209,7 +209,7 @@ async fn delete(
             RetainedCategory::Conversations => {
                 conversations::delete(tx, user.owner_no, ConversationId::from_bytes(id)).await?
             }
-            _ => jobs::delete(tx, user.owner_no, JobId::from_bytes(id)).await?,
+            _ => removal::delete_job(tx, user.owner_no, JobId::from_bytes(id)).await?,
         };
     }
     Ok(rows)
