@@ -10,7 +10,7 @@ use super::db::Db;
 use super::locked::Locked;
 use super::row::{params, values};
 use super::users::{self, Numbers};
-use super::{audit, privacy};
+use super::{audit, privacy, removal};
 use crate::prepared::PreparedEvent;
 use crate::sql::{Params, Take, Transaction};
 
@@ -129,6 +129,10 @@ impl Transaction for Tx<'_> {
 
     async fn is_held(&self) -> Result<bool, StoreError> {
         Tx::is_held(self)
+    }
+
+    async fn forgotten_until(&self, owner_no: i64) -> Result<u64, StoreError> {
+        removal::forgotten_until(self.db, owner_no)
     }
 
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {

@@ -1,8 +1,6 @@
 //! The tables as entities, for what reads whole rows.
 
-pub(super) mod audit_checkpoints;
 pub(super) mod conversations;
 pub(super) mod embedding_models;
-pub(super) mod erasures;
 pub(super) mod jobs;
 mod time;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
-/// The statement with parameters as the server numbers them: `$1` where it says `?1`.
+/// The statement with parameters as the server numbers them, `$1` where it says `?1`, and without the views that hide what
+/// the other engine removes little by little.
 pub(super) fn numbered(sql: &'static str) -> &'static str {
     /// Texts in the program are known by their address. There are no more than the program has.
     static KNOWN: LazyLock<RwLock<HashMap<(usize, usize), &'static str>>> = LazyLock::new(RwLock::default);
@@ -12,10 +13,10 @@ pub(super) fn numbered(sql: &'static str) -> &'static str {
         return known;
     }
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    known.entry(key).or_insert_with(|| String::leak(with_dollars(sql)))
+    known.entry(key).or_insert_with(|| String::leak(own(sql)))
 }
 
 /// A question mark is nothing else in our statements.
-fn with_dollars(sql: &str) -> String {
-    sql.replace('?', "$")
+fn own(sql: &str) -> String {
+    sql.replace('?', "$").replace("ironclaw.visible_", "ironclaw.")
 }

@@ -42,6 +42,11 @@ pub(crate) trait Transaction: Send + Sync {
     /// Whether a legal hold stands on the user.
     async fn is_held(&self) -> Result<bool, StoreError>;
 
+    /// Up to which event of a chain what is forgotten is still being removed; 0 if nothing is.
+    async fn forgotten_until(&self, _owner_no: i64) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     /// Locks a user in an operator's transaction until the transaction ends, who is made known if they are not. Their number.
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError>;
 
