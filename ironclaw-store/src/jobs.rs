@@ -110,12 +110,7 @@ async fn claim(tx: &dyn Transaction, job: JobId, worker: &WorkerName, until: Tim
     version.ok_or_else(|| tx.not_found("the job"))
 }
 
-async fn set_state(
-    tx: &dyn Transaction,
-    job: JobId,
-    state: JobState,
-    error: Option<&str>,
-) -> Result<u64, StoreError> {
+async fn set_state(tx: &dyn Transaction, job: JobId, state: JobState, error: Option<&str>) -> Result<u64, StoreError> {
     if standing(tx, job).await?.0.is_ended() {
         return Err(tx.conflict("the job has ended"));
     }

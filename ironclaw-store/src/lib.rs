@@ -3,6 +3,8 @@
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod access;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod audit;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod codes;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod copy;

@@ -315,7 +315,7 @@ impl VaultStore for LibsqlStore {
     }
 
     fn audit(&self) -> &dyn Audit {
-        self
+        &self.categories
     }
 }
 

@@ -156,7 +156,7 @@ impl VaultStore for PostgresStore {
     }
 
     fn audit(&self) -> &dyn Audit {
-        self
+        &self.categories
     }
 }
 

@@ -9,5 +9,8 @@ pub(crate) const CONTENT: &str = "\u{1}content";
 /// Of users who are being erased, whose name is free.
 pub(crate) const ERASED: &str = "\u{1}erased";
 
+/// What no reserved tenant comes after, in the order of bytes.
+pub(crate) const FIRST_TENANT: &str = "\u{2}";
+
 /// All of them.
 pub(crate) const TENANTS: [&str; 3] = [STAGED, CONTENT, ERASED];

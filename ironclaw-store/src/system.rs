@@ -9,6 +9,7 @@ use ironclaw_core::model::privacy::RetainedCategory;
 use ironclaw_core::store::StoreError;
 
 mod apply;
+mod read;
 
 pub(crate) use apply::{append, apply, category_code, find, record_failure};
 

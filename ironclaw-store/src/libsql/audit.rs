@@ -11,23 +11,11 @@ use ironclaw_core::{Scope, Timestamp};
 use super::db::Db;
 use super::row::params;
 use super::users::UserRow;
+use crate::audit::SYSTEM_NO;
 use crate::codes::coded;
 use crate::damage;
 use crate::prepared::PreparedEvent;
 use crate::random::random;
-
-mod read;
-mod walk;
-
-#[cfg(test)]
-pub(super) use read::events;
-pub(super) use read::{system_events, verify_all};
-pub(super) use walk::Walk;
-#[cfg(test)]
-pub(super) use walk::verify_here;
-
-/// The chain of what operators do, in place of a user's number.
-pub(super) const SYSTEM_NO: i64 = 0;
 
 /// Appends the events of a user's change to the user's chain.
 pub(super) fn append(

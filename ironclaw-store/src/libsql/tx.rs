@@ -119,10 +119,6 @@ impl Transaction for Tx<'_> {
         self.now
     }
 
-    fn limits(&self) -> &Limits {
-        self.limits
-    }
-
     fn operation(&self) -> &'static str {
         self.db.operation()
     }
@@ -133,6 +129,10 @@ impl Transaction for Tx<'_> {
 
     async fn delete_job(&self, id: JobId) -> Result<u64, StoreError> {
         removal::delete(self, removal::Kind::Job, *id.as_bytes())
+    }
+
+    async fn forgotten_until(&self, owner_no: i64) -> Result<u64, StoreError> {
+        removal::forgotten_until(self.db, owner_no)
     }
 
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {

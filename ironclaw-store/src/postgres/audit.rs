@@ -7,10 +7,6 @@ use super::tx::Tx;
 use crate::codes::coded;
 use crate::prepared::PreparedEvent;
 
-mod read;
-
-pub(super) use read::{system_events, verify_all};
-
 /// Appends events to the chain of the user in whose scope the transaction runs.
 pub(super) async fn append(tx: &Tx, events: &[PreparedEvent]) -> Result<(), StoreError> {
     if events.is_empty() {

@@ -359,6 +359,7 @@ impl sql::Engine for Arc<Engine> {
         let reach = match reach {
             sql::Reach::User(scope) => Reach::User(scope),
             sql::Reach::Tenant(tenant) => Reach::Tenant(tenant.to_string()),
+            sql::Reach::All => Reach::All,
         };
         Engine::read(self, operation, reach, freshness, arguments, move |tx, arguments| read(tx, arguments)).await
     }

@@ -6,27 +6,21 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use ironclaw_core::Maintenance;
-use ironclaw_core::id::{ErasureId, HoldId, OperatorName, TenantId};
+use ironclaw_core::id::{OperatorName, TenantId};
 use ironclaw_core::maintenance::{Scrubbed, SystemChange};
 use ironclaw_core::model::access::User;
 use ironclaw_core::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
 use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest, Receipt};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::builder::PostgresStoreBuilder;
 use super::engine::{Engine, Reach, Wait};
-use super::entity::{audit_checkpoints, erasures};
 use super::error::of_the_change;
-use super::row::{Row, params};
 use super::tx::Tx;
-use super::{audit, workspace};
-use crate::codes;
-use crate::cursor;
+use super::workspace;
 use crate::error::is_of_the_change;
-use crate::reserved::STAGED;
-use crate::sql::{Absent, Freshness};
+use crate::sql::{Absent, Categories, Freshness};
 use crate::system;
 
 mod integrity;
@@ -43,7 +37,7 @@ const APPLY_SYSTEM: &str = "apply_system";
 /// audited with what is done.
 #[derive(Debug, Clone)]
 pub struct PostgresMaintenance {
-    engine: Arc<Engine>,
+    categories: Categories<Arc<Engine>>,
     operator: OperatorName,
     vector_indexes: u32,
 }
@@ -84,7 +78,7 @@ impl PostgresMaintenance {
                 .await?;
             let made = statements.iter().filter(|statement| statement.starts_with("CREATE")).count() as u64;
             // To make an index without keeping writers off, the server waits for the transactions that are under way.
-            for result in maintenance.engine.run_each(OPERATION, Wait::AsLongAsNeeded, statements).await? {
+            for result in maintenance.engine().run_each(OPERATION, Wait::AsLongAsNeeded, statements).await? {
                 result?;
             }
             Ok(made)
@@ -94,15 +88,15 @@ impl PostgresMaintenance {
 
     /// Closes the connections, after the calls that were taken are done. Every call after it fails.
     pub async fn close(&self) {
-        self.engine.close().await;
+        self.engine().close().await;
     }
 
     pub(super) fn new(engine: Arc<Engine>, operator: OperatorName, vector_indexes: u32) -> Self {
-        Self { engine, operator, vector_indexes }
+        Self { categories: Categories(engine), operator, vector_indexes }
     }
 
     pub(super) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+        &self.categories.0
     }
 
     pub(super) fn operator(&self) -> &OperatorName {
@@ -120,7 +114,7 @@ impl PostgresMaintenance {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        self.engine.alone(operation, &self.operator, key, work(self.clone())).await
+        self.engine().alone(operation, &self.operator, key, work(self.clone())).await
     }
 
     /// Commits a change with its event, or the event that says why not.
@@ -128,7 +122,7 @@ impl PostgresMaintenance {
         let arguments = (self.operator.clone(), Arc::new(change));
         let applied = match system::check(APPLY_SYSTEM, &arguments.1) {
             Ok(()) => {
-                self.engine
+                self.engine()
                     .write(APPLY_SYSTEM, reach(&arguments.1), false, arguments.clone(), |tx, (operator, change)| {
                         async move { system::apply(tx, operator.as_str(), &change).await.map_err(of_the_change) }
                             .boxed()
@@ -157,7 +151,7 @@ impl PostgresMaintenance {
         T: Absent + Send + 'static,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        self.engine.read(operation, Reach::All, Freshness::Recent, arguments, read).await
+        self.engine().read(operation, Reach::All, Freshness::Recent, arguments, read).await
     }
 
     /// Writes in one transaction.
@@ -167,7 +161,7 @@ impl PostgresMaintenance {
         T: Send + 'static,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        self.engine.write(operation, Reach::All, false, arguments, write).await
+        self.engine().write(operation, Reach::All, false, arguments, write).await
     }
 }
 
@@ -184,99 +178,31 @@ impl Maintenance for PostgresMaintenance {
     }
 
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {
-        let after: Option<(String, String)> = cursor::after("users", page)?;
-        self.read("users", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let (tenant, owner) = after.unwrap_or_default();
-                let items = tx
-                    .query(
-                        "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, \
-                         ARRAY(SELECT r.role FROM ironclaw.user_roles r WHERE r.owner_no = u.owner_no ORDER BY r.role) \
-                         FROM ironclaw.users u WHERE (u.tenant, u.owner) > ($1, $2) AND u.tenant <> $4 \
-                         ORDER BY u.tenant, u.owner LIMIT $3",
-                        params![tenant, owner, cursor::rows(&page), STAGED],
-                        user,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |(tenant, user)| (tenant.to_string(), user.id.to_string())))
-            }
-            .boxed()
-        })
-        .await
+        self.categories.users(page).await
     }
 
     async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError> {
-        let after: Option<u64> = cursor::after("holds", page)?;
-        self.read("holds", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let items = tx
-                    .query(
-                        "SELECT h.hold_no, h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at \
-                         FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
-                         WHERE h.hold_no > $1 AND u.tenant <> $3 ORDER BY h.hold_no LIMIT $2",
-                        params![after.unwrap_or(0), cursor::rows(&page), STAGED],
-                        hold,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |(hold_no, _)| *hold_no).map(|(_, hold)| hold))
-            }
-            .boxed()
-        })
-        .await
+        self.categories.holds(page).await
     }
 
     async fn retention_policies(&self) -> Result<Vec<RetentionPolicy>, StoreError> {
-        self.read("retention_policies", (), |tx, ()| async move { retention::policies(tx).await }.boxed()).await
+        self.categories.retention_policies("retention_policies").await
     }
 
     async fn erasures(&self, page: &PageRequest) -> Result<Page<Erasure>, StoreError> {
-        let after: Option<u64> = cursor::after("erasures", page)?;
-        self.read("erasures", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let rows = erasures::Entity::find()
-                    .filter(erasures::Column::ErasureNo.gt(after.unwrap_or(0).cast_signed()))
-                    .order_by_asc(erasures::Column::ErasureNo)
-                    .limit(cursor::rows(&page).cast_unsigned())
-                    .all(tx)
-                    .await
-                    .map_err(|error| tx.orm(error))?;
-                let items = rows.into_iter().map(|row| erasure(tx, row)).collect::<Result<_, _>>()?;
-                Ok(cursor::page(&page, items, |(erasure_no, _)| *erasure_no).map(|(_, erasure)| erasure))
-            }
-            .boxed()
-        })
-        .await
+        self.categories.erasures(page).await
     }
 
     async fn system_events(&self, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError> {
-        let after: Option<u64> = cursor::after("system_events", page)?;
-        self.read("system_events", (after, page.clone()), |tx, (after, page)| {
-            async move { audit::system_events(tx, after, &page).await }.boxed()
-        })
-        .await
+        self.categories.system_events(page).await
     }
 
     async fn checkpoints(&self, page: &PageRequest) -> Result<Page<AuditCheckpoint>, StoreError> {
-        let after: Option<u64> = cursor::after("checkpoints", page)?;
-        self.read("checkpoints", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let rows = audit_checkpoints::Entity::find()
-                    .filter(audit_checkpoints::Column::Size.gt(after.map_or(-1, u64::cast_signed)))
-                    .order_by_asc(audit_checkpoints::Column::Size)
-                    .limit(cursor::rows(&page).cast_unsigned())
-                    .all(tx)
-                    .await
-                    .map_err(|error| tx.orm(error))?;
-                let items = rows.into_iter().map(|row| checkpoint(tx, row)).collect::<Result<_, _>>()?;
-                Ok(cursor::page(&page, items, |checkpoint: &AuditCheckpoint| checkpoint.size))
-            }
-            .boxed()
-        })
-        .await
+        self.categories.checkpoints(page).await
     }
 
     async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError> {
-        self.read("verify_audit", (), |tx, ()| async move { audit::verify_all(tx).await }.boxed()).await
+        self.categories.verify_audit().await
     }
 
     async fn apply_retention(&self) -> Result<u64, StoreError> {
@@ -306,47 +232,4 @@ fn reach(change: &SystemChange) -> Reach {
         SystemChange::PlaceHold { hold } => Reach::About(hold.tenant.clone(), hold.owner.clone()),
         _ => Reach::All,
     }
-}
-
-fn user(row: &Row<'_>) -> Result<(TenantId, User), StoreError> {
-    let roles = row.array::<String>(5)?.into_iter().map(|role| role.parse().map_err(|_| row.corrupt(5)));
-    let user = User {
-        id: row.parsed(1)?,
-        status: row.code(2, codes::user_status)?,
-        roles: roles.collect::<Result<_, _>>()?,
-        created_at: row.time(3)?,
-        updated_at: row.time(4)?,
-    };
-    Ok((row.parsed(0)?, user))
-}
-
-fn hold(row: &Row<'_>) -> Result<(u64, Hold), StoreError> {
-    let hold = Hold {
-        id: HoldId::from_bytes(row.id(1)?),
-        tenant: row.parsed(2)?,
-        owner: row.parsed(3)?,
-        reason: row.text(4)?,
-        created_at: row.time(5)?,
-        released_at: row.optional(6, Row::time)?,
-    };
-    Ok((row.count(0)?, hold))
-}
-
-fn erasure(tx: &Tx, row: erasures::Model) -> Result<(u64, Erasure), StoreError> {
-    let erasure = Erasure {
-        id: ErasureId::from_bytes(row.id.into_bytes()),
-        stream: row.stream.try_into().map_err(|_| tx.corrupt("erasures.stream"))?,
-        rows: row.deleted_rows.cast_unsigned(),
-        created_at: row.created_at.0,
-    };
-    Ok((row.erasure_no.cast_unsigned(), erasure))
-}
-
-fn checkpoint(tx: &Tx, row: audit_checkpoints::Model) -> Result<AuditCheckpoint, StoreError> {
-    Ok(AuditCheckpoint {
-        size: row.size.cast_unsigned(),
-        root: row.root.try_into().map_err(|_| tx.corrupt("audit_checkpoints.root"))?,
-        note: row.note,
-        created_at: row.created_at.0,
-    })
 }

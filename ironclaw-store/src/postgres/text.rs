@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
-/// The statement with parameters as the server numbers them, `$1` where it says `?1`, and tables in place of the views that
-/// hide what is being removed: here that is done at once.
+/// The statement with parameters as the server numbers them, `$1` where it says `?1`, and without the views that hide what
+/// the other engine removes little by little.
 pub(super) fn numbered(sql: &'static str) -> &'static str {
     /// Texts in the program are known by their address. There are no more than the program has.
     static KNOWN: LazyLock<RwLock<HashMap<(usize, usize), &'static str>>> = LazyLock::new(RwLock::default);

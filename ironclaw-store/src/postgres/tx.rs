@@ -371,10 +371,6 @@ impl Transaction for Tx {
         self.scope.now
     }
 
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     fn operation(&self) -> &'static str {
         self.operation
     }

@@ -23,6 +23,8 @@ pub(crate) enum Reach {
     User(Scope),
     /// One tenant's, without any user's rows.
     Tenant(TenantId),
+    /// Everybody's: an operator's.
+    All,
 }
 
 /// What runs transactions.
@@ -78,6 +80,21 @@ impl<E: Engine> Categories<E> {
         F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         self.0.read(operation, Reach::User(scope.clone()), Freshness::Newest, arguments, read).await
+    }
+
+    /// Reads of everybody, for an operator.
+    pub(crate) async fn read_all<A, T, F>(
+        &self,
+        operation: &'static str,
+        arguments: A,
+        read: F,
+    ) -> Result<T, StoreError>
+    where
+        A: Clone + Send + Sync + 'static,
+        T: Absent + Send + 'static,
+        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
+    {
+        self.0.read(operation, Reach::All, Freshness::Recent, arguments, read).await
     }
 
     /// Reads a tenant's vault, which decides too.

@@ -1,12 +1,11 @@
 //! An open transaction, whichever engine it is of.
 
 use async_trait::async_trait;
+use ironclaw_core::Timestamp;
 use ironclaw_core::id::{ErasureId, JobId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Limits, Timestamp};
 
 use super::{Params, Row};
-use crate::damage;
 use crate::prepared::PreparedEvent;
 
 /// What takes the rows of a query, one after the other.
@@ -33,9 +32,6 @@ pub(crate) trait Transaction: Send + Sync {
     /// The time that the change's rows carry.
     fn now(&self) -> Timestamp;
 
-    /// What is accepted.
-    fn limits(&self) -> &Limits;
-
     /// The operation that is under way, for errors.
     fn operation(&self) -> &'static str;
 
@@ -45,6 +41,11 @@ pub(crate) trait Transaction: Send + Sync {
     /// Deletes a job with all in it: 1 if it was there, otherwise 0. What is too much for one transaction is hidden by it, and
     /// removed later.
     async fn delete_job(&self, id: JobId) -> Result<u64, StoreError>;
+
+    /// Up to which event of a chain what is forgotten is still being removed; 0 if nothing is.
+    async fn forgotten_until(&self, _owner_no: i64) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 
     /// Locks a user in an operator's transaction until the transaction ends, who is made known if they are not. Their number.
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError>;
@@ -123,10 +124,5 @@ impl<'t> dyn Transaction + 't {
     /// Says that the change came too late.
     pub(crate) fn conflict(&self, why: &str) -> StoreError {
         self.error(StoreErrorKind::Conflict, why)
-    }
-
-    /// Says that a column can't be decoded.
-    pub(crate) fn corrupt(&self, column: &str) -> StoreError {
-        self.error(StoreErrorKind::Corrupt, damage::undecodable(column, None))
     }
 }

@@ -12,7 +12,7 @@ use ironclaw_core::model::audit::{
 };
 use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::scope::RequestContext;
-use ironclaw_core::store::{Apply, Audit, StoreErrorKind, VaultStore};
+use ironclaw_core::store::{Apply, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Clock, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
@@ -58,7 +58,7 @@ async fn opened() -> (Database, PostgresStore, PgConnection) {
 }
 
 async fn trail(store: &PostgresStore) -> Vec<AuditEntry> {
-    store.events(&ada(), &AuditFilter::default(), &PageRequest::first(100).unwrap()).await.unwrap().items
+    store.audit().events(&ada(), &AuditFilter::default(), &PageRequest::first(100).unwrap()).await.unwrap().items
 }
 
 /// How long ada's chain is, after every hash in it was computed again.

@@ -3,7 +3,7 @@
 use ironclaw_core::id::{OperatorName, TenantId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::RetainedCategory;
-use ironclaw_core::store::{Conversations, Jobs, Workspace};
+use ironclaw_core::store::{MemoryStore, Store};
 use ironclaw_core::{Maintenance, PageRequest, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore, Selection, copy_store};
 use sqlx::PgConnection;
@@ -140,9 +140,9 @@ async fn assert_deleted(database: &Database, scope: &Scope) {
     keep_ten_days(&maintenance).await;
     assert_eq!(maintenance.apply_retention().await.unwrap(), 3);
     let page = PageRequest::default();
-    assert!(store.conversations(scope, &page).await.unwrap().items.is_empty());
+    assert!(store.conversations().conversations(scope, &page).await.unwrap().items.is_empty());
     assert!(store.jobs().jobs(scope, &Default::default(), &page).await.unwrap().items.is_empty());
-    assert!(store.entries(scope, None, &page).await.unwrap().items.is_empty());
+    assert!(store.workspace().entries(scope, None, &page).await.unwrap().items.is_empty());
     assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
 }
 

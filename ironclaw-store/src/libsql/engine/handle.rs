@@ -303,7 +303,7 @@ impl sql::Engine for Arc<Handle> {
         let read = move |tx: &Tx<'_>| at_once(tx, read(tx, arguments));
         match reach {
             Reach::User(scope) => self.read_scope(operation, &scope, read).await,
-            Reach::Tenant(_) => {
+            Reach::Tenant(_) | Reach::All => {
                 let session = Arc::clone(&self.session);
                 let all = move |db: &Db| db.snapshot(|| read(&Tx::of_all(db, session.clock.now(), &session.limits)));
                 Handle::read(self, operation, all).await

@@ -6,7 +6,6 @@ use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 
-use crate::codes;
 use crate::libsql::db::Db;
 use crate::libsql::removal::{self, AT_ONCE, Kind};
 use crate::libsql::row::params;
@@ -18,28 +17,12 @@ use crate::system::{category_code, category_name};
 #[cfg(test)]
 mod tests;
 
-/// The policies, ordered by tenant and category.
-pub(super) fn policies(db: &Db) -> Result<Vec<RetentionPolicy>, StoreError> {
-    db.query(
-        "SELECT tenant, category, days, updated_at FROM retention_policies ORDER BY tenant, category",
-        params![],
-        |row| {
-            Ok(RetentionPolicy {
-                tenant: row.parsed(0)?,
-                category: row.code(1, codes::category)?,
-                days: row.u32(2)?,
-                updated_at: row.time(3)?,
-            })
-        },
-    )
-}
-
 /// Deletes what no policy keeps any more, one small transaction after the other, and waits until it is gone. How many
 /// conversations, jobs and files.
 pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Result<u64, StoreError> {
     const OPERATION: &str = "apply_retention";
     let mut total = 0;
-    for policy in store.read_any(OPERATION, policies).await? {
+    for policy in store.categories.retention_policies(OPERATION).await? {
         let now = store.engine().now();
         let mut from = Some(Place::default());
         while let Some(place) = from {

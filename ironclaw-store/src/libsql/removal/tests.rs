@@ -9,7 +9,7 @@ use ironclaw_core::id::{
     VersionId,
 };
 use ironclaw_core::maintenance::SystemChange;
-use ironclaw_core::model::audit::{Action, AuditFilter};
+use ironclaw_core::model::audit::{Action, AuditEntry, AuditFilter};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::jobs::{JobStep, NewJob};
 use ironclaw_core::model::privacy::Hold;
@@ -18,11 +18,12 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Change, Limits, PageRequest, Receipt, Scope, SystemClock, Timestamp};
 
 use super::{AT_ONCE, step, unfinished};
+use crate::audit::{SYSTEM_NO, Walk};
 use crate::libsql::db::Db;
 use crate::libsql::maintenance::check_here;
 use crate::libsql::row::params;
 use crate::libsql::tx::{Tx, at_once};
-use crate::libsql::{audit, change, schema, users, workspace};
+use crate::libsql::{change, schema, users, workspace};
 use crate::prepared::Prepared;
 use crate::system;
 
@@ -57,11 +58,27 @@ impl Store {
 
     fn system(&self, change: &SystemChange) -> Result<Receipt, StoreError> {
         self.db.begin_operation("apply_system");
-        self.db.write(|| {
-            let (limits, root) = (Limits::default(), "root");
-            let tx = Tx::of_all(&self.db, self.now, &limits);
-            at_once(&tx, system::apply(&tx, root, change))
-        })
+        let tx = self.tx();
+        self.db.write(|| at_once(&tx, system::apply(&tx, "root", change)))
+    }
+
+    fn tx(&self) -> Tx<'_> {
+        Tx::of_all(&self.db, self.now, &self.limits)
+    }
+
+    /// A chain as its readers see it.
+    fn events(&self, owner_no: i64) -> Vec<AuditEntry> {
+        let (tx, page) = (self.tx(), PageRequest::first(1_000).unwrap());
+        at_once(&tx, crate::audit::events(&tx, owner_no, &AuditFilter::default(), None, &page)).unwrap().items
+    }
+
+    /// Verifies every chain.
+    fn verify(&self) {
+        let tx = self.tx();
+        for owner_no in self.db.query("SELECT owner_no FROM audit_streams", params![], |row| row.i64(0)).unwrap() {
+            let mut walk = Walk::new(owner_no);
+            while !at_once(&tx, walk.go_on(&tx)).unwrap() {}
+        }
     }
 
     /// Takes a step as the writer does, and makes sure that it is small. Whether there was one.
@@ -183,11 +200,8 @@ async fn what_is_forgotten_is_hidden_at_once_and_removed_in_small_steps() {
         let sql = format!("SELECT count(*) FROM {table} WHERE owner_no = {}", numbers.content_no);
         assert_eq!(store.count(&sql), 0, "{table}");
     }
-    let events = || {
-        let filter = AuditFilter::default();
-        audit::events(&store.db, numbers.owner_no, &filter, None, &PageRequest::first(1_000).unwrap()).unwrap().items
-    };
-    let hidden = events().iter().filter(|e| e.event.action.is_forgotten() && e.private.is_some()).count();
+    let events = store.events(numbers.owner_no);
+    let hidden = events.iter().filter(|e| e.event.action.is_forgotten() && e.private.is_some()).count();
     assert_eq!(hidden, 0, "private parts are gone for readers");
     assert!(unfinished(&store.db).unwrap().is_some());
     assert_eq!(store.forget_events(), 0, "it is told of when it is complete");
@@ -198,7 +212,7 @@ async fn what_is_forgotten_is_hidden_at_once_and_removed_in_small_steps() {
     assert_eq!((store.forget_events(), unfinished(&store.db).unwrap()), (1, None));
     let last = "SELECT action FROM audit_events WHERE owner_no = 1 ORDER BY sequence DESC LIMIT 1";
     assert_eq!(store.count(last), i64::from(Action::Forget.code()), "the last event");
-    audit::verify_here(&store.db);
+    store.verify();
     let after = store.rows();
     for table in CONTENT {
         assert_eq!(before[table], after[table], "{table}: what both users have now is what they had");
@@ -264,7 +278,7 @@ async fn an_erased_user_is_nobody_at_once() {
     assert!(lost(&before, &store.rows()) <= i64::from(AT_ONCE) + BESIDES);
     assert!(users::find_numbers(&store.db, &ada).unwrap().is_none());
     assert_eq!(*store.system(&erase(id)).unwrap_err().kind(), StoreErrorKind::NotFound);
-    let told = audit::system_events(&store.db, None, &PageRequest::default()).unwrap().items;
+    let told = store.events(SYSTEM_NO);
     assert!(told.iter().all(|entry| !format!("{:?}", entry.private).contains("ada")), "{told:?}");
     assert_eq!(store.count("SELECT count(*) FROM users WHERE owner = 'ada'"), 0);
     // Whoever comes under the name meanwhile is another, and stays.
@@ -285,7 +299,7 @@ async fn an_erased_user_is_nobody_at_once() {
     assert_eq!(store.count("SELECT count(*) FROM users"), 1);
     let erased = format!("SELECT count(*) FROM audit_events WHERE action = {}", Action::UserErase.code());
     assert_eq!(store.count(&erased), 1);
-    audit::verify_here(&store.db);
+    store.verify();
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
-use crate::codes;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::{Entered, Tx};
 use crate::postgres::{conversations, removal, workspace};
@@ -17,29 +16,12 @@ use crate::system::{append, category_code, category_name};
 /// How many conversations, jobs or files one transaction deletes: changes wait for one such transaction at most.
 const DELETED_AT_ONCE: u32 = 50;
 
-/// The policies, ordered by tenant and category.
-pub(super) async fn policies(tx: &Tx) -> Result<Vec<RetentionPolicy>, StoreError> {
-    tx.query(
-        "SELECT tenant, category, days, updated_at FROM ironclaw.retention_policies ORDER BY tenant, category",
-        params![],
-        |row| {
-            Ok(RetentionPolicy {
-                tenant: row.parsed(0)?,
-                category: row.code(1, codes::category)?,
-                days: row.u32(2)?,
-                updated_at: row.time(3)?,
-            })
-        },
-    )
-    .await
-}
-
 /// Deletes what no policy keeps any more, one small transaction after the other. How many
 /// conversations, jobs and files.
 pub(super) async fn apply(maintenance: &PostgresMaintenance) -> Result<u64, StoreError> {
     const OPERATION: &str = "apply_retention";
     let mut total = 0;
-    for policy in maintenance.retention_policies_now().await? {
+    for policy in maintenance.categories.retention_policies(OPERATION).await? {
         let mut from = Some(Place::default());
         while let Some(place) = from {
             let arguments = (policy.clone(), place, maintenance.operator.clone());
@@ -64,12 +46,6 @@ pub(super) async fn apply(maintenance: &PostgresMaintenance) -> Result<u64, Stor
         }
     }
     Ok(total)
-}
-
-impl PostgresMaintenance {
-    async fn retention_policies_now(&self) -> Result<Vec<RetentionPolicy>, StoreError> {
-        self.read("apply_retention", (), |tx, ()| async move { policies(tx).await }.boxed()).await
-    }
 }
 
 /// Deletes some of what the next user has that is no longer kept. How many rows, and where to go on; `None` at the end.

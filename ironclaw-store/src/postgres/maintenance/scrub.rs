@@ -42,7 +42,8 @@ pub(super) async fn scrub(maintenance: &PostgresMaintenance) -> Result<Scrubbed,
         .await?;
     let statements = tables.iter().map(|table| format!("VACUUM (FULL, ANALYZE) ironclaw.{table}")).collect();
     let mut pending = Vec::new();
-    for (table, result) in tables.iter().zip(maintenance.engine.run_each(OPERATION, Wait::AsUsual, statements).await?) {
+    for (table, result) in tables.iter().zip(maintenance.engine().run_each(OPERATION, Wait::AsUsual, statements).await?)
+    {
         match result {
             Ok(()) => {}
             Err(error) if *error.kind() == StoreErrorKind::Busy => {

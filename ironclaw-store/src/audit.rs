@@ -1,0 +1,198 @@
+//! The audit trail: read and verified. Each engine appends in a way of its own.
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use ironclaw_core::model::audit::{
+    Action, AuditEntry, AuditEvent, AuditFilter, AuditPrincipal, ChainHead, Outcome, PrincipalKind, Pseudonym,
+    StreamId, Subject, SubjectKind,
+};
+use ironclaw_core::store::{Audit, StoreError, StoreErrorKind};
+use ironclaw_core::{Page, PageRequest, Scope};
+
+use crate::codes::decoded;
+use crate::cursor;
+use crate::error::broken_chains;
+use crate::sql::{Categories, Engine, Freshness, Reach, Row, Transaction, params};
+
+mod walk;
+
+pub(crate) use walk::Walk;
+
+/// The chain of what operators do, in place of a user's number.
+pub(crate) const SYSTEM_NO: i64 = 0;
+
+#[async_trait]
+impl<E: Engine> Audit for Categories<E> {
+    async fn events(
+        &self,
+        scope: &Scope,
+        filter: &AuditFilter,
+        page: &PageRequest,
+    ) -> Result<Page<AuditEntry>, StoreError> {
+        let after: Option<u64> = cursor::after("events", page)?;
+        self.read("events", scope, (filter.clone(), after, page.clone()), |tx, (filter, after, page)| {
+            async move { events(tx, tx.owner_no(), &filter, after, &page).await }.boxed()
+        })
+        .await
+    }
+
+    async fn head(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError> {
+        self.read("head", scope, (), |tx, ()| {
+            async move { Ok(head(tx, tx.owner_no()).await?.filter(|head| head.sequence > 0)) }.boxed()
+        })
+        .await
+    }
+
+    async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError> {
+        let found = self.read_to_decide("verify", scope, (), |tx, ()| {
+            let owner_no = tx.owner_no();
+            async move { Ok(Some(owner_no)) }.boxed()
+        });
+        let Some(owner_no) = found.await? else {
+            return Ok(None);
+        };
+        let head = self.verify_chain("verify", Reach::User(scope.clone()), owner_no).await?;
+        Ok(head.filter(|head| head.sequence > 0))
+    }
+}
+
+impl<E: Engine> Categories<E> {
+    /// A page of the system's chain.
+    pub(crate) async fn system_events(&self, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError> {
+        let after: Option<u64> = cursor::after("system_events", page)?;
+        self.read_all("system_events", (after, page.clone()), |tx, (after, page)| {
+            async move { events(tx, SYSTEM_NO, &AuditFilter::default(), after, &page).await }.boxed()
+        })
+        .await
+    }
+
+    /// Verifies every chain and gives their heads, the system's first. One that was changed does not hide others.
+    pub(crate) async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError> {
+        const OPERATION: &str = "verify_audit";
+        let (mut heads, mut broken, mut first) = (Vec::new(), Vec::new(), None);
+        let mut last = -1;
+        while let Some((owner_no, stream)) = self.read_all(OPERATION, last, next_chain).await? {
+            last = owner_no;
+            match self.verify_chain(OPERATION, Reach::All, owner_no).await {
+                Ok(head) => heads.extend(head.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO)),
+                Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
+                    broken.push(stream);
+                    first.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first {
+            Some(first) => Err(broken_chains(OPERATION, &broken, first)),
+            None => Ok(heads),
+        }
+    }
+
+    /// Verifies a chain in steps, each a snapshot of its own: a chain only grows. The same server gives them all, as another
+    /// may not have got as far.
+    async fn verify_chain(
+        &self,
+        operation: &'static str,
+        reach: Reach,
+        owner_no: i64,
+    ) -> Result<Option<ChainHead>, StoreError> {
+        let mut walk = Walk::new(owner_no);
+        loop {
+            let step = self.0.read(operation, reach.clone(), Freshness::Newest, walk, |tx, mut walk: Walk| {
+                async move {
+                    let is_done = walk.go_on(tx).await?;
+                    Ok(Some((walk, is_done)))
+                }
+                .boxed()
+            });
+            match step.await? {
+                Some((going_on, false)) => walk = going_on,
+                Some((walk, true)) => return Ok(walk.head()),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn next_chain(
+    tx: &dyn Transaction,
+    last: i64,
+) -> futures::future::BoxFuture<'_, Result<Option<(i64, StreamId)>, StoreError>> {
+    let sql = "SELECT owner_no, stream FROM ironclaw.audit_streams WHERE owner_no > ?1 ORDER BY owner_no LIMIT 1";
+    tx.query_row(sql, params![last], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?)))).boxed()
+}
+
+/// A page of a chain.
+pub(crate) async fn events(
+    tx: &dyn Transaction,
+    owner_no: i64,
+    filter: &AuditFilter,
+    after: Option<u64>,
+    page: &PageRequest,
+) -> Result<Page<AuditEntry>, StoreError> {
+    let forgotten_until = tx.forgotten_until(owner_no).await?;
+    let items = tx
+        .query(
+            "SELECT e.sequence, s.stream, e.previous, e.time, e.\"user\", e.principals, e.action, e.outcome, \
+             e.subjects, e.commitment, e.hash, e.tree_index, p.private \
+             FROM ironclaw.audit_events e JOIN ironclaw.audit_streams s ON s.owner_no = e.owner_no \
+             LEFT JOIN ironclaw.visible_audit_private p ON p.owner_no = e.owner_no AND p.sequence = e.sequence \
+             WHERE e.owner_no = ?1 AND e.sequence > ?2 AND (?3 IS NULL OR e.action = ?3) \
+             AND (?4 IS NULL OR e.outcome = ?4) AND (?5 IS NULL OR e.time >= ?5) AND (?6 IS NULL OR e.time < ?6) \
+             ORDER BY e.sequence LIMIT ?7",
+            params![
+                owner_no,
+                after.unwrap_or(0),
+                filter.action.map(|action| i64::from(action.code())),
+                filter.outcome.map(|outcome| i64::from(outcome.code())),
+                filter.from,
+                filter.until,
+                cursor::rows(page)
+            ],
+            |row| {
+                let event = event(row)?;
+                // What is being removed is gone for readers.
+                let is_forgotten = event.sequence <= forgotten_until && event.action.is_forgotten();
+                let private = match row.optional(12, Row::blob)? {
+                    Some(bytes) if !is_forgotten => Some(serde_json::from_slice(&bytes).map_err(|_| row.corrupt(12))?),
+                    _ => None,
+                };
+                Ok(AuditEntry { event, private })
+            },
+        )
+        .await?;
+    Ok(cursor::page(page, items, |entry| entry.event.sequence))
+}
+
+async fn head(tx: &dyn Transaction, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {
+    tx.query_row(
+        "SELECT owner_no, stream, sequence, hash FROM ironclaw.audit_streams WHERE owner_no = ?1",
+        params![owner_no],
+        |row| Ok(ChainHead { stream: StreamId(row.bytes(1)?), sequence: row.count(2)?, hash: row.bytes(3)? }),
+    )
+    .await
+}
+
+fn event(row: &dyn Row) -> Result<AuditEvent, StoreError> {
+    Ok(AuditEvent {
+        stream: StreamId(row.bytes(1)?),
+        sequence: row.count(0)?,
+        previous: row.bytes(2)?,
+        time: row.time(3)?,
+        user: Pseudonym(row.bytes(4)?),
+        principals: coded(row, 5, |code, bytes| {
+            let kind = PrincipalKind::from_code(code)?;
+            Some(AuditPrincipal { kind, pseudonym: Pseudonym(bytes) })
+        })?,
+        action: row.code(6, |code| Action::from_code(code.try_into().ok()?))?,
+        outcome: row.code(7, |code| Outcome::from_code(code.try_into().ok()?))?,
+        subjects: coded(row, 8, |code, id| Some(Subject { kind: SubjectKind::from_code(code)?, id }))?,
+        commitment: row.bytes(9)?,
+        hash: row.bytes(10)?,
+        tree_index: row.optional(11, <dyn Row>::count)?,
+    })
+}
+
+fn coded<T>(row: &dyn Row, column: usize, decode: impl Fn(u8, [u8; 16]) -> Option<T>) -> Result<Vec<T>, StoreError> {
+    decoded(&row.blob(column)?, decode).ok_or_else(|| row.corrupt(column))
+}
