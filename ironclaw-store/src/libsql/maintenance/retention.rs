@@ -46,7 +46,7 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
                 .await?;
             total += rows;
             if rows > 0 {
-                removal::settled(&store.engine(), OPERATION).await?;
+                removal::settled(store.engine(), OPERATION).await?;
             }
             from = next;
         }

@@ -18,7 +18,7 @@ const RECEIPTS_AT_ONCE: u32 = 1_000;
 /// is the one thing that is not done in small steps.
 pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     let mut pending = Vec::new();
-    removal::settled(&store.engine(), OPERATION).await?;
+    removal::settled(store.engine(), OPERATION).await?;
     while pending.is_empty() {
         let (now, kept) = (store.engine().now(), store.limits().receipts_kept);
         let swept = store.engine().delete(OPERATION, move |db| {
