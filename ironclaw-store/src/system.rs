@@ -11,7 +11,9 @@ use ironclaw_core::store::StoreError;
 mod apply;
 mod read;
 
-pub(crate) use apply::{append, apply, category_code, find, record_failure};
+#[cfg(feature = "postgres")]
+pub(crate) use apply::{append, find};
+pub(crate) use apply::{apply, category_code, record_failure};
 
 /// The most permissions of a role.
 const PERMISSIONS: usize = 10_000;

@@ -27,6 +27,7 @@ impl Walk {
         Self { owner_no, verifier: None, users: HashSet::new(), principals: HashSet::new() }
     }
 
+    #[cfg(feature = "libsql")]
     pub(crate) fn owner_no(&self) -> i64 {
         self.owner_no
     }

@@ -22,7 +22,7 @@ pub(crate) enum Reach {
     /// One user's.
     User(Scope),
     /// One tenant's, without any user's rows.
-    Tenant(TenantId),
+    Tenant(#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "a file has no scopes"))] TenantId),
     /// Everybody's: an operator's.
     All,
 }

@@ -18,6 +18,7 @@ const LANDED: &[(&str, &str)] = &[
     ("libsql/schema/0002/receipts.sql", "fef0a00e93323cc87d3c65682f9bb691604a977e8728e665e93848c93c0b940a"),
     ("libsql/schema/0002/removal.sql", "4be3887c0c175b4e5ff69f36bb0327940751ad2195c12941c1bd6929d9f8904d"),
     ("libsql/schema/0003/retention.sql", "842918c4ab65ccd0a3cf32cdffdd17527548d52da83d84ac58292e5cdb8c8e7b"),
+    ("libsql/schema/0004/names.sql", "4e21e3f041f5c314433d11eb58af832034e8d5000b5856bb63f21d15ecb2cbbb"),
     ("postgres/schema/0001/access.sql", "c05fce10300340cb3c4ea2e0741b702a33e91c89c0578f48501552d399385f97"),
     ("postgres/schema/0001/audit.sql", "1c511db8fad939495223db323a781efb9cf07a27e1f1e1797338e9543b323b7c"),
     ("postgres/schema/0001/conversations.sql", "6c44b8c7a55da99b504892218ce4c87dc11e2d0662996209f454c08b0d9e2c85"),

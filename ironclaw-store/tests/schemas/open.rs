@@ -19,6 +19,9 @@ use crate::known;
 /// The schemas, and how deep JSON is in their files. The first took values that its own version could not read.
 const SCHEMAS: [(&str, usize); 3] = [("0001", 126), ("0002", 64), ("0003", 64)];
 
+/// Those that only the embedded store has.
+const OF_FILES: [(&str, usize); 1] = [("0004", 64)];
+
 fn unpacked(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
     let mut bytes = Vec::new();
@@ -37,7 +40,7 @@ fn operator() -> OperatorName {
 
 #[tokio::test]
 async fn libsql_files_open() {
-    for (schema, depth) in SCHEMAS {
+    for (schema, depth) in SCHEMAS.into_iter().chain(OF_FILES) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         std::fs::write(&path, unpacked(&format!("libsql-{schema}.db.gz"))).unwrap();
