@@ -254,7 +254,10 @@ impl Engine {
         match result {
             Ok(written) => match self.servers.commit(operation, tx.into_connection(), place).await {
                 Ok(()) => Ok(written),
-                Err(error) if is_lost(&error) => Err((error, Stage::AtCommit)),
+                // What is cancelled at the commit may have been committed just before.
+                Err(error) if is_lost(&error) || *error.kind() == StoreErrorKind::TimedOut => {
+                    Err((error, Stage::AtCommit))
+                }
                 // The server said that it did not commit.
                 Err(error) => Err(before(error)),
             },
@@ -380,7 +383,7 @@ fn unknown(error: StoreError) -> StoreError {
     StoreError::new(
         error.kind().clone(),
         error.operation(),
-        "the connection was lost at the commit: read whether the change was made, or give changes idempotency keys",
+        "the answer was lost at the commit: read whether the change was made, or give changes idempotency keys",
     )
     .with_source(error)
 }

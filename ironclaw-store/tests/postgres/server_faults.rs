@@ -14,6 +14,7 @@ use ironclaw_core::store::{Apply, StoreError, StoreErrorKind};
 use ironclaw_core::{Change, SystemClock};
 use ironclaw_store::PostgresStore;
 use ironclaw_testing::{ClusterError, Server, need};
+use sqlx::Executor;
 
 use crate::own::{app_url, operator_url, run, start, superuser};
 use crate::workload::{Outcome, Person, Random, assert_kept, assert_sound, bounded, until};
@@ -23,6 +24,7 @@ ironclaw_testing::tests![
     writers_go_on_when_the_server_that_was_killed_is_back,
     a_server_that_hangs_holds_no_call_for_ever,
     a_full_disk_is_told_from_other_failures_and_halves_nothing,
+    a_cancelled_commit_is_not_told_as_undone,
 ];
 
 /// Makes writing a message take for ever.
@@ -238,4 +240,29 @@ async fn a_full_disk_is_told_from_other_failures_and_halves_nothing() {
     assert_kept(&mut superuser(&server).await, &calls).await;
     assert_sound(&operator_url(&server)).await;
     drop(server);
+}
+
+/// The server says that a statement was cancelled also if what it had to do was done.
+async fn a_cancelled_commit_is_not_told_as_undone() {
+    let primary = start(&[]).await;
+    let standby = primary.standby().unwrap();
+    let store = PostgresStore::connect_with_replica(&app_url(&primary), &app_url(&standby)).await.unwrap();
+    let people = Person::several(&store, 4).await;
+    let mut watcher = superuser(&primary).await;
+    let cancelling = tokio::spawn(async move {
+        let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+                      WHERE usename = 'app' AND state = 'active' AND query LIKE 'COMMIT%'";
+        loop {
+            watcher.execute(cancel).await.unwrap();
+        }
+    });
+    let mut calls = Vec::new();
+    for _ in 0..200 {
+        let said = futures::future::join_all(people.iter().map(|person| person.speak(&store))).await;
+        calls.extend(said.iter().map(|(id, result)| (*id, outcome(result))));
+    }
+    cancelling.abort();
+    assert_kept(&mut superuser(&primary).await, &calls).await;
+    assert!(calls.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown)), "a commit was cancelled");
+    assert_sound(&operator_url(&primary)).await;
 }
