@@ -81,7 +81,8 @@ pub(crate) async fn apply(tx: &dyn Transaction, op: &AccessOp) -> Result<u64, St
         AccessOp::RevokeToolGrant { id } => {
             revoke(
                 tx,
-                "UPDATE ironclaw.tool_grants SET revoked_at = coalesce(revoked_at, ?3) WHERE owner_no = ?1 AND id = ?2",
+                "UPDATE ironclaw.tool_grants SET revoked_at = coalesce(revoked_at, ?3) WHERE owner_no = ?1 \
+                 AND id = ?2",
                 id.as_bytes(),
                 "the tool grant",
             )
@@ -107,11 +108,13 @@ pub(crate) async fn check_policy_epoch(tx: &dyn Transaction, agent: &AgentName, 
 
 /// Fails with `PreconditionFailed` unless the lease has a use left, has not expired and was not revoked.
 pub(crate) async fn check_uses_left(tx: &dyn Transaction, lease: LeaseId) -> Result<(), StoreError> {
-    let holds = tx.number(
-        "SELECT count(*) FROM ironclaw.leases WHERE owner_no = ?1 AND id = ?2 AND uses_left > 0 AND revoked_at IS NULL \
-         AND expires_at > ?3",
-        params![tx.owner_no(), Id(lease.as_bytes()), tx.now()],
-    ).await?;
+    let holds = tx
+        .number(
+            "SELECT count(*) FROM ironclaw.leases WHERE owner_no = ?1 AND id = ?2 AND uses_left > 0 \
+             AND revoked_at IS NULL AND expires_at > ?3",
+            params![tx.owner_no(), Id(lease.as_bytes()), tx.now()],
+        )
+        .await?;
     match holds {
         0 => Err(lease_is_spent(tx)),
         _ => Ok(()),
@@ -121,8 +124,8 @@ pub(crate) async fn check_uses_left(tx: &dyn Transaction, lease: LeaseId) -> Res
 async fn put_agent(tx: &dyn Transaction, name: &AgentName, active: bool) -> Result<u64, StoreError> {
     tx.execute(
         "INSERT INTO ironclaw.agents AS a (owner_no, name, active, policy_epoch, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (owner_no, name) DO UPDATE SET active = excluded.active, \
-         policy_epoch = a.policy_epoch + 1, updated_at = excluded.updated_at",
+         VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT (owner_no, name) DO UPDATE \
+         SET active = excluded.active, policy_epoch = a.policy_epoch + 1, updated_at = excluded.updated_at",
         params![tx.owner_no(), name.as_str(), active, tx.now()],
     )
     .await?;
@@ -160,8 +163,8 @@ async fn revoke_policy(tx: &dyn Transaction, id: PolicyId) -> Result<u64, StoreE
     let agent = agent.ok_or_else(|| tx.not_found("the policy"))?;
     let ended = tx
         .execute(
-            "UPDATE ironclaw.policies SET valid_until = ?3 WHERE owner_no = ?1 AND id = ?2 \
-         AND (valid_until IS NULL OR valid_until > ?3)",
+            "UPDATE ironclaw.policies SET valid_until = ?3 WHERE owner_no = ?1 AND id = ?2 AND (valid_until IS NULL \
+             OR valid_until > ?3)",
             params![tx.owner_no(), Id(id.as_bytes()), tx.now()],
         )
         .await?;
@@ -216,7 +219,7 @@ async fn redeem_lease(tx: &dyn Transaction, id: LeaseId) -> Result<u64, StoreErr
     let taken = tx
         .execute(
             "UPDATE ironclaw.leases SET uses_left = uses_left - 1 WHERE owner_no = ?1 AND id = ?2 AND uses_left > 0 \
-         AND revoked_at IS NULL AND expires_at > ?3",
+             AND revoked_at IS NULL AND expires_at > ?3",
             params![tx.owner_no(), Id(id.as_bytes()), tx.now()],
         )
         .await?;
@@ -269,7 +272,7 @@ async fn decide_approval(tx: &dyn Transaction, id: ApprovalId, approved: bool) -
     let decided = tx
         .execute(
             "UPDATE ironclaw.approvals SET state = ?3, decided_at = ?4 WHERE owner_no = ?1 AND id = ?2 AND state = ?5 \
-         AND expires_at > ?4",
+             AND expires_at > ?4",
             params![
                 tx.owner_no(),
                 Id(id.as_bytes()),
@@ -296,8 +299,8 @@ async fn decide_approval(tx: &dyn Transaction, id: ApprovalId, approved: bool) -
 
 async fn grant_tool(tx: &dyn Transaction, grant: &ToolGrant) -> Result<u64, StoreError> {
     tx.execute(
-        "INSERT INTO ironclaw.tool_grants (owner_no, id, tool, capability, parameters, created_at, expires_at, revoked_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO ironclaw.tool_grants (owner_no, id, tool, capability, parameters, created_at, expires_at, \
+         revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             tx.owner_no(),
             Id(grant.id.as_bytes()),
@@ -308,7 +311,8 @@ async fn grant_tool(tx: &dyn Transaction, grant: &ToolGrant) -> Result<u64, Stor
             grant.expires_at,
             grant.revoked_at,
         ],
-    ).await?;
+    )
+    .await?;
     Ok(0)
 }
 
@@ -322,10 +326,13 @@ async fn revoke(tx: &dyn Transaction, sql: &'static str, id: &[u8; 16], what: &s
 
 /// Counts up the policy epoch of an agent, which must exist.
 async fn count_epoch(tx: &dyn Transaction, agent: &str) -> Result<(), StoreError> {
-    let agents = tx.execute(
-        "UPDATE ironclaw.agents SET policy_epoch = policy_epoch + 1, updated_at = ?3 WHERE owner_no = ?1 AND name = ?2",
-        params![tx.owner_no(), agent, tx.now()],
-    ).await?;
+    let agents = tx
+        .execute(
+            "UPDATE ironclaw.agents SET policy_epoch = policy_epoch + 1, updated_at = ?3 WHERE owner_no = ?1 \
+             AND name = ?2",
+            params![tx.owner_no(), agent, tx.now()],
+        )
+        .await?;
     match agents {
         0 => Err(tx.not_found("the agent")),
         _ => Ok(()),

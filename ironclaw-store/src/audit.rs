@@ -6,16 +6,17 @@ use ironclaw_core::model::audit::{
     Action, AuditEntry, AuditEvent, AuditFilter, AuditPrincipal, ChainHead, Outcome, PrincipalKind, Pseudonym,
     StreamId, Subject, SubjectKind,
 };
-use ironclaw_core::store::{Audit, StoreError, StoreErrorKind};
+use ironclaw_core::store::{Audit, StoreError};
 use ironclaw_core::{Page, PageRequest, Scope};
 
 use crate::codes::decoded;
 use crate::cursor;
-use crate::error::broken_chains;
-use crate::sql::{Categories, Engine, Freshness, Reach, Row, Transaction, params};
+use crate::sql::{Categories, Engine, Reach, Row, Transaction, params};
 
+mod trail;
 mod walk;
 
+use trail::Trail;
 pub(crate) use walk::Walk;
 
 /// The chain of what operators do, in place of a user's number.
@@ -44,15 +45,10 @@ impl<E: Engine> Audit for Categories<E> {
     }
 
     async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError> {
-        let found = self.read_to_decide("verify", scope, (), |tx, ()| {
-            let owner_no = tx.owner_no();
-            async move { Ok(Some(owner_no)) }.boxed()
+        let walked = self.read_in_steps("verify", Reach::User(scope.clone()), None::<Walk>, |tx, walk| {
+            walk.get_or_insert_with(|| Walk::new(tx.owner_no())).go_on(tx).boxed()
         });
-        let Some(owner_no) = found.await? else {
-            return Ok(None);
-        };
-        let head = self.verify_chain("verify", Reach::User(scope.clone()), owner_no).await?;
-        Ok(head.filter(|head| head.sequence > 0))
+        Ok(walked.await?.flatten().and_then(|walk| walk.head()).filter(|head| head.sequence > 0))
     }
 }
 
@@ -69,57 +65,9 @@ impl<E: Engine> Categories<E> {
     /// Verifies every chain and gives their heads, the system's first. One that was changed does not hide others.
     pub(crate) async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError> {
         const OPERATION: &str = "verify_audit";
-        let (mut heads, mut broken, mut first) = (Vec::new(), Vec::new(), None);
-        let mut last = -1;
-        while let Some((owner_no, stream)) = self.read_all(OPERATION, last, next_chain).await? {
-            last = owner_no;
-            match self.verify_chain(OPERATION, Reach::All, owner_no).await {
-                Ok(head) => heads.extend(head.filter(|head| head.sequence > 0 || owner_no == SYSTEM_NO)),
-                Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
-                    broken.push(stream);
-                    first.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        match first {
-            Some(first) => Err(broken_chains(OPERATION, &broken, first)),
-            None => Ok(heads),
-        }
+        let trail = self.read_in_steps(OPERATION, Reach::All, Trail::default(), |tx, trail| trail.go_on(tx).boxed());
+        trail.await?.unwrap_or_default().into_heads(OPERATION)
     }
-
-    /// Verifies a chain in steps, each a snapshot of its own: a chain only grows. The same server gives them all, as another
-    /// may not have got as far.
-    async fn verify_chain(
-        &self,
-        operation: &'static str,
-        reach: Reach,
-        owner_no: i64,
-    ) -> Result<Option<ChainHead>, StoreError> {
-        let mut walk = Walk::new(owner_no);
-        loop {
-            let step = self.0.read(operation, reach.clone(), Freshness::Newest, walk, |tx, mut walk: Walk| {
-                async move {
-                    let is_done = walk.go_on(tx).await?;
-                    Ok(Some((walk, is_done)))
-                }
-                .boxed()
-            });
-            match step.await? {
-                Some((going_on, false)) => walk = going_on,
-                Some((walk, true)) => return Ok(walk.head()),
-                None => return Ok(None),
-            }
-        }
-    }
-}
-
-fn next_chain(
-    tx: &dyn Transaction,
-    last: i64,
-) -> futures::future::BoxFuture<'_, Result<Option<(i64, StreamId)>, StoreError>> {
-    let sql = "SELECT owner_no, stream FROM ironclaw.audit_streams WHERE owner_no > ?1 ORDER BY owner_no LIMIT 1";
-    tx.query_row(sql, params![last], |row| Ok((row.i64(0)?, StreamId(row.bytes(1)?)))).boxed()
 }
 
 /// A page of a chain.

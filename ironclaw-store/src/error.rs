@@ -1,5 +1,7 @@
 //! Errors on their way between threads and into the audit trail.
 
+use std::sync::Arc;
+
 use ironclaw_core::model::audit::StreamId;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
@@ -56,7 +58,7 @@ pub(crate) fn repeat_for(operation: &'static str, error: &StoreError) -> StoreEr
 
 /// The error of a verification that found chains changed, all of whose streams it names. Its source is what is wrong with
 /// the first.
-pub(crate) fn broken_chains(operation: &'static str, streams: &[StreamId], first: StoreError) -> StoreError {
+pub(crate) fn broken_chains(operation: &'static str, streams: &[StreamId], first: Arc<StoreError>) -> StoreError {
     let names: Vec<String> = streams.iter().map(|stream| format!("{:032x}", u128::from_be_bytes(stream.0))).collect();
     let context = format!("the audit trail was changed: streams {}", names.join(", "));
     StoreError::new(StoreErrorKind::Corrupt, operation, context).with_source(first)

@@ -47,9 +47,9 @@ pub(crate) async fn row_version(tx: &dyn Transaction, id: JobId) -> Result<u64, 
 async fn create(tx: &dyn Transaction, job: &NewJob) -> Result<u64, StoreError> {
     let made = tx
         .execute(
-            "INSERT INTO ironclaw.jobs (owner_no, id, conversation, kind, agent, state, version, created_at, updated_at, \
-             input) SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7, ?8 WHERE ?3 IS NULL OR EXISTS \
-             (SELECT 1 FROM ironclaw.visible_conversations WHERE owner_no = ?1 AND id = ?3)",
+            "INSERT INTO ironclaw.jobs (owner_no, id, conversation, kind, agent, state, version, created_at, \
+             updated_at, input) SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7, ?8 WHERE ?3 IS NULL OR EXISTS (SELECT 1 \
+             FROM ironclaw.visible_conversations WHERE owner_no = ?1 AND id = ?3)",
             params![
                 tx.content_no(),
                 Id(job.id.as_bytes()),
@@ -94,8 +94,8 @@ async fn claim(tx: &dyn Transaction, job: JobId, worker: &WorkerName, until: Tim
     }
     let version = tx
         .query_row(
-            "UPDATE ironclaw.jobs SET state = ?3, worker = ?4, claimed_until = ?5, version = version + 1, \
-             updated_at = ?6 WHERE owner_no = ?1 AND id = ?2 RETURNING version",
+            "UPDATE ironclaw.jobs SET state = ?3, worker = ?4, claimed_until = ?5, version = version + 1, updated_at \
+             = ?6 WHERE owner_no = ?1 AND id = ?2 RETURNING version",
             params![
                 tx.content_no(),
                 Id(job.as_bytes()),
@@ -117,9 +117,9 @@ async fn set_state(tx: &dyn Transaction, job: JobId, state: JobState, error: Opt
     // Only a job that runs is held by someone.
     let version = tx
         .query_row(
-            "UPDATE ironclaw.jobs SET state = ?3, error = ?4, version = version + 1, updated_at = ?5, \
-             worker = CASE WHEN ?6 THEN worker END, claimed_until = CASE WHEN ?6 THEN claimed_until END \
-             WHERE owner_no = ?1 AND id = ?2 RETURNING version",
+            "UPDATE ironclaw.jobs SET state = ?3, error = ?4, version = version + 1, updated_at = ?5, worker = CASE \
+             WHEN ?6 THEN worker END, claimed_until = CASE WHEN ?6 THEN claimed_until END WHERE owner_no = ?1 \
+             AND id = ?2 RETURNING version",
             params![
                 tx.content_no(),
                 Id(job.as_bytes()),
@@ -137,10 +137,10 @@ async fn set_state(tx: &dyn Transaction, job: JobId, state: JobState, error: Opt
 async fn append_event(tx: &dyn Transaction, job: JobId, step: &JobStep) -> Result<u64, StoreError> {
     let sequence = tx
         .query_row(
-            "INSERT INTO ironclaw.job_events (owner_no, job, sequence, created_at, step) SELECT ?1, ?2, \
-             coalesce((SELECT sequence FROM ironclaw.job_events WHERE owner_no = ?1 AND job = ?2 \
-             ORDER BY sequence DESC LIMIT 1), 0) + 1, ?3, ?4 \
-             FROM ironclaw.visible_jobs WHERE owner_no = ?1 AND id = ?2 RETURNING sequence",
+            "INSERT INTO ironclaw.job_events (owner_no, job, sequence, created_at, step) \
+             SELECT ?1, ?2, coalesce((SELECT sequence FROM ironclaw.job_events WHERE owner_no = ?1 AND job = ?2 \
+             ORDER BY sequence DESC LIMIT 1), 0) + 1, ?3, ?4 FROM ironclaw.visible_jobs WHERE owner_no = ?1 \
+             AND id = ?2 RETURNING sequence",
             params![tx.content_no(), Id(job.as_bytes()), tx.now(), json(tx, step)?],
             |row| row.count(0),
         )
@@ -153,8 +153,8 @@ async fn record_llm_call(tx: &dyn Transaction, call: &LlmCall) -> Result<u64, St
         .execute(
             "INSERT INTO ironclaw.llm_calls (owner_no, job, id, model, error, input_tokens, output_tokens, \
              cost_micro_usd, latency_us, created_at, request, response) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
-             FROM ironclaw.visible_jobs WHERE owner_no = ?1 AND id = ?2",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM ironclaw.visible_jobs WHERE owner_no = ?1 \
+             AND id = ?2",
             params![
                 tx.content_no(),
                 Id(call.job.as_bytes()),

@@ -60,8 +60,8 @@ async fn put_data_key(
         return Err(tx.conflict("the data key's number is not one more than the highest"));
     }
     tx.execute(
-        "INSERT INTO ironclaw.data_keys (owner_no, id, number, root_key, format, algorithm, parameters, nonce, ciphertext, \
-         seals, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10)",
+        "INSERT INTO ironclaw.data_keys (owner_no, id, number, root_key, format, algorithm, parameters, nonce, \
+         ciphertext, seals, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10)",
         params![
             tx.owner_no(),
             Id(id.as_bytes()),
@@ -74,7 +74,8 @@ async fn put_data_key(
             wrapped.ciphertext.as_slice(),
             tx.now(),
         ],
-    ).await?;
+    )
+    .await?;
     Ok(0)
 }
 
@@ -94,8 +95,8 @@ async fn put(tx: &dyn Transaction, secret: &PutSecret) -> Result<u64, StoreError
         return Err(tx.not_found("the data key of the sealed value"));
     }
     tx.execute(
-        "INSERT INTO ironclaw.secret_versions (owner_no, name, number, format, algorithm, data_key, salt, nonce, ciphertext, \
-         created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO ironclaw.secret_versions (owner_no, name, number, format, algorithm, data_key, salt, nonce, \
+         ciphertext, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             tx.owner_no(),
             name,
@@ -108,13 +109,14 @@ async fn put(tx: &dyn Transaction, secret: &PutSecret) -> Result<u64, StoreError
             sealed.ciphertext.as_slice(),
             tx.now(),
         ],
-    ).await?;
+    )
+    .await?;
     tx.execute(
-        "INSERT INTO ironclaw.secrets AS s (owner_no, name, provider, bindings, expires_at, current_version, created_at, \
-         updated_at, usage_count, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 1) \
+        "INSERT INTO ironclaw.secrets AS s (owner_no, name, provider, bindings, expires_at, current_version, \
+         created_at, updated_at, usage_count, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 0, 1) \
          ON CONFLICT (owner_no, name) DO UPDATE SET provider = excluded.provider, bindings = excluded.bindings, \
-         expires_at = excluded.expires_at, current_version = excluded.current_version, \
-         updated_at = excluded.updated_at, version = s.version + 1",
+         expires_at = excluded.expires_at, current_version = excluded.current_version, updated_at = \
+         excluded.updated_at, version = s.version + 1",
         params![
             tx.owner_no(),
             name,
@@ -124,7 +126,8 @@ async fn put(tx: &dyn Transaction, secret: &PutSecret) -> Result<u64, StoreError
             secret.number,
             tx.now(),
         ],
-    ).await?;
+    )
+    .await?;
     Ok(secret.number.into())
 }
 
@@ -132,8 +135,8 @@ async fn count_use(tx: &dyn Transaction, name: &SecretName, number: u32) -> Resu
     let rows = tx
         .execute(
             "UPDATE ironclaw.secrets SET usage_count = usage_count + 1, last_used_at = ?4, version = version + 1 \
-         WHERE owner_no = ?1 AND name = ?2 AND EXISTS (SELECT 1 FROM ironclaw.secret_versions v \
-         WHERE v.owner_no = ?1 AND v.name = ?2 AND v.number = ?3)",
+             WHERE owner_no = ?1 AND name = ?2 AND EXISTS (SELECT 1 FROM ironclaw.secret_versions v \
+             WHERE v.owner_no = ?1 AND v.name = ?2 AND v.number = ?3)",
             params![tx.owner_no(), name.as_str(), number, tx.now()],
         )
         .await?;
@@ -174,7 +177,7 @@ async fn next_number(tx: &dyn Transaction, owner_no: i64, name: &SecretName) -> 
     let last = tx
         .number(
             "SELECT coalesce((SELECT current_version FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2), \
-         (SELECT last_number FROM ironclaw.secret_numbers WHERE owner_no = ?1 AND name_hash = ?3), 0)",
+             (SELECT last_number FROM ironclaw.secret_numbers WHERE owner_no = ?1 AND name_hash = ?3), 0)",
             params![owner_no, name.as_str(), name_hash(name).as_bytes()],
         )
         .await?;

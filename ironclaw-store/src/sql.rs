@@ -6,7 +6,7 @@ mod param;
 mod row;
 mod transaction;
 
-pub(crate) use engine::{Absent, Categories, Engine, Freshness, Reach};
+pub(crate) use engine::{Absent, Categories, Engine, Freshness, Reach, Reading};
 pub(crate) use owned::{Owned, Portion, owned};
 pub(crate) use param::{Id, Json, Param, Params, params};
 pub(crate) use row::Row;

@@ -43,14 +43,19 @@ impl<E: Engine> Access for Categories<E> {
     }
 
     async fn roles(&self, scope: &Scope) -> Result<Vec<UserRole>, StoreError> {
-        self.read_to_decide("roles", scope, (), |tx, ()| { async move {
-            tx.query(
-                "SELECT r.name, r.permissions, r.updated_at FROM ironclaw.user_roles h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
-                 JOIN ironclaw.roles r ON r.tenant = u.tenant AND r.name = h.role WHERE h.owner_no = ?1 ORDER BY r.name",
-                params![tx.owner_no()],
-                codec::role,
-            ).await
-        }.boxed() })
+        self.read_to_decide("roles", scope, (), |tx, ()| {
+            async move {
+                tx.query(
+                    "SELECT r.name, r.permissions, r.updated_at FROM ironclaw.user_roles h JOIN ironclaw.users u \
+                     ON u.owner_no = h.owner_no JOIN ironclaw.roles r ON r.tenant = u.tenant AND r.name = h.role \
+                     WHERE h.owner_no = ?1 ORDER BY r.name",
+                    params![tx.owner_no()],
+                    codec::role,
+                )
+                .await
+            }
+            .boxed()
+        })
         .await
     }
 
@@ -105,28 +110,31 @@ impl<E: Engine> Access for Categories<E> {
         let after: Option<[u8; 16]> = cursor::after("policies", &page)?;
         self.read_to_decide("policies", scope, (agent, after, at, page), |tx, (agent, after, at, page)| {
             async move {
-                let policies = match &agent {
-                Some(agent) => tx.query(
-                    concat!(
-                        "SELECT ",
-                        policy_columns!(),
-                        " FROM ironclaw.policies WHERE owner_no = ?1 AND agent = ?2 AND id >= ?3 AND (?4 IS NULL OR \
-                         (valid_from <= ?4 AND (valid_until IS NULL OR valid_until > ?4))) ORDER BY id LIMIT ?5"
+                let (sql, filter) = match &agent {
+                    Some(agent) => (
+                        concat!(
+                            "SELECT ",
+                            policy_columns!(),
+                            " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL \
+                             OR (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) AND agent = ?5 \
+                             ORDER BY id LIMIT ?4"
+                        ),
+                        params![agent.as_str()],
                     ),
-                    params![tx.owner_no(), agent.as_str(), Id(&cursor::from(after)), at, cursor::rows(&page)],
-                    codec::policy,
-                ).await,
-                None => tx.query(
-                    concat!(
-                        "SELECT ",
-                        policy_columns!(),
-                        " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL OR \
-                         (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) ORDER BY id LIMIT ?4"
+                    None => (
+                        concat!(
+                            "SELECT ",
+                            policy_columns!(),
+                            " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL \
+                             OR (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) ORDER BY id \
+                             LIMIT ?4"
+                        ),
+                        params![],
                     ),
-                    params![tx.owner_no(), Id(&cursor::from(after)), at, cursor::rows(&page)],
-                    codec::policy,
-                ).await,
-            }?;
+                };
+                let mut params = params![tx.owner_no(), Id(&cursor::from(after)), at, cursor::rows(&page)];
+                params.extend(filter);
+                let policies = tx.query(sql, params, codec::policy).await?;
                 Ok(cursor::page(&page, policies, |policy| *policy.id.as_bytes()))
             }
             .boxed()
@@ -139,7 +147,7 @@ impl<E: Engine> Access for Categories<E> {
             async move {
                 tx.query_row(
                     "SELECT id, agent, policy_epoch, hash, created_at, expires_at, revoked_at FROM ironclaw.tokens \
-                 WHERE owner_no = ?1 AND id = ?2",
+                     WHERE owner_no = ?1 AND id = ?2",
                     params![tx.owner_no(), Id(id.as_bytes())],
                     codec::token,
                 )
@@ -193,7 +201,7 @@ impl<E: Engine> Access for Categories<E> {
             async move {
                 tx.query_row(
                     "SELECT id, secret, agent, uses_left, created_at, expires_at, revoked_at FROM ironclaw.leases \
-                 WHERE owner_no = ?1 AND id = ?2",
+                     WHERE owner_no = ?1 AND id = ?2",
                     params![tx.owner_no(), Id(id.as_bytes())],
                     codec::lease,
                 )
@@ -252,12 +260,15 @@ impl<E: Engine> Access for Categories<E> {
         let after: Option<[u8; 16]> = cursor::after("tool_grants", &page)?;
         self.read_to_decide("tool_grants", scope, (tool, after, page), |tx, (tool, after, page)| {
             async move {
-                let grants = tx.query(
-                "SELECT id, tool, capability, parameters, created_at, expires_at, revoked_at FROM ironclaw.tool_grants \
-                 WHERE owner_no = ?1 AND tool = ?2 AND id >= ?3 ORDER BY id LIMIT ?4",
-                params![tx.owner_no(), tool.as_str(), Id(&cursor::from(after)), cursor::rows(&page)],
-                codec::tool_grant,
-            ).await?;
+                let grants = tx
+                    .query(
+                        "SELECT id, tool, capability, parameters, created_at, expires_at, revoked_at \
+                         FROM ironclaw.tool_grants WHERE owner_no = ?1 AND tool = ?2 AND id >= ?3 ORDER BY id \
+                         LIMIT ?4",
+                        params![tx.owner_no(), tool.as_str(), Id(&cursor::from(after)), cursor::rows(&page)],
+                        codec::tool_grant,
+                    )
+                    .await?;
                 Ok(cursor::page(&page, grants, |grant| *grant.id.as_bytes()))
             }
             .boxed()

@@ -79,8 +79,8 @@ impl<E: Engine> Jobs for Categories<E> {
             async move {
                 let items = tx
                     .query(
-                        "SELECT job, sequence, created_at, step FROM ironclaw.visible_job_events \
-                         WHERE owner_no = ?1 AND job = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
+                        "SELECT job, sequence, created_at, step FROM ironclaw.visible_job_events WHERE owner_no = ?1 \
+                         AND job = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4",
                         params![tx.content_no(), Id(job.as_bytes()), after.unwrap_or(0), cursor::rows(&page)],
                         codec::event,
                     )
@@ -99,8 +99,8 @@ impl<E: Engine> Jobs for Categories<E> {
                 let items = tx
                     .query(
                         "SELECT id, job, model, error, input_tokens, output_tokens, cost_micro_usd, latency_us, \
-                         created_at, request, response FROM ironclaw.visible_llm_calls \
-                         WHERE owner_no = ?1 AND job = ?2 AND id >= ?3 ORDER BY id LIMIT ?4",
+                         created_at, request, response FROM ironclaw.visible_llm_calls WHERE owner_no = ?1 \
+                         AND job = ?2 AND id >= ?3 ORDER BY id LIMIT ?4",
                         params![tx.content_no(), Id(job.as_bytes()), Id(&cursor::from(after)), cursor::rows(&page)],
                         codec::llm_call,
                     )
@@ -124,8 +124,8 @@ impl<E: Engine> Jobs for Categories<E> {
                 let items = tx
                     .query(
                         "SELECT id, job, tool, usage, created_at, outcome, parameters, log \
-                         FROM ironclaw.visible_sandbox_jobs WHERE owner_no = ?1 AND job = ?2 AND id >= ?3 \
-                         ORDER BY id LIMIT ?4",
+                         FROM ironclaw.visible_sandbox_jobs WHERE owner_no = ?1 AND job = ?2 AND id >= ?3 ORDER BY id \
+                         LIMIT ?4",
                         params![tx.content_no(), Id(job.as_bytes()), Id(&cursor::from(after)), cursor::rows(&page)],
                         codec::sandbox_job,
                     )

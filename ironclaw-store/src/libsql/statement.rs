@@ -88,3 +88,20 @@ fn wrap(sql: &str, columns: &[Column]) -> String {
     let values: Vec<String> = values.collect();
     format!("WITH own_rows ({}) AS ({sql}) SELECT {} FROM own_rows", names.join(", "), values.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::own;
+
+    #[test]
+    fn a_file_has_no_schema_and_no_locks() {
+        let both =
+            "SELECT u.owner FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no WHERE h.id = ?1";
+        let file = "SELECT u.owner FROM holds h JOIN users u ON u.owner_no = h.owner_no WHERE h.id = ?1";
+        assert_eq!(own(both), file);
+        for lock in [" FOR NO KEY UPDATE", " FOR NO KEY UPDATE OF u", " FOR KEY SHARE"] {
+            assert_eq!(own(&format!("{both}{lock}")), file);
+        }
+        assert_eq!(own("SELECT 1 FROM ironclaw.visible_jobs"), "SELECT 1 FROM visible_jobs");
+    }
+}

@@ -20,7 +20,7 @@ use super::session;
 use super::turns::{Caller, Whose};
 use super::tx::Tx;
 use crate::error::{closed, is_of_the_change};
-use crate::sql::{self, Absent, Freshness, Transaction};
+use crate::sql::{self, Absent, Freshness, Reading};
 
 mod alone;
 mod scope;
@@ -346,18 +346,19 @@ impl Engine {
 }
 
 impl sql::Engine for Arc<Engine> {
-    async fn read<A, T, F>(
+    const READS_IN_STEPS: bool = false;
+
+    async fn read<A, T>(
         &self,
         operation: &'static str,
         reach: sql::Reach,
         freshness: Freshness,
         arguments: A,
-        read: F,
+        read: impl Reading<A, T>,
     ) -> Result<T, StoreError>
     where
         A: Clone + Send + Sync + 'static,
         T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         let reach = match reach {
             sql::Reach::User(scope) => Reach::User(scope),

@@ -20,3 +20,16 @@ pub(super) fn numbered(sql: &'static str) -> &'static str {
 fn own(sql: &str) -> String {
     sql.replace('?', "$").replace("ironclaw.visible_", "ironclaw.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn a_server_numbers_parameters_and_has_the_tables_themselves() {
+        const BOTH: &str = "SELECT ?1, ?12 FROM ironclaw.visible_jobs WHERE owner_no = ?1 FOR KEY SHARE";
+        let own = "SELECT $1, $12 FROM ironclaw.jobs WHERE owner_no = $1 FOR KEY SHARE";
+        assert_eq!(numbered(BOTH), own);
+        assert_eq!(numbered(BOTH).as_ptr(), numbered(BOTH).as_ptr(), "it is made once");
+    }
+}

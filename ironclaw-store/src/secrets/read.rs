@@ -32,7 +32,7 @@ impl<E: Engine> Secrets for Categories<E> {
             async move {
                 tx.query(
                     "SELECT id, root_key, source, format, algorithm, parameters, nonce, ciphertext, created_at \
-                 FROM ironclaw.root_key_wraps WHERE tenant = ?1 ORDER BY created_at, id",
+                     FROM ironclaw.root_key_wraps WHERE tenant = ?1 ORDER BY created_at, id",
                     params![tenant.as_str()],
                     codec::root_key_wrap,
                 )
@@ -141,7 +141,7 @@ impl<E: Engine> Secrets for Categories<E> {
                         "SELECT ",
                         version_columns!(),
                         " FROM ironclaw.secret_versions WHERE owner_no = ?1 AND name = ?2 AND number = coalesce(?3, \
-                     (SELECT current_version FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2))"
+                         (SELECT current_version FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2))"
                     ),
                     params![tx.owner_no(), name.as_str(), number],
                     codec::secret_version,
@@ -161,18 +161,24 @@ impl<E: Engine> Secrets for Categories<E> {
     ) -> Result<Page<SecretVersion>, StoreError> {
         let (name, page) = (name.clone(), page.clone());
         let after: Option<u64> = cursor::after("secret_versions", &page)?;
-        self.read_to_decide("secret_versions", scope, (name, after, page), |tx, (name, after, page)| { async move {
-            let versions = tx.query(
-                concat!(
-                    "SELECT ",
-                    version_columns!(),
-                    " FROM ironclaw.secret_versions WHERE owner_no = ?1 AND name = ?2 AND number > ?3 ORDER BY number LIMIT ?4"
-                ),
-                params![tx.owner_no(), name.as_str(), after.unwrap_or(0), cursor::rows(&page)],
-                codec::secret_version,
-            ).await?;
-            Ok(cursor::page(&page, versions, |version| u64::from(version.number)))
-        }.boxed() })
+        self.read_to_decide("secret_versions", scope, (name, after, page), |tx, (name, after, page)| {
+            async move {
+                let versions = tx
+                    .query(
+                        concat!(
+                            "SELECT ",
+                            version_columns!(),
+                            " FROM ironclaw.secret_versions WHERE owner_no = ?1 AND name = ?2 AND number > ?3 \
+                             ORDER BY number LIMIT ?4"
+                        ),
+                        params![tx.owner_no(), name.as_str(), after.unwrap_or(0), cursor::rows(&page)],
+                        codec::secret_version,
+                    )
+                    .await?;
+                Ok(cursor::page(&page, versions, |version| u64::from(version.number)))
+            }
+            .boxed()
+        })
         .await
     }
 }

@@ -48,7 +48,7 @@ pub(crate) async fn remove_wrap(tx: &dyn Transaction, tenant: &TenantId, id: Roo
     let others = tx
         .number(
             "SELECT count(*) FROM ironclaw.root_key_wraps w JOIN ironclaw.vault_header h ON h.tenant = w.tenant \
-         WHERE w.tenant = ?1 AND w.root_key = h.root_key AND w.id <> ?2",
+             WHERE w.tenant = ?1 AND w.root_key = h.root_key AND w.id <> ?2",
             params![tenant.as_str(), Id(id.as_bytes())],
         )
         .await?;
@@ -67,7 +67,8 @@ pub(crate) async fn remove_wrap(tx: &dyn Transaction, tenant: &TenantId, id: Roo
     Ok(())
 }
 
-/// Keeps others from changing the tenant's vault until the transaction ends: of two operators who remove a wrapping each
+/// Keeps others from changing the tenant's vault until the transaction ends: of two operators who remove a wrapping
+/// each
 /// at the same time, the second sees what the first has left. Whether there is one.
 async fn lock(tx: &dyn Transaction, tenant: &TenantId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM ironclaw.vault_header WHERE tenant = ?1 FOR NO KEY UPDATE";
@@ -76,8 +77,8 @@ async fn lock(tx: &dyn Transaction, tenant: &TenantId) -> Result<bool, StoreErro
 
 async fn insert_wrap(tx: &dyn Transaction, tenant: &TenantId, wrap: &RootKeyWrap) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO ironclaw.root_key_wraps (tenant, id, root_key, source, format, algorithm, parameters, nonce, ciphertext, \
-         created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO ironclaw.root_key_wraps (tenant, id, root_key, source, format, algorithm, parameters, nonce, \
+         ciphertext, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             tenant.as_str(),
             Id(wrap.id.as_bytes()),
@@ -90,6 +91,7 @@ async fn insert_wrap(tx: &dyn Transaction, tenant: &TenantId, wrap: &RootKeyWrap
             wrap.wrapped.ciphertext.as_slice(),
             wrap.created_at,
         ],
-    ).await
+    )
+    .await
     .map(drop)
 }

@@ -1,5 +1,6 @@
 //! What an engine brings, and the store's categories over it.
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use ironclaw_core::id::TenantId;
 use ironclaw_core::store::StoreError;
@@ -27,22 +28,37 @@ pub(crate) enum Reach {
     All,
 }
 
+/// What is read in a snapshot. It is asked again, with the same arguments, if a connection is lost.
+pub(crate) trait Reading<A, T>:
+    for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static
+{
+}
+
+impl<A, T, F> Reading<A, T> for F where
+    F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static
+{
+}
+
+/// One step of a long reading. Whether it was the last.
+pub(crate) type Step<S> = for<'a> fn(&'a dyn Transaction, &'a mut S) -> BoxFuture<'a, Result<bool, StoreError>>;
+
 /// What runs transactions.
 pub(crate) trait Engine: Send + Sync + 'static {
-    /// Reads one snapshot; of a user whom the store does not know there is nothing. It may be read again if a connection
-    /// is lost.
-    fn read<A, T, F>(
+    /// Whether a snapshot that is held for long keeps others waiting, so that a long reading takes several.
+    const READS_IN_STEPS: bool;
+
+    /// Reads one snapshot; of a user whom the store does not know there is nothing.
+    fn read<A, T>(
         &self,
         operation: &'static str,
         reach: Reach,
         freshness: Freshness,
         arguments: A,
-        read: F,
+        read: impl Reading<A, T>,
     ) -> impl Future<Output = Result<T, StoreError>> + Send
     where
         A: Clone + Send + Sync + 'static,
-        T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static;
+        T: Absent + Send + 'static;
 }
 
 /// A store's categories, over its engine.
@@ -51,64 +67,87 @@ pub(crate) struct Categories<E>(pub(crate) E);
 
 impl<E: Engine> Categories<E> {
     /// Reads what a standby may tell as well.
-    pub(crate) async fn read<A, T, F>(
+    pub(crate) async fn read<A, T>(
         &self,
         operation: &'static str,
         scope: &Scope,
         arguments: A,
-        read: F,
+        read: impl Reading<A, T>,
     ) -> Result<T, StoreError>
     where
         A: Clone + Send + Sync + 'static,
         T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         self.0.read(operation, Reach::User(scope.clone()), Freshness::Recent, arguments, read).await
     }
 
     /// Reads what decides who may do what.
-    pub(crate) async fn read_to_decide<A, T, F>(
+    pub(crate) async fn read_to_decide<A, T>(
         &self,
         operation: &'static str,
         scope: &Scope,
         arguments: A,
-        read: F,
+        read: impl Reading<A, T>,
     ) -> Result<T, StoreError>
     where
         A: Clone + Send + Sync + 'static,
         T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         self.0.read(operation, Reach::User(scope.clone()), Freshness::Newest, arguments, read).await
     }
 
     /// Reads of everybody, for an operator.
-    pub(crate) async fn read_all<A, T, F>(
+    pub(crate) async fn read_all<A, T>(
         &self,
         operation: &'static str,
         arguments: A,
-        read: F,
+        read: impl Reading<A, T>,
     ) -> Result<T, StoreError>
     where
         A: Clone + Send + Sync + 'static,
         T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         self.0.read(operation, Reach::All, Freshness::Recent, arguments, read).await
     }
 
     /// Reads a tenant's vault, which decides too.
-    pub(crate) async fn read_tenant<T, F>(
+    pub(crate) async fn read_tenant<T: Absent + Send + 'static>(
         &self,
         operation: &'static str,
         tenant: &TenantId,
-        read: F,
-    ) -> Result<T, StoreError>
-    where
-        T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a dyn Transaction, TenantId) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
-    {
+        read: impl Reading<TenantId, T>,
+    ) -> Result<T, StoreError> {
         self.0.read(operation, Reach::Tenant(tenant.clone()), Freshness::Newest, tenant.clone(), read).await
+    }
+
+    /// Reads step by step from `state` on: in one snapshot, or in one for each step where a long one keeps others
+    /// waiting.
+    /// `None` of a user whom the store does not know.
+    pub(crate) async fn read_in_steps<S: Clone + Send + Sync + 'static>(
+        &self,
+        operation: &'static str,
+        reach: Reach,
+        mut state: S,
+        step: Step<S>,
+    ) -> Result<Option<S>, StoreError> {
+        loop {
+            let read = self.0.read(operation, reach.clone(), Freshness::Recent, state, move |tx, mut state: S| {
+                async move {
+                    loop {
+                        let is_done = step(tx, &mut state).await?;
+                        if is_done || E::READS_IN_STEPS {
+                            return Ok(Some((state, is_done)));
+                        }
+                    }
+                }
+                .boxed()
+            });
+            match read.await? {
+                Some((next, false)) => state = next,
+                Some((state, true)) => return Ok(Some(state)),
+                None => return Ok(None),
+            }
+        }
     }
 }
 

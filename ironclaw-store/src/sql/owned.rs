@@ -14,7 +14,8 @@ pub(crate) struct Owned {
 pub(crate) enum Portion {
     /// `delete` deletes at most `?2` rows of the owner `?1`. Each counts for `weight` rows.
     Rows { delete: &'static str, weight: u32 },
-    /// `find` gives the keys and the bytes of at most `?2` rows of the owner `?1`, and `delete` deletes the one with the
+    /// `find` gives the keys and the bytes of at most `?2` rows of the owner `?1`, and `delete` deletes the one with
+    /// the
     /// key `?1` of the owner `?2`.
     Sized { find: &'static str, delete: &'static str },
 }

@@ -13,8 +13,10 @@ pub(crate) type Take<'a> = &'a mut (dyn FnMut(&dyn Row) -> Result<(), StoreError
 
 /// An open transaction in the scope of one user, or an operator's.
 ///
-/// Statements are texts of the program, `?1` being the first parameter and `ironclaw.` the schema: each engine makes its
-/// own of them, once.
+/// Statements are texts of the program. Each engine makes its own of them, once: `?1` is the first parameter,
+/// `ironclaw.`
+/// the schema, `ironclaw.visible_…` a table without what is being removed little by little, and `FOR NO KEY UPDATE` or
+/// `FOR KEY SHARE` at the end locks the rows.
 #[async_trait]
 pub(crate) trait Transaction: Send + Sync {
     /// Runs a statement that gives no rows. How many rows it inserted, changed or deleted.
@@ -38,7 +40,8 @@ pub(crate) trait Transaction: Send + Sync {
     /// Whether a legal hold stands on the user.
     async fn is_held(&self) -> Result<bool, StoreError>;
 
-    /// Deletes a job with all in it: 1 if it was there, otherwise 0. What is too much for one transaction is hidden by it, and
+    /// Deletes a job with all in it: 1 if it was there, otherwise 0. What is too much for one transaction is hidden by
+    /// it, and
     /// removed later.
     async fn delete_job(&self, id: JobId) -> Result<u64, StoreError>;
 
@@ -47,13 +50,15 @@ pub(crate) trait Transaction: Send + Sync {
         Ok(0)
     }
 
-    /// Locks a user in an operator's transaction until the transaction ends, who is made known if they are not. Their number.
+    /// Locks a user in an operator's transaction until the transaction ends, who is made known if they are not. Their
+    /// number.
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError>;
 
     /// Appends an event to the system's chain. `about` is the user whom its private part names, if it names one.
     async fn append_system(&self, operator: &str, about: Option<i64>, event: PreparedEvent) -> Result<(), StoreError>;
 
-    /// Erases a user on whom no hold stands, in an operator's transaction. How many rows, if that is all; otherwise the rest is hidden, and goes later.
+    /// Erases a user on whom no hold stands, in an operator's transaction. How many rows, if that is all; otherwise
+    /// the rest is hidden, and goes later.
     async fn erase_user(
         &self,
         operator: &str,

@@ -16,7 +16,8 @@ use crate::prepared::PreparedEvent;
 use crate::secrets;
 use crate::sql::{Id, Json, Transaction, params};
 
-/// Applies a change with its audit event in the open transaction of an operator. An erasure that is too much for it ends
+/// Applies a change with its audit event in the open transaction of an operator. An erasure that is too much for it
+/// ends
 /// later, with the event; until then its number is 0.
 pub(crate) async fn apply(tx: &dyn Transaction, operator: &str, change: &SystemChange) -> Result<Receipt, StoreError> {
     let number = match change {
@@ -212,7 +213,8 @@ async fn put_user(
 async fn put_role(tx: &dyn Transaction, tenant: &TenantId, role: &UserRole) -> Result<u64, StoreError> {
     tx.execute(
         "INSERT INTO ironclaw.roles (tenant, name, permissions, updated_at) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (tenant, name) DO UPDATE SET permissions = excluded.permissions, updated_at = excluded.updated_at",
+         ON CONFLICT (tenant, name) DO UPDATE SET permissions = excluded.permissions, updated_at = \
+         excluded.updated_at",
         params![tenant.as_str(), role.name.as_str(), Json::of(&serde_json::json!(role.permissions)), tx.now()],
     )
     .await?;

@@ -420,6 +420,8 @@ async fn a_standby_alone_decides_nothing() {
     until_replayed(&standby, 1).await;
     let alone = PostgresStore::connect(&app_url(&standby)).await.unwrap();
     assert_eq!(ada.count(&alone).await.unwrap(), 1);
+    let head = alone.audit().verify(&ada.scope).await.unwrap().unwrap();
+    assert_eq!(Some(head), alone.audit().head(&ada.scope).await.unwrap());
     let error = bounded(alone.access().user(&ada.scope)).await.unwrap_err();
     assert_eq!(*error.kind(), StoreErrorKind::ReadOnly, "{error}");
     assert!(error.to_string().contains("the server is a standby"), "{error}");

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{Clock, Limits, Receipt, Scope, Timestamp};
 use tokio::sync::{oneshot, watch};
@@ -22,7 +21,7 @@ use crate::libsql::tx::{Tx, at_once};
 use crate::libsql::users;
 use crate::libsql::workspace::VectorCache;
 use crate::prepared::{APPLY, Failure, Prepared};
-use crate::sql::{self, Absent, Freshness, Reach, Transaction};
+use crate::sql::{self, Absent, Freshness, Reach, Reading};
 
 /// The longest that a change can be made to wait: times that far away can still be told.
 const A_YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -287,18 +286,20 @@ impl Drop for Taken {
 }
 
 impl sql::Engine for Arc<Handle> {
-    async fn read<A, T, F>(
+    /// The log can't begin anew while it is read.
+    const READS_IN_STEPS: bool = true;
+
+    async fn read<A, T>(
         &self,
         operation: &'static str,
         reach: Reach,
         _: Freshness,
         arguments: A,
-        read: F,
+        read: impl Reading<A, T>,
     ) -> Result<T, StoreError>
     where
         A: Clone + Send + Sync + 'static,
         T: Absent + Send + 'static,
-        F: for<'a> Fn(&'a dyn Transaction, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         let read = move |tx: &Tx<'_>| at_once(tx, read(tx, arguments));
         match reach {
