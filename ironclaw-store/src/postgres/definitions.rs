@@ -34,3 +34,11 @@ pub(super) fn differences(found: &[(String, String)]) -> Vec<String> {
     let missing = expected.keys().filter(|object| !there.contains(*object));
     wrong.chain(missing.map(|object| format!("{object}: it is missing"))).collect()
 }
+
+/// Whether somebody else may decide what is done when this table is read: it is none that the migrations made, or it, its
+/// policies or its rules are not as they were.
+pub(super) fn is_anothers(table: &str, differences: &[String]) -> bool {
+    let own = format!("table {table}:");
+    let parts = ["policy", "rule"].map(|part| format!("{part} {table}."));
+    differences.iter().any(|line| line.starts_with(&own) || parts.iter().any(|part| line.starts_with(part)))
+}

@@ -227,6 +227,15 @@ async fn whatever_was_changed_is_named() {
             "operator ironclaw.===",
         ),
         (text("CREATE DOMAIN ironclaw.number AS bigint"), text("DROP DOMAIN ironclaw.number"), "type ironclaw.number"),
+        // A type of pgvector's schema with the name of the server's own.
+        (
+            text(
+                "CREATE DOMAIN public.bytea AS pg_catalog.bytea; \
+                 ALTER TABLE ironclaw.audit_private ALTER private TYPE public.bytea",
+            ),
+            text("ALTER TABLE ironclaw.audit_private ALTER private TYPE pg_catalog.bytea; DROP DOMAIN public.bytea"),
+            "column audit_private.private",
+        ),
         (
             format!("ALTER SCHEMA public OWNER TO {somebody}"),
             text("ALTER SCHEMA public OWNER TO pg_database_owner"),

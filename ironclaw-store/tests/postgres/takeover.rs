@@ -17,6 +17,10 @@ use crate::raw::{Role, application, enter, must};
 ironclaw_testing::tests![
     nothing_is_looked_up_where_others_write,
     who_may_write_to_public_takes_nothing_over,
+    what_a_schema_held_before_it_was_the_stores_is_refused,
+    who_owns_what_is_pgvectors_is_trusted,
+    who_may_write_to_the_servers_own_schema_is_trusted,
+    the_check_reads_no_table_of_somebody_elses,
     a_database_that_is_not_utf8_is_refused,
 ];
 
@@ -228,6 +232,106 @@ async fn who_may_write_to_public_takes_nothing_over() {
     assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.audit_events").await, events);
     PostgresStore::connect(&app_url(database.name())).await.unwrap();
     must(&mut superuser, &format!("DROP OWNED BY {}", stranger.0)).await;
+}
+
+/// Nobody gets in, the migration neither: `named` says why.
+async fn assert_refused(database: &Database, named: &str) {
+    let errors = [
+        PostgresStore::connect(&app_url(database.name())).await.map(drop).unwrap_err(),
+        PostgresMaintenance::connect(&operator_url(database.name()), operator()).await.map(drop).unwrap_err(),
+        PostgresStore::migrate(&cluster().superuser_url(database.name())).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+        assert!(error.to_string().contains(named), "{error}");
+    }
+}
+
+async fn what_a_schema_held_before_it_was_the_stores_is_refused() {
+    drop(Database::fresh().await);
+    let database = Database::empty().await;
+    let stranger = Role::new("founder", "LOGIN").await;
+    let mut superuser = database.superuser().await;
+    let found = format!("CREATE SCHEMA ironclaw AUTHORIZATION {}", stranger.0);
+    must(&mut superuser, &found).await;
+    let plants = [
+        (
+            "CREATE FUNCTION ironclaw.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS \
+             $$ BEGIN EXECUTE 'RESET ROLE'; RETURN QUERY SELECT pg_catalog.unnest($1); END $$",
+            "DROP FUNCTION ironclaw.unnest(text[])",
+        ),
+        ("CREATE TABLE ironclaw.migrations (version text, applied_at bigint)", "DROP TABLE ironclaw.migrations"),
+        ("CREATE DOMAIN ironclaw.text AS pg_catalog.text", "DROP DOMAIN ironclaw.text"),
+        (
+            "CREATE OPERATOR ironclaw.= (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text)",
+            "DROP OPERATOR ironclaw.= (text, text)",
+        ),
+    ];
+    for (plant, drop) in plants {
+        must(&mut superuser, &format!("ALTER SCHEMA ironclaw OWNER TO {}", stranger.0)).await;
+        must(&mut PgConnection::connect(&stranger.url(&database)).await.unwrap(), plant).await;
+        // As the message says that it is to be done.
+        must(&mut superuser, "ALTER SCHEMA ironclaw OWNER TO ironclaw_owner").await;
+        let error = PostgresStore::migrate(&cluster().superuser_url(database.name())).await.unwrap_err();
+        assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{plant}: {error}");
+        assert!(error.to_string().contains(&stranger.0), "{plant}: {error}");
+        must(&mut superuser, drop).await;
+    }
+    PostgresStore::migrate(&cluster().superuser_url(database.name())).await.unwrap();
+    PostgresStore::connect(&app_url(database.name())).await.unwrap();
+}
+
+async fn who_owns_what_is_pgvectors_is_trusted() {
+    let database = Database::fresh().await;
+    let stranger = Role::new("maker", "LOGIN").await;
+    let mut superuser = database.superuser().await;
+    for (object, kind) in [
+        ("FUNCTION public.vector_to_halfvec(public.vector, integer, boolean)", "function"),
+        ("TYPE public.halfvec", "type"),
+        ("OPERATOR CLASS public.halfvec_cosine_ops USING hnsw", "operator class"),
+    ] {
+        must(&mut superuser, &format!("ALTER {object} OWNER TO {}", stranger.0)).await;
+        assert_refused(&database, kind).await;
+        must(&mut superuser, &format!("ALTER {object} OWNER TO CURRENT_USER")).await;
+    }
+    PostgresStore::connect(&app_url(database.name())).await.unwrap();
+}
+
+async fn who_may_write_to_the_servers_own_schema_is_trusted() {
+    let database = Database::fresh().await;
+    let stranger = Role::new("cataloguer", "LOGIN").await;
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, &format!("GRANT CREATE ON SCHEMA pg_catalog TO {}", stranger.0)).await;
+    assert_refused(&database, "the schema pg_catalog").await;
+    let plant = "CREATE FUNCTION pg_catalog.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS $$ SELECT 'planted' $$";
+    must(&mut PgConnection::connect(&stranger.url(&database)).await.unwrap(), plant).await;
+    must(&mut superuser, &format!("REVOKE CREATE ON SCHEMA pg_catalog FROM {}", stranger.0)).await;
+    assert_refused(&database, "the owner of pg_catalog.unnest").await;
+    must(&mut superuser, "DROP FUNCTION pg_catalog.unnest(text[])").await;
+    PostgresStore::connect(&app_url(database.name())).await.unwrap();
+}
+
+async fn the_check_reads_no_table_of_somebody_elses() {
+    let database = Database::fresh().await;
+    let stranger = Role::new("host", "LOGIN").await;
+    let mut superuser = database.superuser().await;
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator()).await.unwrap();
+    let plant = format!(
+        "CREATE FUNCTION public.spy() RETURNS boolean LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'read as %', current_user; END $$; \
+         CREATE TABLE ironclaw.planted (id bigint PRIMARY KEY); INSERT INTO ironclaw.planted VALUES (1); \
+         ALTER TABLE ironclaw.planted ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY spy ON ironclaw.planted USING (public.spy()); \
+         GRANT SELECT ON ironclaw.planted TO ironclaw_owner; ALTER TABLE ironclaw.planted OWNER TO {}",
+        stranger.0
+    );
+    must(&mut superuser, &plant).await;
+    let wrong = maintenance.check_integrity().await;
+    must(&mut superuser, "DROP TABLE ironclaw.planted; DROP FUNCTION public.spy()").await;
+    let wrong = wrong.unwrap();
+    assert!(wrong.iter().any(|line| line.starts_with("table planted: no migration made it")), "{wrong:?}");
+    assert!(wrong.iter().any(|line| line.contains("the owner of ironclaw.planted")), "{wrong:?}");
+    assert!(!wrong.iter().any(|line| line.contains("looked at")), "it was read: {wrong:?}");
 }
 
 async fn a_database_that_is_not_utf8_is_refused() {

@@ -6,6 +6,11 @@
 WITH pgvector AS (
     SELECT coalesce((SELECT quote_ident(n.nspname::text) || '.' FROM pg_extension e
         JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'), '') AS prefix
+), named AS (
+    -- The schema where it stands before a name of pgvector's: another's type there may have the name of any.
+    SELECT '(^|[^[:alnum:]_"])' || regexp_replace(v.prefix, '([^[:alnum:]_])', '\\\1', 'g')
+        || '(?=(vector|halfvec|sparsevec)(_[a-z0-9]+_ops)?([^[:alnum:]_]|$))' AS pattern
+    FROM pgvector v WHERE v.prefix <> ''
 ), relations AS (
     SELECT c.relname::text AS name, c.* FROM pg_class c WHERE c.relnamespace = 'ironclaw'::regnamespace
 ), own AS (
@@ -21,13 +26,14 @@ SELECT format('%s %s', CASE c.relkind::text WHEN 'r' THEN 'table' WHEN 'S' THEN 
 FROM relations c WHERE c.relkind NOT IN ('i', 'I', 't')
 UNION ALL
 SELECT format('column %s.%s', c.name, a.attname),
-    concat_ws(' ', replace(format_type(a.atttypid, a.atttypmod), v.prefix, ''),
+    concat_ws(' ', coalesce(regexp_replace(format_type(a.atttypid, a.atttypmod), v.pattern, '\1', 'g'),
+            format_type(a.atttypid, a.atttypmod)),
         CASE WHEN a.attcollation <> t.typcollation THEN format('collate %s', a.attcollation::regcollation) END,
         CASE WHEN a.attnotnull THEN 'not null' END, 'identity ' || nullif(a.attidentity::text, ''),
         'generated ' || nullif(a.attgenerated::text, ''), 'default ' || pg_get_expr(d.adbin, d.adrelid))
 FROM relations c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-CROSS JOIN pgvector v
+LEFT JOIN named v ON true
 WHERE c.relkind NOT IN ('i', 'I', 't', 'S')
 UNION ALL
 -- Newer servers have a constraint for each column that is not null, which the column says already.
@@ -36,8 +42,9 @@ FROM pg_constraint k LEFT JOIN relations c ON c.oid = k.conrelid
 WHERE k.connamespace = 'ironclaw'::regnamespace AND k.contype <> 'n'
 UNION ALL
 SELECT format('index %s', c.name), i.definition
-FROM relations c CROSS JOIN pgvector v
-CROSS JOIN LATERAL (SELECT replace(pg_get_indexdef(c.oid), v.prefix, '') AS definition) i
+FROM relations c LEFT JOIN named v ON true
+CROSS JOIN LATERAL (SELECT coalesce(regexp_replace(pg_get_indexdef(c.oid), v.pattern, '\1', 'g'),
+    pg_get_indexdef(c.oid)) AS definition) i
 WHERE c.relkind IN ('i', 'I') AND i.definition !~ ('^CREATE INDEX chunk_vectors_[0-9]+_[0-9a-f]{16} ON ironclaw\.chunk_vectors '
     'USING hnsw \(\(\(embedding\)::halfvec\([0-9]+\)\) halfvec_cosine_ops\) WITH \(m=''16'', ef_construction=''128''\) '
     'WHERE \(\(owner_no = \(?''?[0-9]+''?\)?(::bigint)?\) AND \(model_key = \(?''?-?[0-9]+''?\)?(::(bigint|integer))?\)\)$')

@@ -13,15 +13,36 @@ WITH trusted AS (
         CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)::text) END AS who
     FROM schemas s CROSS JOIN LATERAL aclexplode(s.nspacl) a
     WHERE a.privilege_type = 'CREATE' AND a.grantee <> s.nspowner
+), owned AS (
+    -- What the server's first superuser owns, who is always one, has no entry.
+    SELECT o.classid, o.objid, o.refobjid AS owner FROM pg_shdepend o
+    WHERE o.deptype = 'o' AND o.refclassid = 'pg_authid'::regclass AND o.refobjid NOT IN (SELECT t.oid FROM trusted t)
+        AND o.dbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+), planted AS (
+    SELECT o.* FROM owned o JOIN pg_depend d ON d.classid = o.classid AND d.objid = o.objid
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = to_regnamespace('ironclaw')::oid
+    -- Nothing is noted as dependent on the server's own schema.
+    UNION SELECT o.* FROM owned o
+    LEFT JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+    LEFT JOIN pg_operator q ON o.classid = 'pg_operator'::regclass AND q.oid = o.objid
+    LEFT JOIN pg_type y ON o.classid = 'pg_type'::regclass AND y.oid = o.objid
+    LEFT JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
+    WHERE coalesce(p.pronamespace, q.oprnamespace, y.typnamespace, c.relnamespace) = 'pg_catalog'::regnamespace
+), members AS (
+    SELECT o.* FROM owned o JOIN pg_depend d ON d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e'
+    JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid WHERE e.extname = 'vector'
+    UNION SELECT o.* FROM owned o JOIN pg_extension e ON e.oid = o.objid AND o.classid = 'pg_extension'::regclass
+    WHERE e.extname = 'vector'
 )
 SELECT format('the schema ironclaw belongs to %I, who may change what is in it: if it is the store''s, run ALTER SCHEMA '
-    'ironclaw OWNER TO ironclaw_owner, otherwise use another database', pg_get_userbyid(s.nspowner))
+    'ironclaw OWNER TO ironclaw_owner, and drop what is not the store''s, otherwise use another database', pg_get_userbyid(s.nspowner))
 FROM schemas s WHERE s.nspname = 'ironclaw' AND pg_get_userbyid(s.nspowner) <> 'ironclaw_owner'
 UNION ALL
 SELECT format('%s may make functions in the schema %I, which would run with your rights: REVOKE CREATE ON SCHEMA %I '
     'FROM %s, and drop what was made in it', c.who, c.nspname, c.nspname, c.who)
 FROM creators c
 WHERE c.nspname = 'ironclaw' AND c.who <> 'ironclaw_owner'
+    OR c.nspname = 'pg_catalog' AND c.grantee NOT IN (SELECT t.oid FROM trusted t)
     -- The extension's script, which a superuser may run, is still to come.
     OR c.nspname = 'public' AND NOT EXISTS (SELECT FROM extension) AND c.grantee NOT IN (SELECT t.oid FROM trusted t)
 UNION ALL
@@ -31,3 +52,12 @@ SELECT format('%I owns the schema %I, which is pgvector''s, and may put another 
 FROM schemas s
 WHERE s.oid = coalesce((SELECT e.oid FROM extension e), to_regnamespace('public')::oid)
     AND s.owner NOT IN (SELECT t.oid FROM trusted t)
+UNION ALL
+SELECT format('%I is the owner of %s, and it would run with your rights: drop it, or, if it is the store''s as it was made, '
+    'let it belong to ironclaw_owner', pg_get_userbyid(p.owner), i.identity)
+FROM planted p CROSS JOIN LATERAL pg_identify_object(p.classid, p.objid, 0) i
+UNION ALL
+SELECT format('%s of pgvector belongs to %I, who may change it or drop it: let a superuser own all that is pgvector''s '
+    '(REASSIGN OWNED), or GRANT ironclaw_owner TO %I', min(pg_describe_object(m.classid, m.objid, 0)),
+    pg_get_userbyid(m.owner), pg_get_userbyid(m.owner))
+FROM members m GROUP BY m.owner
