@@ -36,6 +36,7 @@ ironclaw_testing::tests![
     what_makes_a_transaction_an_operators_is_nobody_elses_to_set,
     nothing_is_appended_while_a_user_is_erased,
     what_a_hold_protects_is_not_forgotten,
+    what_an_operator_waited_for_came_before,
 ];
 
 /// A user acting through an agent.
@@ -450,4 +451,36 @@ async fn what_a_hold_protects_is_not_forgotten() {
     begin(&mut application, &in_person("ada")).await;
     must(&mut application, &format!("{forget}; COMMIT")).await;
     assert_eq!(must(&mut superuser, left).await, 1);
+}
+
+/// Whoever reads the times sees what came first.
+async fn what_an_operator_waited_for_came_before() {
+    let (database, _store, mut application) = opened().await;
+    let operator = operator(&database).await;
+    let change = |hold| SystemChange::PlaceHold { hold };
+    let hold = Hold {
+        id: HoldId::make(&SystemClock),
+        tenant: ada().tenant().clone(),
+        owner: ada().owner().clone(),
+        reason: "a claim".into(),
+        created_at: SystemClock.now(),
+        released_at: None,
+    };
+    must(&mut application, "BEGIN").await;
+    let writes = r#"SELECT FROM ironclaw.enter_to_write('default', 'ada', '[[1,"ada"]]', '5000')"#;
+    assert_eq!(must(&mut application, writes).await, 1);
+    let placing = tokio::spawn(async move { operator.apply_system(change(hold)).await });
+    let mut superuser = database.superuser().await;
+    let waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while must(&mut superuser, waits).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let before: OffsetDateTime =
+        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut superuser).await.unwrap();
+    must(&mut application, "COMMIT").await;
+    let placed = placing.await.unwrap().unwrap().at;
+    assert!(i128::from(placed.as_micros()) * 1_000 >= before.unix_timestamp_nanos(), "{placed:?} is before {before}");
+    let sql = "SELECT created_at FROM ironclaw.holds";
+    let created: OffsetDateTime = sqlx::query_scalar(sql).fetch_one(&mut superuser).await.unwrap();
+    assert!(created >= before, "{created} is before {before}");
 }

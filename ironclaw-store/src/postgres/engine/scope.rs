@@ -139,7 +139,18 @@ impl Engine {
                     .await?;
                 entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
             }
-            Reach::Tenant(_) | Reach::All | Reach::About(..) => self.enter_as_operator(tx, lock).await?,
+            Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx, lock).await?,
+            Reach::About(tenant, owner) => {
+                let entered = self.enter_as_operator(tx, lock).await?;
+                // The time of what comes after the lock is no earlier than that of what came before it.
+                let locked = tx.query_row(
+                    "SELECT pg_catalog.clock_timestamp() FROM (SELECT u.owner_no FROM ironclaw.users u \
+                     WHERE u.tenant = $1 AND u.owner = $2 FOR NO KEY UPDATE) locked",
+                    params![tenant.as_str(), owner.as_str()],
+                    |row| row.time(0),
+                );
+                Entered { now: locked.await?.unwrap_or(entered.now), ..entered }
+            }
             Reach::Owner(owner_no) => {
                 let entered = self.enter_as_operator(tx, lock).await?;
                 let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
