@@ -22,6 +22,7 @@ use crate::watched::{Statement, Watched};
 
 ironclaw_testing::tests![
     few_vectors_are_compared_and_many_are_looked_up,
+    what_is_below_a_path_is_compared,
     a_search_gives_as_many_as_asked_whoever_else_has_vectors,
     models_of_any_dimensions_live_side_by_side,
     an_index_is_made_while_writers_go_on,
@@ -188,6 +189,29 @@ async fn few_vectors_are_compared_and_many_are_looked_up() {
     let (hits, statements) = watched.during(search(&store, &ada, MODEL, &query, 10)).await;
     assert!(comparison(&statements).scan(&index).is_none());
     assert_eq!(found(&hits, adas[..COMPARED_ONE_BY_ONE].iter(), &query, 10), 10);
+}
+
+/// What is below a path lies together: around a query for something else an index may come upon none of it.
+async fn what_is_below_a_path_is_compared() {
+    let mut watched = Watched::start().await;
+    let store = watched.store(PostgresStore::builder()).await;
+    let maintenance = watched.maintenance().await;
+    let ada = user("ada");
+    let mut random = Random(11);
+    register(&store, &ada, MODEL, DIMENSIONS as u32).await;
+    let much = fill(&store, &ada, &mut random, "much", COMPARED_ONE_BY_ONE + 200).await;
+    fill(&store, &ada, &mut random, "else", 200).await;
+    assert_eq!(maintenance.index_vectors().await.unwrap(), 1);
+    let index = index(&mut watched.superuser().await).await.unwrap();
+    for _ in 0..4 {
+        let query = random.vector(DIMENSIONS);
+        let (_, statements) = watched.during(search(&store, &ada, MODEL, &query, 10)).await;
+        assert!(comparison(&statements).scan(&index).is_some());
+        let (near, below) = (near(MODEL, &query), below("much"));
+        let (hits, statements) = watched.during(store.search_vectors(&ada, &near, &below, 10)).await;
+        assert!(comparison(&statements).scan(&index).is_none());
+        assert_eq!(found(&hits.unwrap(), much.iter(), &query, 10), 10);
+    }
 }
 
 async fn a_search_gives_as_many_as_asked_whoever_else_has_vectors() {

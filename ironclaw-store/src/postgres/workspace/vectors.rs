@@ -45,7 +45,7 @@ pub(super) async fn search(
     let mut vector = query.vector.clone();
     normalise(&mut vector);
     let search = Search { key: model_key(query.model.as_str(), model.dimensions), model, vector, within, limit };
-    if let Some(breadth) = search.breadth_of_index(tx).await? {
+    if let Some(breadth) = search.breadth_of_index() {
         let hits = search.through_index(tx, breadth).await?;
         // The index knows no vectors of zeros, which are similar to nothing: with less than that, all are compared.
         if hits.len() == limit as usize && hits.last().is_some_and(|hit| hit.score > 0.0) {
@@ -102,21 +102,12 @@ struct Search {
 }
 
 impl Search {
-    /// How broadly the index has to search to find the nearest; `None` if comparing all finds them sooner.
-    async fn breadth_of_index(&self, tx: &Tx) -> Result<Option<u64>, StoreError> {
-        let Some(indexed) = self.model.indexed.filter(|_| self.vector.iter().any(|number| *number != 0.0)) else {
-            return Ok(None);
-        };
-        let breadth = breadth(self.model.chunks, indexed, self.limit);
-        match &self.within {
-            Some(within) if breadth.is_some() => {
-                let sql = "SELECT coalesce(sum(chunks), 0)::bigint FROM ironclaw.entry_versions \
-                           WHERE owner_no = $1 AND version_no = ANY($2)";
-                let chunks = tx.number(sql, params![tx.owner_no(), within.clone()]).await?;
-                Ok(self::breadth(chunks.cast_unsigned(), indexed, self.limit))
-            }
-            _ => Ok(breadth),
-        }
+    /// How broadly the index has to search to find the nearest; `None` if comparing all finds them sooner, or alone finds
+    /// them: what is below a path lies together, and around a query for something else there may be none of it.
+    fn breadth_of_index(&self) -> Option<u64> {
+        let has_direction = self.vector.iter().any(|number| *number != 0.0);
+        let indexed = self.model.indexed.filter(|_| has_direction && self.within.is_none())?;
+        breadth(self.model.chunks, indexed, self.limit)
     }
 
     /// Compares all vectors.
@@ -180,9 +171,9 @@ impl Search {
     }
 }
 
-/// How broadly (`ef_search`) an index has to search to find the nearest of so many vectors among all that are in it, those of
-/// other paths and hidden ones too: it comes upon them as often as they are of all. `None` if comparing these vectors one by
-/// one finds the nearest sooner.
+/// How broadly (`ef_search`) an index has to search to find the nearest of so many vectors among all that are in it, hidden
+/// ones too: it comes upon them as often as they are of all. `None` if comparing these vectors one by one finds the nearest
+/// sooner.
 fn breadth(vectors: u64, indexed: u64, limit: u32) -> Option<u64> {
     let (own, all) = (u128::from(vectors), u128::from(indexed.max(vectors)));
     // Twice, as the nearest are not the first that it comes upon.
