@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -279,6 +280,16 @@ impl Engine {
         call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.check_open(operation)?;
+        let mut call = Box::pin(call);
+        // It takes its place in its line here and now: a task begins when it likes, and what the caller asks for after this
+        // call, even if it was dropped, must not come before it.
+        let begun = {
+            let _within = self.runtime.enter();
+            call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        };
+        if let Poll::Ready(done) = begun {
+            return done;
+        }
         let done = self.tasks.spawn_on(call, &self.runtime).await;
         done.map_err(|error| {
             StoreError::new(StoreErrorKind::Internal, operation, "the call broke off").with_source(error)

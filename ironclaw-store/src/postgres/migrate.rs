@@ -142,8 +142,9 @@ fn explain(error: StoreError) -> StoreError {
     let (kind, context) = match error.kind() {
         StoreErrorKind::Privileges => (
             StoreErrorKind::Privileges,
-            "the first migration makes roles, a schema and the extension vector: connect as a superuser, or let one \
-             run CREATE EXTENSION vector and connect as a member of ironclaw_owner that owns the database",
+            "connect as a member of ironclaw_owner; for the first migration, which makes roles, a schema and the extension \
+             vector, as a superuser, or let one run CREATE EXTENSION vector and connect as such a member that owns the \
+             database",
         ),
         // `feature_not_supported` or `undefined_file`: the server's installation has no such extension.
         _ if source.contains("0A000") || source.contains("58P01") => (

@@ -215,7 +215,8 @@ async fn check_migrations(operation: &'static str, connection: &mut PgConnection
         return Err(not_migrated("the database has no schema of this store: run PostgresStore::migrate as the owner"));
     }
     if !is_allowed {
-        let context = "the role is no member of ironclaw_app: GRANT ironclaw_app TO it";
+        let context = "the role may not use the schema: the application is to be a member of ironclaw_app, an operator of \
+                       ironclaw_owner; an auditor reads the tables with a client of the server";
         return Err(StoreError::new(StoreErrorKind::Privileges, operation, context));
     }
     let applied: Vec<String> = sqlx::query_scalar("SELECT version FROM ironclaw.migrations ORDER BY version")

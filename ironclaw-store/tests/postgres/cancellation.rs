@@ -6,10 +6,10 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ironclaw_core::Store;
-use ironclaw_core::SystemClock;
-use ironclaw_core::id::MessageId;
+use ironclaw_core::change::SettingOp;
+use ironclaw_core::id::{MessageId, SettingKey};
 use ironclaw_core::store::{Apply, StoreError, StoreErrorKind};
+use ironclaw_core::{Change, Store, SystemClock};
 use ironclaw_store::PostgresStore;
 use sqlx::PgConnection;
 
@@ -21,6 +21,7 @@ ironclaw_testing::tests![
     callers_that_go_away_leave_nothing_half_done,
     callers_that_go_away_from_an_exhausted_pool_take_no_connection_with_them,
     a_runtime_that_ends_at_any_moment_leaves_nothing_half_done,
+    a_users_changes_come_in_the_order_in_which_they_were_asked_for,
 ];
 
 const TASKS: usize = 40;
@@ -273,4 +274,24 @@ fn a_runtime_that_ends_at_any_moment_leaves_nothing_half_done() {
         must(&mut database.superuser().await, UNGUARD).await;
         assert_sound(&operator_url(database.name())).await;
     });
+}
+
+/// Somebody who gives a call up and makes another must not have the first one done after it.
+async fn a_users_changes_come_in_the_order_in_which_they_were_asked_for() {
+    const CHANGES: u64 = 200;
+    let database = Database::fresh().await;
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    let ada = Person::ada(&store).await;
+    for _ in 0..5 {
+        let key = SettingKey::parse("order").unwrap();
+        let changes = (1..=CHANGES).map(|number| {
+            let put = SettingOp::Put { key: key.clone(), value: number.into() };
+            store.apply(&ada.scope, Change::new().with(put))
+        });
+        let done = futures::future::join_all(changes).await;
+        let versions: Vec<u64> = done.into_iter().map(|receipt| receipt.unwrap().numbers[0]).collect();
+        assert_eq!(versions, (1..=CHANGES).collect::<Vec<_>>());
+        let delete = SettingOp::Delete { key };
+        store.apply(&ada.scope, Change::new().with(delete)).await.unwrap();
+    }
 }
