@@ -117,7 +117,12 @@ impl ManualClock {
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let later = self.now().after(by);
-        self.0.store(later.as_micros(), Ordering::SeqCst);
+        self.set(later);
+    }
+
+    /// Sets the clock to `time`, forward or back.
+    pub fn set(&self, time: Timestamp) {
+        self.0.store(time.as_micros(), Ordering::SeqCst);
     }
 }
 

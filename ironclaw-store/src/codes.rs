@@ -1,6 +1,7 @@
 //! The numbers that stand for a model's cases in both stores. They are never used for anything else again.
 
 use ironclaw_core::model::access::{ApprovalState, UserStatus};
+use ironclaw_core::model::audit::Action;
 use ironclaw_core::model::conversations::Role;
 use ironclaw_core::model::jobs::JobState;
 use ironclaw_core::model::privacy::RetainedCategory;
@@ -109,6 +110,11 @@ pub(crate) fn category(code: i64) -> Option<RetainedCategory> {
     [RetainedCategory::Conversations, RetainedCategory::Jobs, RetainedCategory::Workspace]
         .into_iter()
         .find(|known| category_code(*known) == Some(code))
+}
+
+/// The codes of the events whose private parts go when a user forgets: those of newer programs too.
+pub(crate) fn forgotten_actions() -> Vec<u16> {
+    (0..=u16::MAX).filter(|code| Action::from_code(*code).is_some_and(Action::is_forgotten)).collect()
 }
 
 /// Codes with their 16 bytes, 17 bytes for each: principals and subjects of audit events.

@@ -181,7 +181,8 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
             forget_removes_all_but_accounts, forgotten_chain_still_verifies, only_the_user_in_person_forgets,
             erase_removes_everything, erase_leaves_others, unknown_user_is_not_erased, hold_stops_every_deletion, released_hold_stops_nothing,
             retention_deletes_what_is_old [ManualClock], retention_respects_holds [ManualClock], idle_retention_leaves_no_event [ManualClock],
-            retention_finds_what_gets_old_later [ManualClock], scrub_is_clean,
+            retention_finds_what_gets_old_later [ManualClock],
+            retention_bears_a_clock_that_goes_back [ManualClock], scrub_is_clean,
             much_is_forgotten_as_little_is, much_is_erased_as_little_is, a_long_conversation_is_deleted_as_a_short_one_is,
         }
         erasure { no_name_is_left [Inspection] }

@@ -63,30 +63,39 @@ macro_rules! actions {
         #[non_exhaustive]
         pub enum Action {
             $($(#[$meta])* #[serde(rename = $text)] $name,)*
+            /// What a newer program did, by its code: it is verified like any other, and can't be reported.
+            #[serde(rename = "unknown")]
+            Unknown(u16),
         }
 
         impl Action {
-            /// Every action.
+            /// Every action that this program has a name for.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// The stored code.
             pub fn code(self) -> u16 {
-                match self { $(Self::$name => $code,)* }
+                match self { $(Self::$name => $code,)* Self::Unknown(code) => code }
             }
 
-            /// The action with this code.
+            /// The action with this code; `None` for a code that no action will ever have.
             pub fn from_code(code: u16) -> Option<Self> {
-                match code { $($code => Some(Self::$name),)* _ => None }
+                match code {
+                    $($code => Some(Self::$name),)*
+                    100..=999 => Some(Self::Unknown(code)),
+                    _ => None,
+                }
             }
 
-            /// The action's name: its category, a dot and a verb.
+            /// The action's name: its category, a dot and a verb; `unknown` for what a newer program did.
             pub fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
+                match self { $(Self::$name => $text,)* Self::Unknown(_) => "unknown" }
             }
         }
     };
 }
 
+/// Categories have bands of codes, a hundred each: an operation that is added later is forgotten, reported and kept as the
+/// others of its category, by programs too that have no name for it.
 impl Action {
     /// Whether it is about what [`PrivacyOp::Forget`](crate::change::PrivacyOp::Forget) deletes, or is forgetting
     /// itself: conversations, workspace, jobs. Forgetting deletes the private parts of such events. What the host
@@ -100,7 +109,16 @@ impl Action {
     /// before a store saw it. That an operation was done is told by the operation alone, and what operators do by the
     /// store.
     pub fn is_reportable(self, outcome: Outcome) -> bool {
-        self == Self::HostEvent || self.code() < Self::VaultInit.code() && outcome != Outcome::Success
+        match self {
+            Self::HostEvent => true,
+            Self::Unknown(_) => false,
+            _ => !self.is_operators() && outcome != Outcome::Success,
+        }
+    }
+
+    /// Whether it stands on the system's chain: what operators do.
+    pub fn is_operators(self) -> bool {
+        matches!(self.code(), 800..=899)
     }
 }
 
@@ -274,17 +292,23 @@ macro_rules! subject_kinds {
         #[non_exhaustive]
         pub enum SubjectKind {
             $($(#[$meta])* $name,)*
+            /// A kind that a newer program knows, by its code.
+            Unknown(u8),
         }
 
         impl SubjectKind {
             /// The stored code.
             pub fn code(self) -> u8 {
-                match self { $(Self::$name => $code,)* }
+                match self { $(Self::$name => $code,)* Self::Unknown(code) => code }
             }
 
-            /// The kind with this code.
+            /// The kind with this code; `None` for a code that no kind will ever have.
             pub fn from_code(code: u8) -> Option<Self> {
-                match code { $($code => Some(Self::$name),)* _ => None }
+                match code {
+                    $($code => Some(Self::$name),)*
+                    1..=127 => Some(Self::Unknown(code)),
+                    _ => None,
+                }
             }
         }
     };

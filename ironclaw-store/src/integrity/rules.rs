@@ -7,17 +7,18 @@ pub(crate) struct Rule {
     pub(crate) table: &'static str,
     /// What is wrong with a row that breaks it.
     pub(crate) says: &'static str,
-    /// The SQL, with `{schema}` before the names of tables, reserved tenants as `{content}` and `{staged}`, and `{content_no}`
-    /// for the number that the content of a user `t` is kept under.
+    /// The SQL, with `{schema}` before the names of tables, `{visible}` before those of which only what isn't being removed
+    /// counts, reserved tenants as `{content}` and `{staged}`, and `{content_no}` for the number that the content of a user
+    /// `t` is kept under.
     broken: &'static str,
 }
 
 impl Rule {
-    /// SQL that is true of a row `t` that breaks it, where the names of tables begin with `schema` and `content_no` is the
-    /// number that a user's content is kept under.
-    pub(crate) fn broken(&self, schema: &str, content_no: &str) -> String {
-        let broken = self.broken.replace("{schema}", schema).replace("{content_no}", content_no);
-        broken.replace("{content}", CONTENT).replace("{staged}", STAGED)
+    /// SQL that is true of a row `t` that breaks it, where the names of tables begin with `schema`, those of what isn't being
+    /// removed with `visible`, and `content_no` is the number that a user's content is kept under.
+    pub(crate) fn broken(&self, schema: &str, visible: &str, content_no: &str) -> String {
+        let broken = self.broken.replace("{schema}", schema).replace("{visible}", visible);
+        broken.replace("{content_no}", content_no).replace("{content}", CONTENT).replace("{staged}", STAGED)
     }
 }
 
@@ -71,24 +72,24 @@ const RULES: &[Rule] = &[
         "t.tenant <> '{content}' AND NOT EXISTS (SELECT 1 FROM {schema}audit_streams s \
          WHERE s.owner_no = t.owner_no)",
     ),
-    // Retention would never find it.
+    // Retention would find it too late, or never.
     rule(
         "users",
-        "conversations_since is missing",
-        "t.conversations_since IS NULL AND t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {schema}conversations c \
-         WHERE c.owner_no = {content_no})",
+        "conversations_since is missing, or later than the oldest conversation",
+        "t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {visible}conversations c WHERE c.owner_no = {content_no} \
+         AND (t.conversations_since IS NULL OR c.updated_at < t.conversations_since))",
     ),
     rule(
         "users",
-        "jobs_since is missing",
-        "t.jobs_since IS NULL AND t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {schema}jobs j \
-         WHERE j.owner_no = {content_no})",
+        "jobs_since is missing, or later than the oldest job",
+        "t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {visible}jobs j WHERE j.owner_no = {content_no} \
+         AND (t.jobs_since IS NULL OR j.updated_at < t.jobs_since))",
     ),
     rule(
         "users",
-        "files_since is missing",
-        "t.files_since IS NULL AND t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {schema}workspace_entries e \
-         WHERE e.owner_no = {content_no})",
+        "files_since is missing, or later than the oldest file",
+        "t.tenant <> '{content}' AND EXISTS (SELECT 1 FROM {schema}entry_versions v WHERE v.owner_no = {content_no} \
+         AND v.state = 1 AND (t.files_since IS NULL OR v.updated_at < t.files_since))",
     ),
     rule(
         "user_roles",

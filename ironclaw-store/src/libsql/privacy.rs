@@ -1,7 +1,6 @@
 //! Forgetting, legal holds and erasure.
 
 use ironclaw_core::id::{ErasureId, TenantId, UserId};
-use ironclaw_core::model::audit::Action;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Scope, Timestamp};
 
@@ -11,6 +10,7 @@ use super::row::params;
 use super::tx::Tx;
 use super::users;
 use super::{conversations, workspace};
+use crate::codes::forgotten_actions;
 use crate::reserved::ERASED;
 use crate::{access, jobs, secrets, settings};
 
@@ -156,8 +156,7 @@ pub(super) fn remove_content(db: &Db, content_no: i64) -> Result<u64, StoreError
 
 /// Deletes the private parts of some of the events that a user forgets, and moves the position on. How many.
 pub(super) fn remove_private(db: &Db, removal: &mut Removal) -> Result<u64, StoreError> {
-    let forgotten: Vec<u16> = Action::ALL.iter().filter(|a| a.is_forgotten()).map(|a| a.code()).collect();
-    let forgotten = serde_json::json!(forgotten).to_string();
+    let forgotten = serde_json::json!(forgotten_actions()).to_string();
     let mut rows = 0;
     while removal.position < removal.last_event && db.budget.is_left() {
         let end = removal.last_event.min(removal.position + u64::from(db.budget.left()));

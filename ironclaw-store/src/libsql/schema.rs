@@ -1,6 +1,6 @@
 //! The file: told from other files, brought to the newest schema.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ironclaw_core::search::ANALYSIS_VERSION;
@@ -31,7 +31,7 @@ const MIGRATIONS: &[&str] = &[
     ),
     concat!(include_str!("schema/0002/removal.sql"), include_str!("schema/0002/receipts.sql")),
     include_str!("schema/0003/retention.sql"),
-    include_str!("schema/0004/names.sql"),
+    concat!(include_str!("schema/0004/names.sql"), include_str!("schema/0004/retention.sql")),
 ];
 
 /// Refuses a file that is something else, with what is in a log beside it. Nothing is written to it: as long as it is not
@@ -196,35 +196,26 @@ fn check_text(db: &Db) -> Result<(), StoreError> {
 /// The tables, indexes, views and triggers of the schema that the file has not, or has otherwise, and those that no migration
 /// made: a trigger of somebody else's may do anything with each change.
 pub(super) fn differences(db: &Db) -> Result<Vec<String>, StoreError> {
-    let known = db.query(
-        "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type IN ('table', 'index', 'view', 'trigger')",
+    let made = Db::open(":memory:", libsql::OpenFlags::default(), Duration::ZERO)?;
+    migrate(&made)?;
+    let (expected, found) = (definitions(&made)?, definitions(db)?);
+    let different = expected.iter().filter(|(what, sql)| found.get(*what) != Some(sql));
+    let others = found.keys().filter(|what| !expected.contains_key(*what));
+    Ok(different
+        .map(|(what, _)| format!("{what} is not as this version made it"))
+        .chain(others.map(|what| format!("{what} is not of this version")))
+        .collect())
+}
+
+/// What a schema consists of, and how each of it is defined. What SQLite itself keeps is left out.
+fn definitions(db: &Db) -> Result<BTreeMap<String, String>, StoreError> {
+    let definitions = db.query(
+        "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+         AND type IN ('table', 'index', 'view', 'trigger')",
         params![],
         |row| Ok((format!("{} {}", row.text(0)?, row.text(1)?), row.text(2)?)),
     )?;
-    let known: HashMap<String, String> = known.into_iter().collect();
-    let migrations = MIGRATIONS.concat();
-    let (mut different, mut ours) = (Vec::new(), HashSet::new());
-    for statement in migrations.split("CREATE ").skip(1) {
-        let mut words = statement.trim_start_matches("UNIQUE ").split_ascii_whitespace();
-        let (Some(what), Some(name)) = (words.next(), words.next()) else {
-            continue;
-        };
-        let what = format!("{} {name}", what.to_ascii_lowercase());
-        // What a later migration changed is written otherwise than here.
-        let is_changed = ["ALTER TABLE", "DROP TABLE", "DROP INDEX"]
-            .iter()
-            .any(|verb| migrations.contains(&format!("{verb} {name}")));
-        if !is_changed && !known.get(&what).is_some_and(|sql| migrations.contains(sql.as_str())) {
-            different.push(format!("{what} is not as this version made it"));
-        }
-        ours.insert(what);
-    }
-    // SQLite's own hold what it counts.
-    let is_sqlites = |what: &str| what.split_once(' ').is_some_and(|(_, name)| name.starts_with("sqlite_"));
-    let mut others: Vec<_> = known.into_keys().filter(|what| !ours.contains(what) && !is_sqlites(what)).collect();
-    others.sort_unstable();
-    different.extend(others.into_iter().map(|what| format!("{what} is not of this version")));
-    Ok(different)
+    Ok(definitions.into_iter().collect())
 }
 
 /// Whether a row is there that each store has.

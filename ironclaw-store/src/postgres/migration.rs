@@ -9,7 +9,7 @@ pub(super) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial), Box::new(Rules), Box::new(Hardening)]
+        vec![Box::new(Initial), Box::new(Rules), Box::new(Hardening), Box::new(Bands)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -18,7 +18,7 @@ impl MigratorTrait for Migrator {
 }
 
 /// The name of the newest migration.
-pub(super) const NEWEST: &str = "m0003_hardening";
+pub(super) const NEWEST: &str = "m0004_bands";
 
 /// All tables, who may do what with them, and the functions that the application may not do without.
 struct Initial;
@@ -76,7 +76,7 @@ struct Hardening;
 
 impl MigrationName for Hardening {
     fn name(&self) -> &'static str {
-        NEWEST
+        "m0003_hardening"
     }
 }
 
@@ -90,6 +90,25 @@ impl MigrationTrait for Hardening {
             include_str!("schema/0003/vectors.sql"),
         ];
         for sql in parts {
+            run(manager, sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Actions and subjects by their bands, and retention that bears clocks which go back.
+struct Bands;
+
+impl MigrationName for Bands {
+    fn name(&self) -> &'static str {
+        NEWEST
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Bands {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for sql in [include_str!("schema/0004/audit.sql"), include_str!("schema/0004/retention.sql")] {
             run(manager, sql).await?;
         }
         Ok(())

@@ -2,12 +2,12 @@
 
 use ironclaw_core::Scope;
 use ironclaw_core::id::{ErasureId, TenantId, UserId};
-use ironclaw_core::model::audit::Action;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::row::{params, uuid};
 use super::tx::Tx;
 use super::{conversations, workspace};
+use crate::codes::forgotten_actions;
 use crate::sql::{self, Transaction};
 use crate::{access, jobs, secrets, settings, system};
 
@@ -19,7 +19,7 @@ pub(super) async fn forget(tx: &Tx, scope: &Scope) -> Result<u64, StoreError> {
     }
     tx.check_not_held()?;
     let rows = forget_content(tx, tx.owner_no()).await?;
-    let forgotten: Vec<i32> = Action::ALL.iter().filter(|a| a.is_forgotten()).map(|a| a.code().into()).collect();
+    let forgotten: Vec<i32> = forgotten_actions().into_iter().map(i32::from).collect();
     let private = tx.number("SELECT ironclaw.forget_audit($1)", params![forgotten]).await?;
     Ok(rows + private.cast_unsigned())
 }

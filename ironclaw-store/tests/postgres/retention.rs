@@ -17,6 +17,7 @@ ironclaw_testing::tests![
     what_stays_is_not_looked_at,
     what_was_there_before_the_migration_is_found,
     what_a_copy_brought_is_found,
+    a_time_that_makes_no_sense_keeps_nobody_elses,
 ];
 
 /// Users who have something of everything, all of it new.
@@ -183,4 +184,30 @@ async fn what_a_copy_brought_is_found() {
     };
     copy_store(&connect(&from).await, &connect(&to).await, &Selection::Everything, |_| {}).await.unwrap();
     assert_deleted(&to, &user("user 1")).await;
+}
+
+/// Raw SQL writes times that no clock has.
+async fn a_time_that_makes_no_sense_keeps_nobody_elses() {
+    let database = Database::fresh().await;
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, &users(TenantId::default_tenant().as_str(), 3)).await;
+    must(&mut superuser, &rows("true", "20 days")).await;
+    for (owner, time) in [("user 1", "-infinity"), ("user 2", "infinity")] {
+        for table in ["conversations", "jobs"] {
+            let set = format!(
+                "SELECT set_config('ironclaw.maintenance', 'on', false); \
+                 UPDATE ironclaw.{table} SET updated_at = '{time}' WHERE owner_no = (SELECT u.owner_no \
+                 FROM ironclaw.users u WHERE u.owner = '{owner}')"
+            );
+            must(&mut superuser, &set).await;
+        }
+    }
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
+    keep_ten_days(&maintenance).await;
+    let wrong = maintenance.check_integrity().await.unwrap();
+    assert!(wrong.iter().any(|line| line.starts_with("conversations.updated_at")), "{wrong:?}");
+    // What never was is old, and what will never be is not; all else goes as ever.
+    assert_eq!(maintenance.apply_retention().await.unwrap(), 7);
+    assert_eq!(maintenance.apply_retention().await.unwrap(), 0);
 }

@@ -12,6 +12,7 @@ use crate::id::{ConversationId, ErasureId, IdempotencyKey, SecretName, ToolName}
 use crate::limits::Limits;
 use crate::maintenance::SystemChange;
 use crate::model::audit::{Action, AuditFilter, AuditRecord, Outcome as Audited};
+use crate::model::jobs::{JobFilter, JobState};
 use crate::model::privacy::RetainedCategory;
 use crate::page::PageRequest;
 use crate::scope::{Principal, Scope};
@@ -353,10 +354,39 @@ pub(super) async fn retention_finds_what_gets_old_later(subject: &StoreSubject) 
     }
     let page = PageRequest::default();
     for scope in [&ada, &bob, &eve] {
-        let jobs = t.store.jobs().jobs(scope, &crate::model::jobs::JobFilter::default(), &page).await?.items;
+        let jobs = t.store.jobs().jobs(scope, &JobFilter::default(), &page).await?.items;
         let files = t.store.workspace().entries(scope, None, &page).await?.items;
         assert!(jobs.is_empty() && files.is_empty(), "{jobs:?} {files:?}");
     }
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What was written while a clock ran ahead, and changed after it was put right, goes when its time has come.
+pub(super) async fn retention_bears_a_clock_that_goes_back(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    keep_ten_days(&t, &ada).await?;
+    let right = t.now();
+    t.clock.advance(365 * DAY);
+    let talk = conversation(&*t.store, &ada).await?;
+    let work = job(&*t.store, &ada).await?;
+    let file = File::new("plan.md", "Begin")?;
+    file.write(&*t.store, &ada).await?;
+    t.clock.set(right);
+    say(&*t.store, &ada, talk, "still used").await?;
+    let ended = JobOp::SetState { job: work, state: JobState::Cancelled, error: None };
+    apply(&*t.store, &ada, ended).await?;
+    File::new("plan.md", "Go on")?.write(&*t.store, &ada).await?;
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
+    t.clock.advance(9 * DAY);
+    assert_eq!(t.maintenance.apply_retention().await?, 0);
+    t.clock.advance(2 * DAY);
+    assert_eq!(t.maintenance.apply_retention().await?, 3);
+    let page = PageRequest::default();
+    assert_eq!(t.store.conversations().conversation(&ada, talk).await?, None);
+    assert_eq!(t.store.jobs().jobs(&ada, &JobFilter::default(), &page).await?.items, []);
+    assert_eq!(t.store.workspace().entry(&ada, &file.path).await?, None);
     assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
     Ok(())
 }

@@ -8,7 +8,7 @@ use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
-use crate::postgres::row::{Row, params};
+use crate::postgres::row::params;
 use crate::postgres::tx::{Entered, Tx};
 use crate::postgres::{conversations, removal, workspace};
 use crate::system::{append, category_code, category_name};
@@ -73,11 +73,12 @@ async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, O
         _ => return Ok((0, next)),
     };
     let rows = delete(tx, &sql, user, policy.category, before).await?;
-    let oldest = tx.query_row(sql.oldest, params![user.owner_no], |row| row.optional(0, Row::time)).await?.flatten();
-    if rows > 0 && oldest.is_some_and(|oldest| oldest < before) {
+    let is_more = format!("SELECT (({}) < $2 IS TRUE)::integer::bigint", sql.oldest);
+    if rows > 0 && tx.number(is_more, params![user.owner_no, before]).await? > 0 {
         return Ok((rows, Some(place)));
     }
-    tx.execute(sql.note, params![user.owner_no, oldest]).await?;
+    let note = format!("UPDATE ironclaw.users SET {} = ({}) WHERE owner_no = $1", sql.since, sql.oldest);
+    tx.execute(note, params![user.owner_no]).await?;
     Ok((rows, next))
 }
 
@@ -93,15 +94,16 @@ struct Statements {
     users: &'static str,
     old: &'static str,
     oldest: &'static str,
-    note: &'static str,
+    since: &'static str,
 }
 
 macro_rules! users {
     ($since:literal) => {
+        // One user's time that makes no sense keeps nobody from being found.
         concat!(
-            "SELECT u.",
+            "SELECT greatest(u.",
             $since,
-            ", u.owner_no FROM ironclaw.users u WHERE u.tenant = $1 AND u.",
+            ", '0001-01-01 00:00:00+00 BC'), u.owner_no FROM ironclaw.users u WHERE u.tenant = $1 AND u.",
             $since,
             " < $2 AND (u.",
             $since,
@@ -130,7 +132,7 @@ macro_rules! of_table {
                 $table,
                 " WHERE owner_no = $1)"
             ),
-            note: concat!("UPDATE ironclaw.users SET ", $since, " = $2 WHERE owner_no = $1"),
+            since: $since,
         }
     };
 }
@@ -146,7 +148,7 @@ impl Statements {
                       ON e.owner_no = v.owner_no AND e.version_no = v.version_no \
                       WHERE v.owner_no = $1 AND v.state = 1 AND v.updated_at < $2 ORDER BY v.updated_at LIMIT $3",
                 oldest: "SELECT min(updated_at) FROM ironclaw.entry_versions WHERE owner_no = $1 AND state = 1",
-                note: "UPDATE ironclaw.users SET files_since = $2 WHERE owner_no = $1",
+                since: "files_since",
             },
             _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
         })

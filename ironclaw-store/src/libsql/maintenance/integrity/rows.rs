@@ -215,7 +215,9 @@ fn plan(db: &Db, table: &str) -> Result<Plan, StoreError> {
     };
     let mut read: Vec<String> = key.iter().map(raw).collect();
     read.extend((0..columns.len()).map(|at| name(&at)));
-    read.extend(rules.iter().map(|rule| format!("({})", rule.broken("", "coalesce(t.content_no, t.owner_no)"))));
+    read.extend(
+        rules.iter().map(|rule| format!("({})", rule.broken("", "visible_", "coalesce(t.content_no, t.owner_no)"))),
+    );
     let order = list(key.iter().map(name).collect());
     let after = key.iter().enumerate().map(|(nr, at)| match columns[*at].is_text {
         true => format!("CAST(?{} AS TEXT)", nr + 2),

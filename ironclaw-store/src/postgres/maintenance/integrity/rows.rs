@@ -41,7 +41,9 @@ pub(super) async fn check(tx: &Tx, table: String) -> Result<Vec<(String, String)
     let name = |column: &&Column| format!("t.\"{}\"", column.name);
     let mut read: Vec<String> = key.iter().map(|column| format!("{}::text", name(column))).collect();
     read.extend(columns.iter().map(expression));
-    read.extend(rules.iter().map(|rule| format!("({})::integer::bigint", rule.broken("ironclaw.", "t.owner_no"))));
+    read.extend(
+        rules.iter().map(|rule| format!("({})::integer::bigint", rule.broken("ironclaw.", "ironclaw.", "t.owner_no"))),
+    );
     let (read, order) = (read.join(", "), key.iter().map(name).collect::<Vec<_>>().join(", "));
     let after: Vec<String> =
         key.iter().enumerate().map(|(nr, column)| format!("${}::text::{}", nr + 2, column.kind)).collect();
