@@ -5,7 +5,11 @@ mod access;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod audit;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod change;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod codes;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
+mod conversations;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod copy;
 #[cfg(any(feature = "libsql", feature = "postgres"))]

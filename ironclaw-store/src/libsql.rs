@@ -24,7 +24,6 @@ mod audit;
 mod change;
 mod conversations;
 mod copy;
-mod cursor;
 mod db;
 mod engine;
 mod health;
@@ -328,7 +327,7 @@ impl MemoryStore for LibsqlStore {
 #[async_trait]
 impl Store for LibsqlStore {
     fn conversations(&self) -> &dyn Conversations {
-        self
+        &self.categories
     }
 
     fn jobs(&self) -> &dyn Jobs {

@@ -22,7 +22,6 @@ mod conversations;
 mod copy;
 mod definitions;
 mod engine;
-mod entity;
 mod error;
 mod maintenance;
 mod migrate;
@@ -169,7 +168,7 @@ impl MemoryStore for PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     fn conversations(&self) -> &dyn Conversations {
-        self
+        &self.categories
     }
 
     fn jobs(&self) -> &dyn Jobs {

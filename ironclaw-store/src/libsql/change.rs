@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row, SecretOp, SettingOp, WorkspaceOp};
+use ironclaw_core::change::{Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
 use ironclaw_core::model::access::UserStatus;
-use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Limits, Receipt, Scope, Timestamp};
+use ironclaw_core::{Limits, Receipt, Timestamp};
 
 use super::db::Db;
 use super::row::params;
 use super::tx::{Tx, at_once};
 use super::users;
-use super::{audit, conversations, privacy, removal, workspace};
+use super::{audit, removal};
+use crate::change;
 use crate::prepared::{Failure, Prepared, PreparedEvent, removes};
 use crate::reserved::STAGED;
-use crate::{access, jobs, secrets, settings};
 
 /// Applies the change in the open transaction.
 pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestamp) -> Result<Receipt, StoreError> {
@@ -27,10 +26,11 @@ pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestam
     if let Some(receipt) = replay(&tx, prepared)? {
         return Ok(receipt);
     }
-    prepared.change.preconditions().iter().try_for_each(|precondition| check(&tx, precondition))?;
+    let check = |precondition| at_once(&tx, change::check(&tx, precondition));
+    prepared.change.preconditions().iter().try_for_each(check)?;
     let mut numbers = Vec::with_capacity(prepared.change.operations().len());
     for (operation, terms) in prepared.change.operations().iter().zip(&prepared.terms) {
-        numbers.push(perform(&tx, &prepared.scope, operation, terms)?);
+        numbers.push(at_once(&tx, change::perform(&tx, &prepared.scope, operation, terms))?);
     }
     let receipt = Receipt { at: now, numbers, replayed: false };
     let mut events: Vec<&PreparedEvent> = prepared.events.iter().collect();
@@ -116,47 +116,4 @@ fn keep(tx: &Tx<'_>, key: &str, digest: [u8; 32], receipt: &Receipt) -> Result<(
         params![tx.content_no(), key, &digest, receipt.at, numbers],
     )?;
     Ok(())
-}
-
-fn perform(tx: &Tx<'_>, scope: &Scope, operation: &Operation, terms: &[Terms]) -> Result<u64, StoreError> {
-    match operation {
-        Operation::Conversations(op) => conversations::apply(tx, op, terms),
-        Operation::Workspace(op) => workspace::apply(tx, op, terms),
-        Operation::Jobs(op) => at_once(tx, jobs::apply(tx, op)),
-        Operation::Secrets(op) => at_once(tx, secrets::apply(tx, op)),
-        Operation::Access(op) => at_once(tx, access::apply(tx, op)),
-        Operation::Settings(op) => at_once(tx, settings::apply(tx, op)),
-        Operation::Privacy(PrivacyOp::Forget) => privacy::forget(tx, scope),
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
-    }
-}
-
-fn check(tx: &Tx<'_>, precondition: &Precondition) -> Result<(), StoreError> {
-    let failed = |why: &str| Err(tx.error(StoreErrorKind::PreconditionFailed, why));
-    match precondition {
-        Precondition::RowVersion { row, version } => {
-            let actual = match row {
-                Row::Conversation(id) => conversations::row_version(tx, *id)?,
-                Row::Job(id) => at_once(tx, jobs::row_version(tx, *id))?,
-                Row::Secret(name) => at_once(tx, secrets::row_version(tx, name))?,
-                Row::Setting(key) => at_once(tx, settings::row_version(tx, key))?,
-                _ => return Err(tx.error(StoreErrorKind::Internal, "a row that this store does not know")),
-            };
-            if actual != *version {
-                return failed(&format!("the row is at version {actual}; read it again and decide anew"));
-            }
-            Ok(())
-        }
-        Precondition::PolicyEpoch { agent, epoch } => at_once(tx, access::check_policy_epoch(tx, agent, *epoch)),
-        Precondition::UsesLeft { lease } => at_once(tx, access::check_uses_left(tx, *lease)),
-        Precondition::NoLegalHold => match tx.is_held()? {
-            true => failed("a legal hold stands on the user"),
-            false => Ok(()),
-        },
-        Precondition::Quota { name, amount } => match at_once(tx, settings::left(tx, name))? {
-            Some(left) if left < *amount => failed("not that much of the quota is left"),
-            _ => Ok(()),
-        },
-        _ => Err(tx.error(StoreErrorKind::Internal, "a precondition that this store does not know")),
-    }
 }

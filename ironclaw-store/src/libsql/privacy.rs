@@ -1,26 +1,22 @@
 //! Forgetting, legal holds and erasure.
 
+use ironclaw_core::Timestamp;
 use ironclaw_core::id::{ErasureId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Scope, Timestamp};
 
 use super::db::Db;
 use super::removal::{self, Kind, Removal, portion, some};
 use super::row::params;
 use super::tx::Tx;
 use super::users;
-use super::{conversations, workspace};
+use super::workspace;
 use crate::codes::forgotten_actions;
 use crate::reserved::ERASED;
-use crate::{access, jobs, secrets, settings};
+use crate::{access, conversations, jobs, secrets, settings};
 
 /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far. What
 /// is too much for this transaction is hidden by it, and removed later. How many rows so far.
-pub(super) fn forget(tx: &Tx<'_>, scope: &Scope) -> Result<u64, StoreError> {
-    if !scope.is_in_person() {
-        return Err(tx.error(StoreErrorKind::Denied, "only the user in person may forget: use a scope without agents"));
-    }
-    tx.check_not_held()?;
+pub(super) fn forget(tx: &Tx<'_>) -> Result<u64, StoreError> {
     let last_event =
         tx.db.number("SELECT sequence FROM audit_streams WHERE owner_no = ?1", params![tx.owner_no])?.cast_unsigned();
     let mut removal = Removal {
@@ -140,10 +136,9 @@ pub(super) fn record_erasure(
 /// Deletes some of the content under a number. How many rows.
 pub(super) fn remove_content(db: &Db, content_no: i64) -> Result<u64, StoreError> {
     let mut rows = 0;
-    for table in &jobs::OWNED {
+    for table in jobs::OWNED.iter().chain(&conversations::OWNED) {
         rows += portion(db, table, content_no)?;
     }
-    rows += conversations::erase(db, content_no)?;
     rows += workspace::erase(db, content_no)?;
     rows += some(
         db,

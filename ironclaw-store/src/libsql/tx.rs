@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use ironclaw_core::id::{ErasureId, JobId, TenantId, UserId};
+use ironclaw_core::change::WorkspaceOp;
+use ironclaw_core::id::{ConversationId, ErasureId, JobId, TenantId, UserId};
+use ironclaw_core::model::conversations::{MessageHit, NewMessage};
+use ironclaw_core::search::{Terms, TextQuery};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 
@@ -10,7 +13,7 @@ use super::db::Db;
 use super::locked::Locked;
 use super::row::{params, values};
 use super::users::{self, Numbers};
-use super::{audit, privacy, removal};
+use super::{audit, conversations, privacy, removal, workspace};
 use crate::prepared::PreparedEvent;
 use crate::sql::{Params, Take, Transaction};
 
@@ -129,6 +132,31 @@ impl Transaction for Tx<'_> {
 
     async fn delete_job(&self, id: JobId) -> Result<u64, StoreError> {
         removal::delete(self, removal::Kind::Job, *id.as_bytes())
+    }
+
+    async fn delete_conversation(&self, id: ConversationId) -> Result<u64, StoreError> {
+        removal::delete(self, removal::Kind::Conversation, *id.as_bytes())
+    }
+
+    async fn forget(&self) -> Result<u64, StoreError> {
+        privacy::forget(self)
+    }
+
+    async fn append_message(
+        &self,
+        conversation: ConversationId,
+        message: &NewMessage,
+        terms: Option<&Terms>,
+    ) -> Result<Option<u64>, StoreError> {
+        conversations::append(self, conversation, message, terms)
+    }
+
+    async fn search_messages(&self, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
+        conversations::search(self, query, limit)
+    }
+
+    async fn apply_to_workspace(&self, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError> {
+        workspace::apply(self, op, terms)
     }
 
     async fn forgotten_until(&self, owner_no: i64) -> Result<u64, StoreError> {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row};
-use ironclaw_core::search::Terms;
+use ironclaw_core::change::Operation;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Change, Receipt, Scope, Timestamp};
 
@@ -12,11 +11,11 @@ use super::engine::{Engine, Reach};
 use super::error::of_the_change;
 use super::row::params;
 use super::tx::Tx;
-use super::{audit, conversations, privacy, workspace};
+use super::{audit, workspace};
+use crate::change;
 use crate::error::is_of_the_change;
-use crate::prepared::{self, APPLY, Failure, Prepared, removes};
+use crate::prepared::{self, APPLY, Failure, Prepared};
 use crate::reserved::STAGED;
-use crate::{access, jobs, secrets, settings};
 
 /// Commits a change with its audit events, or nothing but the events that say why.
 pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
@@ -77,11 +76,11 @@ async fn perform_all(tx: &Tx, prepared: &Prepared) -> Result<Receipt, StoreError
         return Ok(receipt);
     }
     for precondition in prepared.change.preconditions() {
-        check(tx, precondition).await?;
+        change::check(tx, precondition).await?;
     }
     let mut numbers = Vec::with_capacity(prepared.change.operations().len());
     for (operation, terms) in prepared.change.operations().iter().zip(&prepared.terms) {
-        numbers.push(perform(tx, &prepared.scope, operation, terms).await?);
+        numbers.push(change::perform(tx, &prepared.scope, operation, terms).await?);
     }
     audit::append(tx, &prepared.events).await?;
     let receipt = Receipt { at: tx.now(), numbers, replayed: false };
@@ -149,50 +148,4 @@ pub(super) async fn sweep_receipts(tx: &Tx, max_rows: u64) -> Result<u64, StoreE
 /// The time of the oldest receipt that has not expired.
 fn oldest_receipt(tx: &Tx) -> Timestamp {
     tx.now().before(tx.limits().receipts_kept)
-}
-
-async fn perform(tx: &Tx, scope: &Scope, operation: &Operation, terms: &[Terms]) -> Result<u64, StoreError> {
-    if removes(operation) {
-        tx.take_time().await?;
-    }
-    match operation {
-        Operation::Conversations(op) => conversations::apply(tx, op, terms).await,
-        Operation::Workspace(op) => workspace::apply(tx, op, terms).await,
-        Operation::Jobs(op) => jobs::apply(tx, op).await,
-        Operation::Secrets(op) => secrets::apply(tx, op).await,
-        Operation::Access(op) => access::apply(tx, op).await,
-        Operation::Settings(op) => settings::apply(tx, op).await,
-        Operation::Privacy(PrivacyOp::Forget) => privacy::forget(tx, scope).await,
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
-    }
-}
-
-async fn check(tx: &Tx, precondition: &Precondition) -> Result<(), StoreError> {
-    let failed = |why: &str| Err(tx.error(StoreErrorKind::PreconditionFailed, why));
-    match precondition {
-        Precondition::RowVersion { row, version } => {
-            let actual = match row {
-                Row::Conversation(id) => conversations::row_version(tx, *id).await?,
-                Row::Job(id) => jobs::row_version(tx, *id).await?,
-                Row::Secret(name) => secrets::row_version(tx, name).await?,
-                Row::Setting(key) => settings::row_version(tx, key).await?,
-                _ => return Err(tx.error(StoreErrorKind::Internal, "a row that this store does not know")),
-            };
-            if actual != *version {
-                return failed(&format!("the row is at version {actual}; read it again and decide anew"));
-            }
-            Ok(())
-        }
-        Precondition::PolicyEpoch { agent, epoch } => access::check_policy_epoch(tx, agent, *epoch).await,
-        Precondition::UsesLeft { lease } => access::check_uses_left(tx, *lease).await,
-        Precondition::NoLegalHold => match tx.is_held() {
-            true => failed("a legal hold stands on the user"),
-            false => Ok(()),
-        },
-        Precondition::Quota { name, amount } => match settings::left(tx, name).await? {
-            Some(left) if left < *amount => failed("not that much of the quota is left"),
-            _ => Ok(()),
-        },
-        _ => Err(tx.error(StoreErrorKind::Internal, "a precondition that this store does not know")),
-    }
 }

@@ -1,23 +1,18 @@
 //! Forgetting, legal holds and erasure.
 
-use ironclaw_core::Scope;
 use ironclaw_core::id::{ErasureId, TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::row::{params, uuid};
 use super::tx::Tx;
-use super::{conversations, workspace};
+use super::workspace;
 use crate::codes::forgotten_actions;
 use crate::sql::{self, Transaction};
-use crate::{access, jobs, secrets, settings, system};
+use crate::{access, conversations, jobs, secrets, settings, system};
 
 /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events about them so far.
 /// How many rows.
-pub(super) async fn forget(tx: &Tx, scope: &Scope) -> Result<u64, StoreError> {
-    if !scope.is_in_person() {
-        return Err(tx.error(StoreErrorKind::Denied, "only the user in person may forget: use a scope without agents"));
-    }
-    tx.check_not_held()?;
+pub(super) async fn forget(tx: &Tx) -> Result<u64, StoreError> {
     let rows = forget_content(tx, tx.owner_no()).await?;
     let forgotten: Vec<i32> = forgotten_actions().into_iter().map(i32::from).collect();
     let private = tx.number("SELECT ironclaw.forget_audit($1)", params![forgotten]).await?;
@@ -68,10 +63,9 @@ pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
 
 async fn forget_content(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
     let mut rows = 0;
-    for table in &jobs::OWNED {
+    for table in jobs::OWNED.iter().chain(&conversations::OWNED) {
         rows += Transaction::execute(tx, table.all, sql::params![owner_no]).await?;
     }
-    rows += conversations::erase(tx, owner_no).await?;
     rows += workspace::erase(tx, owner_no).await?;
     rows += tx.execute("DELETE FROM ironclaw.receipts WHERE owner_no = $1", params![owner_no]).await?;
     Ok(rows)

@@ -202,12 +202,6 @@ pub(super) fn stored_time(value: PgValueRef<'_>) -> Option<Timestamp> {
     i64::from_be_bytes(bytes).checked_add(MICROS_TO_2000).and_then(damage::time)
 }
 
-/// A `timestamptz` as the time it is.
-pub(super) fn from_time(time: OffsetDateTime) -> Timestamp {
-    let micros = time.unix_timestamp_nanos().div_euclid(1_000);
-    Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
-}
-
 /// A time as a `timestamptz`.
 pub(super) fn to_time(time: Timestamp) -> OffsetDateTime {
     // Both types span the years 0 to 9999.

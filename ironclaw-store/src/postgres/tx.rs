@@ -4,22 +4,23 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ironclaw_core::id::{ErasureId, JobId, TenantId, UserId};
+use ironclaw_core::change::WorkspaceOp;
+use ironclaw_core::id::{ConversationId, ErasureId, JobId, TenantId, UserId};
+use ironclaw_core::model::conversations::{MessageHit, NewMessage};
+use ironclaw_core::search::{Terms, TextQuery};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
-use sea_query_sqlx::SqlxValues;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Executor, Postgres};
+use sqlx::{AssertSqlSafe, Postgres};
 use tokio::sync::Mutex;
 
 use super::connection::{Connection, bounded};
 use super::engine::UNBOUNDED;
-use super::error::{from_orm, from_sqlx};
+use super::error::from_sqlx;
 use super::row::{Params, Row, arguments, params, tables};
 use super::text::numbered;
-use super::{audit, privacy, removal};
+use super::{audit, conversations, privacy, removal, workspace};
 use crate::damage;
 use crate::prepared::PreparedEvent;
 use crate::sql::{self, Take, Transaction};
@@ -221,16 +222,6 @@ impl Tx {
         self.error(StoreErrorKind::Conflict, why)
     }
 
-    /// Says that a column can't be decoded.
-    pub(super) fn corrupt(&self, column: &str) -> StoreError {
-        self.error(StoreErrorKind::Corrupt, damage::undecodable(column, None))
-    }
-
-    /// The store's error for one of an entity's query.
-    pub(super) fn orm(&self, error: DbErr) -> StoreError {
-        from_orm(self.operation, error)
-    }
-
     /// The error of a statement; one that says that a stored value makes no sense names where it is.
     fn failed_at(&self, sql: &str, error: sqlx::Error) -> StoreError {
         let error = self.failed(error);
@@ -256,11 +247,6 @@ impl Tx {
             Sql::Built(sql) => sqlx::query_with(AssertSqlSafe(sql), arguments),
         }
         .persistent(self.named_statements))
-    }
-
-    fn raw(&self, statement: Statement) -> Query<'static, Postgres, SqlxValues> {
-        let values = statement.values.unwrap_or_else(|| sea_orm::sea_query::Values(Vec::new()));
-        sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(values)).persistent(self.named_statements)
     }
 }
 
@@ -299,56 +285,6 @@ impl From<String> for Sql {
     }
 }
 
-/// Entities are queried within the transaction.
-#[async_trait]
-impl ConnectionTrait for Tx {
-    fn get_database_backend(&self) -> DbBackend {
-        DbBackend::Postgres
-    }
-
-    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let mut connection = self.connection.lock().await;
-        let patience = connection.patience;
-        let connection = connection.as_mut(self.operation).map_err(gone)?;
-        bounded(patience, self.raw(statement).execute(connection)).await.map(Into::into).map_err(exec_failed)
-    }
-
-    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let mut connection = self.connection.lock().await;
-        let patience = connection.patience;
-        let connection = connection.as_mut(self.operation).map_err(gone)?;
-        bounded(patience, connection.execute(AssertSqlSafe(sql))).await.map(Into::into).map_err(exec_failed)
-    }
-
-    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let mut connection = self.connection.lock().await;
-        let patience = connection.patience;
-        let connection = connection.as_mut(self.operation).map_err(gone)?;
-        let row = bounded(patience, self.raw(statement).fetch_optional(connection)).await.map_err(query_failed)?;
-        Ok(row.map(Into::into))
-    }
-
-    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let mut connection = self.connection.lock().await;
-        let patience = connection.patience;
-        let connection = connection.as_mut(self.operation).map_err(gone)?;
-        let rows = bounded(patience, self.raw(statement).fetch_all(connection)).await.map_err(query_failed)?;
-        Ok(rows.into_iter().map(Into::into).collect())
-    }
-}
-
-fn gone(error: StoreError) -> DbErr {
-    DbErr::Custom(error.to_string())
-}
-
-fn exec_failed(error: sqlx::Error) -> DbErr {
-    DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error)))
-}
-
-fn query_failed(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
-}
-
 #[async_trait]
 impl Transaction for Tx {
     async fn execute(&self, sql: &'static str, params: sql::Params) -> Result<u64, StoreError> {
@@ -380,7 +316,35 @@ impl Transaction for Tx {
     }
 
     async fn delete_job(&self, id: JobId) -> Result<u64, StoreError> {
+        self.take_time().await?;
         removal::delete_job(self, self.scope.owner_no, id).await
+    }
+
+    async fn delete_conversation(&self, id: ConversationId) -> Result<u64, StoreError> {
+        self.take_time().await?;
+        conversations::delete(self, self.scope.owner_no, id).await
+    }
+
+    async fn forget(&self) -> Result<u64, StoreError> {
+        self.take_time().await?;
+        privacy::forget(self).await
+    }
+
+    async fn append_message(
+        &self,
+        conversation: ConversationId,
+        message: &NewMessage,
+        terms: Option<&Terms>,
+    ) -> Result<Option<u64>, StoreError> {
+        conversations::append(self, conversation, message, terms).await
+    }
+
+    async fn search_messages(&self, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
+        conversations::search(self, query, limit).await
+    }
+
+    async fn apply_to_workspace(&self, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError> {
+        workspace::apply(self, op, terms).await
     }
 
     async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use ironclaw_core::Timestamp;
-use ironclaw_core::id::{ErasureId, JobId, TenantId, UserId};
+use ironclaw_core::change::WorkspaceOp;
+use ironclaw_core::id::{ConversationId, ErasureId, JobId, TenantId, UserId};
+use ironclaw_core::model::conversations::{MessageHit, NewMessage};
+use ironclaw_core::search::{Terms, TextQuery};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::{Params, Row};
@@ -41,9 +44,30 @@ pub(crate) trait Transaction: Send + Sync {
     async fn is_held(&self) -> Result<bool, StoreError>;
 
     /// Deletes a job with all in it: 1 if it was there, otherwise 0. What is too much for one transaction is hidden by
-    /// it, and
-    /// removed later.
+    /// it, and removed later.
     async fn delete_job(&self, id: JobId) -> Result<u64, StoreError>;
+
+    /// Deletes a conversation with its messages and jobs in the same way.
+    async fn delete_conversation(&self, id: ConversationId) -> Result<u64, StoreError>;
+
+    /// Deletes conversations, jobs, workspace and receipts of the user in the same way, and the private parts of the
+    /// events about them. How many rows, if that is all.
+    async fn forget(&self) -> Result<u64, StoreError>;
+
+    /// Appends a message to a conversation, with the terms that it is found by, if it is one that is searched. Its place;
+    /// `None` if the conversation is not there.
+    async fn append_message(
+        &self,
+        conversation: ConversationId,
+        message: &NewMessage,
+        terms: Option<&Terms>,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// The messages that fit a query best; equal scores newest first.
+    async fn search_messages(&self, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError>;
+
+    /// Applies one operation on the workspace, with the terms of its texts; the number is the operation's in the receipt.
+    async fn apply_to_workspace(&self, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError>;
 
     /// Up to which event of a chain what is forgotten is still being removed; 0 if nothing is.
     async fn forgotten_until(&self, _owner_no: i64) -> Result<u64, StoreError> {

@@ -2,11 +2,12 @@
 
 use std::sync::mpsc;
 
+use ironclaw_core::Store;
 use ironclaw_core::change::{ConversationOp, Operation};
 use ironclaw_core::id::{ConversationId, MessageId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::search::TextQuery;
-use ironclaw_core::store::{Conversations, SearchFilter, Workspace};
+use ironclaw_core::store::{SearchFilter, Workspace};
 use ironclaw_core::{Limits, Scope, SystemClock};
 use ironclaw_store::PostgresStore;
 use sqlx::PgConnection;
@@ -44,7 +45,7 @@ fn large_lists_are_scored_on_another_thread() {
             text_store.search_text(&scope, &text_query, &SearchFilter::default(), 10).await.unwrap().len()
         };
         waits_for_its_thread(&mut watcher, "chunk_terms", search).await;
-        let search = async move { store.search_messages(&ada, &query, 10).await.unwrap().len() };
+        let search = async move { store.conversations().search_messages(&ada, &query, 10).await.unwrap().len() };
         waits_for_its_thread(&mut watcher, "message_terms", search).await;
     });
 }

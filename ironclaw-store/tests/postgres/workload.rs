@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use ironclaw_core::Store;
 use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName, TenantId, UserId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
-use ironclaw_core::store::{Apply, Conversations, StoreError};
+use ironclaw_core::store::{Apply, StoreError};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, StoreExt, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
@@ -95,7 +96,7 @@ impl Person {
 
     /// Reads the last messages: this user's own and nobody else's.
     pub(crate) async fn read(&self, store: &PostgresStore) -> Result<usize, StoreError> {
-        let messages = store.recent_messages(&self.scope, self.conversation, 5).await?;
+        let messages = store.conversations().recent_messages(&self.scope, self.conversation, 5).await?;
         let own = format!("{} {}", self.scope.tenant(), self.scope.owner());
         assert!(messages.iter().all(|message| message.message.content == own), "{messages:?} read as {own}");
         Ok(messages.len())
@@ -104,7 +105,7 @@ impl Person {
     /// How many messages there are.
     pub(crate) async fn count(&self, store: &PostgresStore) -> Result<usize, StoreError> {
         let page = PageRequest::first(PageRequest::MAX).unwrap();
-        Ok(store.messages(&self.scope, self.conversation, &page).await?.items.len())
+        Ok(store.conversations().messages(&self.scope, self.conversation, &page).await?.items.len())
     }
 }
 

@@ -6,8 +6,8 @@ use ironclaw_core::model::conversations::MessageHit;
 use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
 
-use super::message;
 use crate::codes::role;
+use crate::conversations::{message, message_columns};
 use crate::damage;
 use crate::libsql::db::Db;
 use crate::libsql::maintenance::Looked;
@@ -117,7 +117,7 @@ fn remove_terms(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Resul
 }
 
 /// The messages that fit a query best; equal scores newest first.
-pub(super) fn search(tx: &Tx<'_>, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
+pub(in crate::libsql) fn search(tx: &Tx<'_>, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
     if query.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -143,10 +143,9 @@ pub(super) fn search(tx: &Tx<'_>, query: &TextQuery, limit: u32) -> Result<Vec<M
         }
         // What is being removed is in the index still.
         let found = tx.db.query_row(
-            "SELECT id, conversation, sequence, created_at, role, tool_calls, tool_result, metadata, content \
-             FROM visible_messages WHERE message_no = ?1 AND owner_no = ?2",
+            concat!("SELECT ", message_columns!(), " FROM visible_messages WHERE message_no = ?1 AND owner_no = ?2"),
             params![message_no, tx.content_no()],
-            message,
+            |row| message(row),
         )?;
         hits.extend(found.map(|message| MessageHit { message, score }));
     }

@@ -11,9 +11,9 @@ use ironclaw_core::{Page, PageRequest, Scope};
 
 use super::text;
 use super::vectors::{self, Searched};
+use crate::cursor;
 use crate::damage;
 use crate::libsql::LibsqlStore;
-use crate::libsql::cursor;
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::Tx;
 

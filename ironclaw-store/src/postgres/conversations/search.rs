@@ -7,8 +7,8 @@ use ironclaw_core::model::conversations::MessageHit;
 use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
 
-use super::{message, message_columns};
 use crate::codes::role;
+use crate::conversations::{message, message_columns};
 use crate::postgres::row::{Row, params, uuid};
 use crate::postgres::tx::Tx;
 use crate::prepared::is_searched;
@@ -79,7 +79,7 @@ pub(super) async fn remove_conversation(tx: &Tx, owner_no: i64, id: Conversation
 }
 
 /// The messages that fit a query best; equal scores newest first.
-pub(super) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
+pub(in crate::postgres) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
     if query.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -112,7 +112,7 @@ pub(super) async fn search(tx: &Tx, query: &TextQuery, limit: u32) -> Result<Vec
                  WHERE owner_no = $1 ORDER BY q.nr"
             ),
             params![tx.owner_no(), numbers],
-            message,
+            |row| message(row),
         )
         .await?;
     Ok(messages.into_iter().zip(scores).map(|(message, score)| MessageHit { message, score }).collect())

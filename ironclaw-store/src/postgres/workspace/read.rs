@@ -7,13 +7,11 @@ use ironclaw_core::model::workspace::{ChunkHit, ChunkText, ContentHash, Entry, W
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
 use ironclaw_core::{Page, PageRequest, Scope};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{path_hash, path_start, text, vectors};
 use crate::cursor;
 use crate::damage;
 use crate::postgres::PostgresStore;
-use crate::postgres::entity::embedding_models;
 use crate::postgres::row::{Row, params, uuid};
 use crate::postgres::tx::Tx;
 
@@ -94,13 +92,12 @@ impl Workspace for PostgresStore {
     async fn embedding_models(&self, scope: &Scope) -> Result<Vec<EmbeddingModel>, StoreError> {
         self.read("embedding_models", scope, (), |tx, ()| {
             async move {
-                let rows = embedding_models::Entity::find()
-                    .filter(embedding_models::Column::OwnerNo.eq(tx.owner_no()))
-                    .order_by_asc(embedding_models::Column::Id)
-                    .all(tx)
-                    .await
-                    .map_err(|error| tx.orm(error))?;
-                rows.into_iter().map(|row| model(tx, row)).collect()
+                tx.query(
+                    "SELECT id, dimensions, lexical FROM ironclaw.embedding_models WHERE owner_no = $1 ORDER BY id",
+                    params![tx.owner_no()],
+                    |row| Ok(EmbeddingModel { id: row.parsed(0)?, dimensions: row.u32(1)?, lexical: row.bool(2)? }),
+                )
+                .await
             }
             .boxed()
         })
@@ -243,14 +240,6 @@ async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<
         return Err(damage::corrupt(tx.operation(), damage::not_its_parts(&VersionId::from_bytes(id))));
     }
     Ok(Some(content))
-}
-
-fn model(tx: &Tx, row: embedding_models::Model) -> Result<EmbeddingModel, StoreError> {
-    Ok(EmbeddingModel {
-        id: row.id.parse().map_err(|_| tx.corrupt("embedding_models.id"))?,
-        dimensions: u32::try_from(row.dimensions).map_err(|_| tx.corrupt("embedding_models.dimensions"))?,
-        lexical: row.lexical,
-    })
 }
 
 fn chunk_text(row: &Row<'_>) -> Result<ChunkText, StoreError> {

@@ -1,0 +1,66 @@
+//! A change, operation by operation: what each does stands with its category.
+
+use ironclaw_core::Scope;
+use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row};
+use ironclaw_core::search::Terms;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
+
+use crate::sql::Transaction;
+use crate::{access, conversations, jobs, secrets, settings};
+
+/// Applies one operation with the terms of its texts; the number is the operation's in the receipt.
+pub(crate) async fn perform(
+    tx: &dyn Transaction,
+    scope: &Scope,
+    operation: &Operation,
+    terms: &[Terms],
+) -> Result<u64, StoreError> {
+    match operation {
+        Operation::Conversations(op) => conversations::apply(tx, op, terms).await,
+        Operation::Workspace(op) => tx.apply_to_workspace(op, terms).await,
+        Operation::Jobs(op) => jobs::apply(tx, op).await,
+        Operation::Secrets(op) => secrets::apply(tx, op).await,
+        Operation::Access(op) => access::apply(tx, op).await,
+        Operation::Settings(op) => settings::apply(tx, op).await,
+        Operation::Privacy(PrivacyOp::Forget) => {
+            if !scope.is_in_person() {
+                let why = "only the user in person may forget: use a scope without agents";
+                return Err(tx.error(StoreErrorKind::Denied, why));
+            }
+            tx.check_not_held().await?;
+            tx.forget().await
+        }
+        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
+    }
+}
+
+/// Fails unless what the change goes by is so.
+pub(crate) async fn check(tx: &dyn Transaction, precondition: &Precondition) -> Result<(), StoreError> {
+    let failed = |why: &str| Err(tx.error(StoreErrorKind::PreconditionFailed, why));
+    match precondition {
+        Precondition::RowVersion { row, version } => {
+            let actual = match row {
+                Row::Conversation(id) => conversations::row_version(tx, *id).await?,
+                Row::Job(id) => jobs::row_version(tx, *id).await?,
+                Row::Secret(name) => secrets::row_version(tx, name).await?,
+                Row::Setting(key) => settings::row_version(tx, key).await?,
+                _ => return Err(tx.error(StoreErrorKind::Internal, "a row that this store does not know")),
+            };
+            if actual != *version {
+                return failed(&format!("the row is at version {actual}; read it again and decide anew"));
+            }
+            Ok(())
+        }
+        Precondition::PolicyEpoch { agent, epoch } => access::check_policy_epoch(tx, agent, *epoch).await,
+        Precondition::UsesLeft { lease } => access::check_uses_left(tx, *lease).await,
+        Precondition::NoLegalHold => match tx.is_held().await? {
+            true => failed("a legal hold stands on the user"),
+            false => Ok(()),
+        },
+        Precondition::Quota { name, amount } => match settings::left(tx, name).await? {
+            Some(left) if left < *amount => failed("not that much of the quota is left"),
+            _ => Ok(()),
+        },
+        _ => Err(tx.error(StoreErrorKind::Internal, "a precondition that this store does not know")),
+    }
+}
