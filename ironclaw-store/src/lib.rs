@@ -46,6 +46,8 @@ mod settings;
 mod sql;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod system;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
+mod workspace;
 
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 pub use crate::copy::{Copied, CopiedTable, CopyProgress, Movable, Selection, copy_store, discard_unfinished_copies};

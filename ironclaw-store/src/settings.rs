@@ -9,7 +9,7 @@ use ironclaw_core::store::{Settings, StoreError, StoreErrorKind};
 use ironclaw_core::{Page, PageRequest, Scope};
 
 use crate::cursor;
-use crate::sql::{Categories, Engine, Json, Owned, Row, Transaction, owned, params};
+use crate::sql::{Categories, Engine, Json, Owned, Query, Row, Transaction, owned, params};
 
 /// What goes with a user.
 pub(crate) const OWNED: [Owned; 2] = [owned!("settings", "key", bytes of "value"), owned!("quotas", "name")];
@@ -56,37 +56,20 @@ pub(crate) async fn left(tx: &dyn Transaction, name: &QuotaName) -> Result<Optio
 #[async_trait]
 impl<E: Engine> Settings for Categories<E> {
     async fn setting(&self, scope: &Scope, key: &SettingKey) -> Result<Option<Setting>, StoreError> {
-        self.read("setting", scope, key.clone(), |tx, key| {
-            async move {
-                tx.query_row(
-                    "SELECT key, value, updated_at, version FROM ironclaw.settings WHERE owner_no = ?1 AND key = ?2",
-                    params![tx.owner_no(), key.as_str()],
-                    setting,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let sql = "SELECT key, value, updated_at, version FROM ironclaw.settings WHERE owner_no = ?1 AND key = ?2";
+        self.find("setting", Query::of_user(scope, sql, params![key.as_str()], setting)).await
     }
 
     async fn settings(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Setting>, StoreError> {
         let after: Option<String> = cursor::after("settings", page)?;
-        self.read("settings", scope, (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let items = tx
-                    .query(
-                        "SELECT key, value, updated_at, version FROM ironclaw.settings \
-                         WHERE owner_no = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
-                        params![tx.owner_no(), after.unwrap_or_default(), cursor::rows(&page)],
-                        setting,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |setting| setting.key.to_string()))
-            }
-            .boxed()
-        })
-        .await
+        let query = Query::of_user(
+            scope,
+            "SELECT key, value, updated_at, version FROM ironclaw.settings WHERE owner_no = ?1 AND key > ?2 ORDER BY key \
+             LIMIT ?3",
+            params![after.unwrap_or_default()],
+            setting,
+        );
+        self.page("settings", page, query, |setting| setting.key.to_string()).await
     }
 
     async fn quota(&self, scope: &Scope, name: &QuotaName) -> Result<Option<Quota>, StoreError> {

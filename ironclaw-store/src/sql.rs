@@ -3,11 +3,13 @@
 mod engine;
 mod owned;
 mod param;
+mod query;
 mod row;
 mod transaction;
 
 pub(crate) use engine::{Absent, Categories, Engine, Freshness, Reach, Reading};
 pub(crate) use owned::{Owned, Portion, owned};
 pub(crate) use param::{Id, Json, Param, Params, params};
+pub(crate) use query::Query;
 pub(crate) use row::Row;
 pub(crate) use transaction::{Take, Transaction};

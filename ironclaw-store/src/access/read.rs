@@ -8,7 +8,7 @@ use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 use super::codec::{self, agent_columns, api_key_columns, approval_columns, policy_columns};
 use crate::codes;
 use crate::cursor;
-use crate::sql::{Categories, Engine, Id, params};
+use crate::sql::{Categories, Engine, Id, Query, params};
 
 #[async_trait]
 impl<E: Engine> Access for Categories<E> {
@@ -43,60 +43,32 @@ impl<E: Engine> Access for Categories<E> {
     }
 
     async fn roles(&self, scope: &Scope) -> Result<Vec<UserRole>, StoreError> {
-        self.read_to_decide("roles", scope, (), |tx, ()| {
-            async move {
-                tx.query(
-                    "SELECT r.name, r.permissions, r.updated_at FROM ironclaw.user_roles h JOIN ironclaw.users u \
-                     ON u.owner_no = h.owner_no JOIN ironclaw.roles r ON r.tenant = u.tenant AND r.name = h.role \
-                     WHERE h.owner_no = ?1 ORDER BY r.name",
-                    params![tx.owner_no()],
-                    codec::role,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let query = Query::to_decide(
+            scope,
+            "SELECT r.name, r.permissions, r.updated_at FROM ironclaw.user_roles h JOIN ironclaw.users u \
+             ON u.owner_no = h.owner_no JOIN ironclaw.roles r ON r.tenant = u.tenant AND r.name = h.role \
+             WHERE h.owner_no = ?1 ORDER BY r.name",
+            params![],
+            codec::role,
+        );
+        self.list("roles", query).await
     }
 
     async fn agent(&self, scope: &Scope, name: &AgentName) -> Result<Option<Agent>, StoreError> {
-        let name = name.clone();
-        self.read_to_decide("agent", scope, name, |tx, name| {
-            async move {
-                tx.query_row(
-                    concat!("SELECT ", agent_columns!(), " FROM ironclaw.agents WHERE owner_no = ?1 AND name = ?2"),
-                    params![tx.owner_no(), name.as_str()],
-                    codec::agent,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let sql = concat!("SELECT ", agent_columns!(), " FROM ironclaw.agents WHERE owner_no = ?1 AND name = ?2");
+        self.find("agent", Query::to_decide(scope, sql, params![name.as_str()], codec::agent)).await
     }
 
     async fn agents(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Agent>, StoreError> {
-        let page = page.clone();
-        let after: Option<String> = cursor::after("agents", &page)?;
-        self.read_to_decide("agents", scope, (after, page), |tx, (after, page)| {
-            async move {
-                let agents = tx
-                    .query(
-                        concat!(
-                            "SELECT ",
-                            agent_columns!(),
-                            " FROM ironclaw.agents WHERE owner_no = ?1 AND name > ?2 ORDER BY name LIMIT ?3"
-                        ),
-                        // No name is empty.
-                        params![tx.owner_no(), after.as_deref().unwrap_or_default(), cursor::rows(&page)],
-                        codec::agent,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, agents, |agent| agent.name.as_str().to_owned()))
-            }
-            .boxed()
-        })
-        .await
+        let after: Option<String> = cursor::after("agents", page)?;
+        let sql = concat!(
+            "SELECT ",
+            agent_columns!(),
+            " FROM ironclaw.agents WHERE owner_no = ?1 AND name > ?2 ORDER BY name LIMIT ?3"
+        );
+        // No name is empty.
+        let query = Query::to_decide(scope, sql, params![after.unwrap_or_default()], codec::agent);
+        self.page("agents", page, query, |agent| agent.name.as_str().to_owned()).await
     }
 
     async fn policies(
@@ -106,148 +78,86 @@ impl<E: Engine> Access for Categories<E> {
         at: Option<Timestamp>,
         page: &PageRequest,
     ) -> Result<Page<Policy>, StoreError> {
-        let (agent, page) = (agent.cloned(), page.clone());
-        let after: Option<[u8; 16]> = cursor::after("policies", &page)?;
-        self.read_to_decide("policies", scope, (agent, after, at, page), |tx, (agent, after, at, page)| {
-            async move {
-                let (sql, filter) = match &agent {
-                    Some(agent) => (
-                        concat!(
-                            "SELECT ",
-                            policy_columns!(),
-                            " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL \
-                             OR (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) AND agent = ?5 \
-                             ORDER BY id LIMIT ?4"
-                        ),
-                        params![agent.as_str()],
-                    ),
-                    None => (
-                        concat!(
-                            "SELECT ",
-                            policy_columns!(),
-                            " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL \
-                             OR (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) ORDER BY id \
-                             LIMIT ?4"
-                        ),
-                        params![],
-                    ),
-                };
-                let mut params = params![tx.owner_no(), Id(&cursor::from(after)), at, cursor::rows(&page)];
-                params.extend(filter);
-                let policies = tx.query(sql, params, codec::policy).await?;
-                Ok(cursor::page(&page, policies, |policy| *policy.id.as_bytes()))
-            }
-            .boxed()
-        })
-        .await
+        let after: Option<[u8; 16]> = cursor::after("policies", page)?;
+        let (sql, filter) = match agent {
+            Some(agent) => (
+                concat!(
+                    "SELECT ",
+                    policy_columns!(),
+                    " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL \
+                     OR (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) AND agent = ?4 \
+                     ORDER BY id LIMIT ?5"
+                ),
+                params![agent.as_str()],
+            ),
+            None => (
+                concat!(
+                    "SELECT ",
+                    policy_columns!(),
+                    " FROM ironclaw.policies WHERE owner_no = ?1 AND id >= ?2 AND (?3 IS NULL \
+                     OR (valid_from <= ?3 AND (valid_until IS NULL OR valid_until > ?3))) ORDER BY id LIMIT ?4"
+                ),
+                params![],
+            ),
+        };
+        let mut params = params![Id(&cursor::from(after)), at];
+        params.extend(filter);
+        let query = Query::to_decide(scope, sql, params, codec::policy);
+        self.page("policies", page, query, |policy| *policy.id.as_bytes()).await
     }
 
     async fn token(&self, scope: &Scope, id: TokenId) -> Result<Option<Token>, StoreError> {
-        self.read_to_decide("token", scope, id, |tx, id| {
-            async move {
-                tx.query_row(
-                    "SELECT id, agent, policy_epoch, hash, created_at, expires_at, revoked_at FROM ironclaw.tokens \
-                     WHERE owner_no = ?1 AND id = ?2",
-                    params![tx.owner_no(), Id(id.as_bytes())],
-                    codec::token,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let query = Query::to_decide(
+            scope,
+            "SELECT id, agent, policy_epoch, hash, created_at, expires_at, revoked_at FROM ironclaw.tokens \
+             WHERE owner_no = ?1 AND id = ?2",
+            params![Id(id.as_bytes())],
+            codec::token,
+        );
+        self.find("token", query).await
     }
 
     async fn api_key(&self, scope: &Scope, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
-        self.read_to_decide("api_key", scope, id, |tx, id| {
-            async move {
-                tx.query_row(
-                    concat!("SELECT ", api_key_columns!(), " FROM ironclaw.api_keys WHERE owner_no = ?1 AND id = ?2"),
-                    params![tx.owner_no(), Id(id.as_bytes())],
-                    codec::api_key,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let sql = concat!("SELECT ", api_key_columns!(), " FROM ironclaw.api_keys WHERE owner_no = ?1 AND id = ?2");
+        self.find("api_key", Query::to_decide(scope, sql, params![Id(id.as_bytes())], codec::api_key)).await
     }
 
     async fn api_keys(&self, scope: &Scope, page: &PageRequest) -> Result<Page<ApiKey>, StoreError> {
-        let page = page.clone();
-        let after: Option<[u8; 16]> = cursor::after("api_keys", &page)?;
-        self.read_to_decide("api_keys", scope, (after, page), |tx, (after, page)| {
-            async move {
-                let keys = tx
-                    .query(
-                        concat!(
-                            "SELECT ",
-                            api_key_columns!(),
-                            " FROM ironclaw.api_keys WHERE owner_no = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
-                        ),
-                        params![tx.owner_no(), Id(&cursor::from(after)), cursor::rows(&page)],
-                        codec::api_key,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, keys, |key| *key.id.as_bytes()))
-            }
-            .boxed()
-        })
-        .await
+        let after: Option<[u8; 16]> = cursor::after("api_keys", page)?;
+        let sql = concat!(
+            "SELECT ",
+            api_key_columns!(),
+            " FROM ironclaw.api_keys WHERE owner_no = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
+        );
+        let query = Query::to_decide(scope, sql, params![Id(&cursor::from(after))], codec::api_key);
+        self.page("api_keys", page, query, |key| *key.id.as_bytes()).await
     }
 
     async fn lease(&self, scope: &Scope, id: LeaseId) -> Result<Option<Lease>, StoreError> {
-        self.read_to_decide("lease", scope, id, |tx, id| {
-            async move {
-                tx.query_row(
-                    "SELECT id, secret, agent, uses_left, created_at, expires_at, revoked_at FROM ironclaw.leases \
-                     WHERE owner_no = ?1 AND id = ?2",
-                    params![tx.owner_no(), Id(id.as_bytes())],
-                    codec::lease,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let query = Query::to_decide(
+            scope,
+            "SELECT id, secret, agent, uses_left, created_at, expires_at, revoked_at FROM ironclaw.leases \
+             WHERE owner_no = ?1 AND id = ?2",
+            params![Id(id.as_bytes())],
+            codec::lease,
+        );
+        self.find("lease", query).await
     }
 
     async fn approval(&self, scope: &Scope, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
-        self.read_to_decide("approval", scope, id, |tx, id| {
-            async move {
-                tx.query_row(
-                    concat!("SELECT ", approval_columns!(), " FROM ironclaw.approvals WHERE owner_no = ?1 AND id = ?2"),
-                    params![tx.owner_no(), Id(id.as_bytes())],
-                    codec::approval,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let sql = concat!("SELECT ", approval_columns!(), " FROM ironclaw.approvals WHERE owner_no = ?1 AND id = ?2");
+        self.find("approval", Query::to_decide(scope, sql, params![Id(id.as_bytes())], codec::approval)).await
     }
 
     async fn approvals(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Approval>, StoreError> {
-        let page = page.clone();
-        let after: Option<[u8; 16]> = cursor::after("approvals", &page)?;
-        self.read_to_decide("approvals", scope, (after, page), |tx, (after, page)| {
-            async move {
-                let approvals = tx
-                    .query(
-                        concat!(
-                            "SELECT ",
-                            approval_columns!(),
-                            " FROM ironclaw.approvals WHERE owner_no = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
-                        ),
-                        params![tx.owner_no(), Id(&cursor::from(after)), cursor::rows(&page)],
-                        codec::approval,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, approvals, |approval| *approval.id.as_bytes()))
-            }
-            .boxed()
-        })
-        .await
+        let after: Option<[u8; 16]> = cursor::after("approvals", page)?;
+        let sql = concat!(
+            "SELECT ",
+            approval_columns!(),
+            " FROM ironclaw.approvals WHERE owner_no = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
+        );
+        let query = Query::to_decide(scope, sql, params![Id(&cursor::from(after))], codec::approval);
+        self.page("approvals", page, query, |approval| *approval.id.as_bytes()).await
     }
 
     async fn tool_grants(
@@ -256,23 +166,14 @@ impl<E: Engine> Access for Categories<E> {
         tool: &ToolName,
         page: &PageRequest,
     ) -> Result<Page<ToolGrant>, StoreError> {
-        let (tool, page) = (tool.clone(), page.clone());
-        let after: Option<[u8; 16]> = cursor::after("tool_grants", &page)?;
-        self.read_to_decide("tool_grants", scope, (tool, after, page), |tx, (tool, after, page)| {
-            async move {
-                let grants = tx
-                    .query(
-                        "SELECT id, tool, capability, parameters, created_at, expires_at, revoked_at \
-                         FROM ironclaw.tool_grants WHERE owner_no = ?1 AND tool = ?2 AND id >= ?3 ORDER BY id \
-                         LIMIT ?4",
-                        params![tx.owner_no(), tool.as_str(), Id(&cursor::from(after)), cursor::rows(&page)],
-                        codec::tool_grant,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, grants, |grant| *grant.id.as_bytes()))
-            }
-            .boxed()
-        })
-        .await
+        let after: Option<[u8; 16]> = cursor::after("tool_grants", page)?;
+        let query = Query::to_decide(
+            scope,
+            "SELECT id, tool, capability, parameters, created_at, expires_at, revoked_at FROM ironclaw.tool_grants \
+             WHERE owner_no = ?1 AND tool = ?2 AND id >= ?3 ORDER BY id LIMIT ?4",
+            params![tool.as_str(), Id(&cursor::from(after))],
+            codec::tool_grant,
+        );
+        self.page("tool_grants", page, query, |grant| *grant.id.as_bytes()).await
     }
 }

@@ -10,50 +10,29 @@ use ironclaw_core::{Page, PageRequest, Scope};
 
 use super::codec::{self, conversation_columns, message_columns};
 use crate::cursor;
-use crate::sql::{Categories, Engine, Id, params};
+use crate::sql::{Categories, Engine, Id, Query, params};
 
 #[async_trait]
 impl<E: Engine> Conversations for Categories<E> {
     async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        self.read("conversation", scope, id, |tx, id| {
-            async move {
-                tx.query_row(
-                    concat!(
-                        "SELECT ",
-                        conversation_columns!(),
-                        " FROM ironclaw.visible_conversations WHERE owner_no = ?1 AND id = ?2"
-                    ),
-                    params![tx.content_no(), Id(id.as_bytes())],
-                    codec::conversation,
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        let sql = concat!(
+            "SELECT ",
+            conversation_columns!(),
+            " FROM ironclaw.visible_conversations WHERE owner_no = ?1 AND id = ?2"
+        );
+        let query = Query::of_content(scope, sql, params![Id(id.as_bytes())], codec::conversation);
+        self.find("conversation", query).await
     }
 
     async fn conversations(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Conversation>, StoreError> {
         let before: Option<[u8; 16]> = cursor::after("conversations", page)?;
-        self.read("conversations", scope, (before, page.clone()), |tx, (before, page)| {
-            async move {
-                let items = tx
-                    .query(
-                        concat!(
-                            "SELECT ",
-                            conversation_columns!(),
-                            " FROM ironclaw.visible_conversations WHERE owner_no = ?1 AND id <= ?2 ORDER BY id DESC \
-                             LIMIT ?3"
-                        ),
-                        params![tx.content_no(), Id(&cursor::until(before)), cursor::rows(&page)],
-                        codec::conversation,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |conversation| *conversation.id.as_bytes()))
-            }
-            .boxed()
-        })
-        .await
+        let sql = concat!(
+            "SELECT ",
+            conversation_columns!(),
+            " FROM ironclaw.visible_conversations WHERE owner_no = ?1 AND id <= ?2 ORDER BY id DESC LIMIT ?3"
+        );
+        let query = Query::of_content(scope, sql, params![Id(&cursor::until(before))], codec::conversation);
+        self.page("conversations", page, query, |conversation| *conversation.id.as_bytes()).await
     }
 
     async fn messages(
@@ -63,26 +42,15 @@ impl<E: Engine> Conversations for Categories<E> {
         page: &PageRequest,
     ) -> Result<Page<Message>, StoreError> {
         let after: Option<u64> = cursor::after("messages", page)?;
-        self.read("messages", scope, (conversation, after, page.clone()), |tx, (conversation, after, page)| {
-            async move {
-                let after = after.unwrap_or(0);
-                let items = tx
-                    .query(
-                        concat!(
-                            "SELECT ",
-                            message_columns!(),
-                            " FROM ironclaw.visible_messages WHERE owner_no = ?1 AND conversation = ?2 \
-                             AND sequence > ?3 ORDER BY sequence LIMIT ?4"
-                        ),
-                        params![tx.content_no(), Id(conversation.as_bytes()), after, cursor::rows(&page)],
-                        codec::message,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |message| message.sequence))
-            }
-            .boxed()
-        })
-        .await
+        let sql = concat!(
+            "SELECT ",
+            message_columns!(),
+            " FROM ironclaw.visible_messages WHERE owner_no = ?1 AND conversation = ?2 AND sequence > ?3 \
+             ORDER BY sequence LIMIT ?4"
+        );
+        let params = params![Id(conversation.as_bytes()), after.unwrap_or(0)];
+        let query = Query::of_content(scope, sql, params, codec::message);
+        self.page("messages", page, query, |message| message.sequence).await
     }
 
     async fn recent_messages(
@@ -91,26 +59,15 @@ impl<E: Engine> Conversations for Categories<E> {
         conversation: ConversationId,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        self.read("recent_messages", scope, (conversation, limit), |tx, (conversation, limit)| {
-            async move {
-                let mut items = tx
-                    .query(
-                        concat!(
-                            "SELECT ",
-                            message_columns!(),
-                            " FROM ironclaw.visible_messages WHERE owner_no = ?1 AND conversation = ?2 \
-                             ORDER BY sequence DESC LIMIT ?3"
-                        ),
-                        params![tx.content_no(), Id(conversation.as_bytes()), limit],
-                        codec::message,
-                    )
-                    .await?;
-                items.reverse();
-                Ok(items)
-            }
-            .boxed()
-        })
-        .await
+        let sql = concat!(
+            "SELECT ",
+            message_columns!(),
+            " FROM ironclaw.visible_messages WHERE owner_no = ?1 AND conversation = ?2 ORDER BY sequence DESC LIMIT ?3"
+        );
+        let query = Query::of_content(scope, sql, params![Id(conversation.as_bytes()), limit], codec::message);
+        let mut messages = self.list("recent_messages", query).await?;
+        messages.reverse();
+        Ok(messages)
     }
 
     async fn search_messages(

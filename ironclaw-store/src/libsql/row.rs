@@ -104,11 +104,6 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A validated name or any other type that is parsed from text.
-    pub(super) fn parsed<T: std::str::FromStr>(&self, column: i32) -> Result<T, StoreError> {
-        self.text(column)?.parse().map_err(|_| self.corrupt(column))
-    }
-
     /// A value kept as JSON text.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: i32) -> Result<T, StoreError> {
         json::read(&self.text(column)?).ok_or_else(|| self.corrupt(column))

@@ -14,7 +14,7 @@ use sqlx::{Arguments, Column, Decode, Encode, Row as _, Type, ValueRef as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{damage, json, sql};
+use crate::{damage, sql};
 
 /// A row of a result. Its first column should be what the row is known by: errors tell it if it is an id or a number.
 pub(super) struct Row<'a> {
@@ -110,17 +110,6 @@ impl<'a> Row<'a> {
             Ok(value) if value.is_null() => Ok(None),
             _ => read(self, column).map(Some),
         }
-    }
-
-    /// A validated name or any other type that is parsed from text.
-    pub(super) fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, StoreError> {
-        self.text(column)?.parse().map_err(|_| self.corrupt(column))
-    }
-
-    /// A value kept as `json`.
-    pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, StoreError> {
-        // Not by way of a serde_json::Value: the text is decoded once.
-        json::read(&sql::Row::json_text(self, column)?).ok_or_else(|| self.corrupt(column))
     }
 
     /// A value kept as a code in a `smallint` or `integer`, by its decoder.

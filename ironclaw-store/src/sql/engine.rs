@@ -110,16 +110,6 @@ impl<E: Engine> Categories<E> {
         self.0.read(operation, Reach::All, Freshness::Recent, arguments, read).await
     }
 
-    /// Reads a tenant's vault, which decides too.
-    pub(crate) async fn read_tenant<T: Absent + Send + 'static>(
-        &self,
-        operation: &'static str,
-        tenant: &TenantId,
-        read: impl Reading<TenantId, T>,
-    ) -> Result<T, StoreError> {
-        self.0.read(operation, Reach::Tenant(tenant.clone()), Freshness::Newest, tenant.clone(), read).await
-    }
-
     /// Reads step by step from `state` on: in one snapshot, or in one for each step where a long one keeps others
     /// waiting.
     /// `None` of a user whom the store does not know.

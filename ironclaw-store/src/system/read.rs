@@ -1,6 +1,5 @@
 //! What operators see.
 
-use futures::FutureExt;
 use ironclaw_core::id::{ErasureId, HoldId, RoleName, TenantId};
 use ironclaw_core::model::access::User;
 use ironclaw_core::model::audit::AuditCheckpoint;
@@ -9,116 +8,76 @@ use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest};
 
 use crate::reserved::FIRST_TENANT;
-use crate::sql::{Categories, Engine, Row, Transaction, params};
+use crate::sql::{Categories, Engine, Query, Row, params};
 use crate::{codes, cursor};
 
 impl<E: Engine> Categories<E> {
     /// All users, ordered by tenant and name.
     pub(crate) async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {
         let after: Option<(String, String)> = cursor::after("users", page)?;
-        self.read_all("users", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let (tenant, owner) = after.unwrap_or_default();
-                let items = tx
-                    .query(
-                        // No role's name has the end of a line.
-                        "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, \
-                         (SELECT string_agg(r.role, '\n' ORDER BY r.role) FROM ironclaw.user_roles r \
-                         WHERE r.owner_no = u.owner_no) \
-                         FROM ironclaw.users u WHERE (u.tenant, u.owner) > (?1, ?2) AND u.tenant >= ?4 \
-                         ORDER BY u.tenant, u.owner LIMIT ?3",
-                        params![tenant, owner, cursor::rows(&page), FIRST_TENANT],
-                        user,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |(tenant, user)| (tenant.to_string(), user.id.to_string())))
-            }
-            .boxed()
-        })
-        .await
+        let (tenant, owner) = after.unwrap_or_default();
+        // No role's name has the end of a line.
+        let query = Query::of_all(
+            "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, (SELECT string_agg(r.role, '\n' \
+             ORDER BY r.role) FROM ironclaw.user_roles r WHERE r.owner_no = u.owner_no) FROM ironclaw.users u \
+             WHERE (u.tenant, u.owner) > (?1, ?2) AND u.tenant >= ?3 ORDER BY u.tenant, u.owner LIMIT ?4",
+            params![tenant, owner, FIRST_TENANT],
+            user,
+        );
+        self.page("users", page, query, |(tenant, user)| (tenant.to_string(), user.id.to_string())).await
     }
 
     /// All legal holds, in the order in which they were placed.
     pub(crate) async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError> {
         let after: Option<u64> = cursor::after("holds", page)?;
-        self.read_all("holds", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let items = tx
-                    .query(
-                        "SELECT h.hold_no, h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at \
-                         FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
-                         WHERE h.hold_no > ?1 AND u.tenant >= ?3 ORDER BY h.hold_no LIMIT ?2",
-                        params![after.unwrap_or(0), cursor::rows(&page), FIRST_TENANT],
-                        hold,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |(hold_no, _)| *hold_no).map(|(_, hold)| hold))
-            }
-            .boxed()
-        })
-        .await
+        let query = Query::of_all(
+            "SELECT h.hold_no, h.id, u.tenant, u.owner, h.reason, h.created_at, h.released_at FROM ironclaw.holds h \
+             JOIN ironclaw.users u ON u.owner_no = h.owner_no WHERE h.hold_no > ?1 AND u.tenant >= ?2 \
+             ORDER BY h.hold_no LIMIT ?3",
+            params![after.unwrap_or(0), FIRST_TENANT],
+            hold,
+        );
+        Ok(self.page("holds", page, query, |(hold_no, _)| *hold_no).await?.map(|(_, hold)| hold))
     }
 
     /// All erasures, in the order in which they were made.
     pub(crate) async fn erasures(&self, page: &PageRequest) -> Result<Page<Erasure>, StoreError> {
         let after: Option<u64> = cursor::after("erasures", page)?;
-        self.read_all("erasures", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let items = tx
-                    .query(
-                        "SELECT erasure_no, id, stream, deleted_rows, created_at FROM ironclaw.erasures \
-                         WHERE erasure_no > ?1 ORDER BY erasure_no LIMIT ?2",
-                        params![after.unwrap_or(0), cursor::rows(&page)],
-                        erasure,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |(erasure_no, _)| *erasure_no).map(|(_, erasure)| erasure))
-            }
-            .boxed()
-        })
-        .await
+        let query = Query::of_all(
+            "SELECT erasure_no, id, stream, deleted_rows, created_at FROM ironclaw.erasures WHERE erasure_no > ?1 \
+             ORDER BY erasure_no LIMIT ?2",
+            params![after.unwrap_or(0)],
+            erasure,
+        );
+        Ok(self.page("erasures", page, query, |(erasure_no, _)| *erasure_no).await?.map(|(_, erasure)| erasure))
     }
 
     /// All checkpoints, ordered by size.
     pub(crate) async fn checkpoints(&self, page: &PageRequest) -> Result<Page<AuditCheckpoint>, StoreError> {
         let after: Option<u64> = cursor::after("checkpoints", page)?;
-        self.read_all("checkpoints", (after, page.clone()), |tx, (after, page)| {
-            async move {
-                let items = tx
-                    .query(
-                        "SELECT size, root, note, created_at FROM ironclaw.audit_checkpoints WHERE size > ?1 \
-                         ORDER BY size LIMIT ?2",
-                        params![after.map_or(-1, u64::cast_signed), cursor::rows(&page)],
-                        checkpoint,
-                    )
-                    .await?;
-                Ok(cursor::page(&page, items, |checkpoint| checkpoint.size))
-            }
-            .boxed()
-        })
-        .await
+        let query = Query::of_all(
+            "SELECT size, root, note, created_at FROM ironclaw.audit_checkpoints WHERE size > ?1 ORDER BY size LIMIT ?2",
+            params![after.map_or(-1, u64::cast_signed)],
+            checkpoint,
+        );
+        self.page("checkpoints", page, query, |checkpoint| checkpoint.size).await
     }
 
     /// The retention policies, ordered by tenant and category.
     pub(crate) async fn retention_policies(&self, operation: &'static str) -> Result<Vec<RetentionPolicy>, StoreError> {
-        self.read_all(operation, (), |tx, ()| async move { policies(tx).await }.boxed()).await
+        let sql =
+            "SELECT tenant, category, days, updated_at FROM ironclaw.retention_policies ORDER BY tenant, category";
+        self.list(operation, Query::of_all(sql, params![], policy)).await
     }
 }
 
-async fn policies(tx: &dyn Transaction) -> Result<Vec<RetentionPolicy>, StoreError> {
-    tx.query(
-        "SELECT tenant, category, days, updated_at FROM ironclaw.retention_policies ORDER BY tenant, category",
-        params![],
-        |row| {
-            Ok(RetentionPolicy {
-                tenant: row.parsed(0)?,
-                category: row.code(1, codes::category)?,
-                days: row.u32(2)?,
-                updated_at: row.time(3)?,
-            })
-        },
-    )
-    .await
+fn policy(row: &dyn Row) -> Result<RetentionPolicy, StoreError> {
+    Ok(RetentionPolicy {
+        tenant: row.parsed(0)?,
+        category: row.code(1, codes::category)?,
+        days: row.u32(2)?,
+        updated_at: row.time(3)?,
+    })
 }
 
 fn user(row: &dyn Row) -> Result<(TenantId, User), StoreError> {

@@ -3,8 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ironclaw_core::embedder::EmbeddingModel;
 use ironclaw_core::id::{ChunkId, VersionId};
-use ironclaw_core::input::{InputError, Problem, check_size};
-use ironclaw_core::model::workspace::{ChunkHit, ChunkText, ContentHash, Entry, WorkspacePath};
+use ironclaw_core::model::workspace::{ChunkHit, ChunkText, Entry, WorkspacePath};
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
 use ironclaw_core::{Page, PageRequest, Scope};
@@ -14,18 +13,17 @@ use super::vectors::{self, Searched};
 use crate::cursor;
 use crate::damage;
 use crate::libsql::LibsqlStore;
-use crate::libsql::row::{Row, params};
+use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
-
-/// The most chunks that one call gives.
-const CHUNKS_AT_ONCE: usize = 1_000;
+use crate::workspace::{check_chunks, check_range, embedding_models, entry, entry_columns};
 
 #[async_trait]
 impl Workspace for LibsqlStore {
     async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError> {
         let path = path.clone();
         self.read("entry", scope, move |tx| {
-            tx.db.query_row(concat!(entry_query!(), " AND e.path = ?2"), params![tx.content_no(), path.as_str()], entry)
+            let sql = concat!(entry_query!(), " AND e.path = ?2");
+            tx.db.query_row(sql, params![tx.content_no(), path.as_str()], |row| entry(row))
         })
         .await
     }
@@ -45,7 +43,7 @@ impl Workspace for LibsqlStore {
                 None => tx.db.query(
                     concat!(entry_query!(), " AND e.path > ?2 ORDER BY e.path LIMIT ?3"),
                     params![tx.content_no(), after, cursor::rows(&page)],
-                    entry,
+                    |row| entry(row),
                 ),
                 // What is below a path lies between the path with `/` and the path with `0`, the character after `/`;
                 // before it, in the order of bytes, lies the path itself.
@@ -56,7 +54,7 @@ impl Workspace for LibsqlStore {
                          AND (e.path = ?3 OR e.path > ?3 || '/') ORDER BY e.path LIMIT ?4"
                     ),
                     params![tx.content_no(), after, prefix.as_str(), cursor::rows(&page)],
-                    entry,
+                    |row| entry(row),
                 ),
             }?;
             Ok(cursor::page(&page, entries, |entry| entry.path.as_str().to_owned()))
@@ -71,23 +69,13 @@ impl Workspace for LibsqlStore {
         start: u64,
         end: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if end < start {
-            let problem = Problem::OutOfRange { expected: "an end that is not before the start" };
-            return Err(StoreError::invalid_input("content", InputError::new("end", problem)));
-        }
+        check_range(start, end)?;
         let path = path.clone();
         self.read("content", scope, move |tx| content(tx, &path, start, end)).await
     }
 
     async fn embedding_models(&self, scope: &Scope) -> Result<Vec<EmbeddingModel>, StoreError> {
-        self.read("embedding_models", scope, |tx| {
-            tx.db.query(
-                "SELECT id, dimensions, lexical FROM embedding_models WHERE owner_no = ?1 ORDER BY id",
-                params![tx.content_no()],
-                |row| Ok(EmbeddingModel { id: row.parsed(0)?, dimensions: row.u32(1)?, lexical: row.bool(2)? }),
-            )
-        })
-        .await
+        self.categories.list("embedding_models", embedding_models(scope)).await
     }
 
     async fn search_text(
@@ -121,8 +109,7 @@ impl Workspace for LibsqlStore {
     }
 
     async fn chunks(&self, scope: &Scope, chunks: &[ChunkId]) -> Result<Vec<ChunkText>, StoreError> {
-        check_size("chunks", chunks.len(), CHUNKS_AT_ONCE, "items")
-            .map_err(|error| StoreError::invalid_input("chunks", error))?;
+        check_chunks(chunks)?;
         let chunks = chunks.to_vec();
         self.read("chunks", scope, move |tx| {
             let mut found = Vec::with_capacity(chunks.len());
@@ -138,26 +125,15 @@ impl Workspace for LibsqlStore {
 /// What [`entry`] reads, up to a condition on `e`.
 macro_rules! entry_query {
     () => {
-        "SELECT v.id, e.path, v.size, v.content_hash, v.metadata, v.model, v.chunks, e.created_at, v.updated_at \
-         FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no WHERE e.owner_no = ?1"
+        concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM workspace_entries e JOIN entry_versions v ON v.version_no = e.version_no WHERE e.owner_no = ?1"
+        )
     };
 }
 
 use entry_query;
-
-fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
-    Ok(Entry {
-        path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
-        version: VersionId::from_bytes(row.bytes(0)?),
-        size: row.count(2)?,
-        content_hash: ContentHash::from_bytes(row.bytes(3)?),
-        metadata: row.json(4)?,
-        embedding_model: row.optional(5, Row::parsed)?,
-        chunks: row.count(6)?,
-        created_at: row.time(7)?,
-        updated_at: row.time(8)?,
-    })
-}
 
 fn content(tx: &Tx<'_>, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let version = tx.db.query_row(
@@ -200,13 +176,6 @@ fn chunk_text(tx: &Tx<'_>, chunk: ChunkId) -> Result<Option<ChunkText>, StoreErr
          JOIN entry_parts p ON p.owner_no = c.owner_no AND p.version_no = c.version_no AND p.start_byte = c.part_start \
          WHERE c.owner_no = ?1 AND c.id = ?2",
         params![tx.content_no(), chunk.as_bytes()],
-        |row| {
-            let (start, end) = (row.count(2)?, row.count(3)?);
-            let text = String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?;
-            if end.checked_sub(start) != Some(text.len() as u64) {
-                return Err(row.corrupt(3));
-            }
-            Ok(ChunkText { chunk, path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?, start, end, text })
-        },
+        |row| crate::workspace::chunk_text(row),
     )
 }

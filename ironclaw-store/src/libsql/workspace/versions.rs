@@ -3,7 +3,7 @@
 use ironclaw_core::embedder::EmbeddingModel;
 use ironclaw_core::id::VersionId;
 use ironclaw_core::input::{InputError, Problem};
-use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, WorkspacePath, check_vector};
+use ironclaw_core::model::workspace::{ContentHash, NewVersion, Part, WorkspacePath};
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::StoreError;
 
@@ -12,6 +12,7 @@ use crate::codes::VersionState;
 use crate::libsql::row::{Row, params};
 use crate::libsql::tx::Tx;
 use crate::search::postings;
+use crate::workspace::embedding;
 
 /// Makes a model known to the user's workspace.
 pub(super) fn register_model(tx: &Tx<'_>, model: &EmbeddingModel) -> Result<u64, StoreError> {
@@ -178,7 +179,7 @@ fn put_part(
                 chunk.start,
                 chunk.end,
                 terms.length,
-                stored_embedding(tx, chunk, dimensions)?,
+                embedding(tx.db.operation(), chunk, dimensions)?.map(matrix::to_stored),
             ],
         )?;
         chunk_nos.push(tx.db.last_insert_rowid().cast_unsigned());
@@ -190,25 +191,6 @@ fn put_part(
         )?;
     }
     Ok(())
-}
-
-/// A chunk has a vector of the version's model exactly if the version has a model.
-fn stored_embedding(tx: &Tx<'_>, chunk: &NewChunk, dimensions: Option<usize>) -> Result<Option<Vec<u8>>, StoreError> {
-    match (&chunk.embedding, dimensions) {
-        (None, None) => Ok(None),
-        (Some(vector), Some(dimensions)) => {
-            check_vector(vector, dimensions).map_err(|error| StoreError::invalid_input(tx.db.operation(), error))?;
-            Ok(Some(matrix::to_stored(vector)))
-        }
-        (None, Some(_)) => {
-            let expected = "a vector for each chunk of a version that has an embedding model";
-            Err(refused(tx, "embedding", Problem::Malformed { expected }))
-        }
-        (Some(_), None) => {
-            let expected = "no vector in a version without an embedding model";
-            Err(refused(tx, "embedding", Problem::Malformed { expected }))
-        }
-    }
 }
 
 /// The dimensions of a registered model; `None` without a model, or if it is not registered.

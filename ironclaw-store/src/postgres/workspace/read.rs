@@ -2,8 +2,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use ironclaw_core::embedder::EmbeddingModel;
 use ironclaw_core::id::{ChunkId, VersionId};
-use ironclaw_core::input::{InputError, Problem, check_size};
-use ironclaw_core::model::workspace::{ChunkHit, ChunkText, ContentHash, Entry, WorkspacePath};
+use ironclaw_core::model::workspace::{ChunkHit, ChunkText, Entry, WorkspacePath};
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery, Workspace};
 use ironclaw_core::{Page, PageRequest, Scope};
@@ -12,11 +11,9 @@ use super::{path_hash, path_start, text, vectors};
 use crate::cursor;
 use crate::damage;
 use crate::postgres::PostgresStore;
-use crate::postgres::row::{Row, params, uuid};
+use crate::postgres::row::{params, uuid};
 use crate::postgres::tx::Tx;
-
-/// The most chunks that one call gives.
-const CHUNKS_AT_ONCE: usize = 1_000;
+use crate::workspace::{check_chunks, check_range, chunk_text, embedding_models, entry, entry_columns};
 
 #[async_trait]
 impl Workspace for PostgresStore {
@@ -24,7 +21,7 @@ impl Workspace for PostgresStore {
         self.read("entry", scope, path.clone(), |tx, path| {
             async move {
                 let sql = entry_query!("e.path_hash = $2");
-                tx.query_row(sql, params![tx.owner_no(), &path_hash(path.as_str())], entry).await
+                tx.query_row(sql, params![tx.owner_no(), &path_hash(path.as_str())], |row| entry(row)).await
             }
             .boxed()
         })
@@ -45,7 +42,7 @@ impl Workspace for PostgresStore {
                 let entries = match &prefix {
                     None => {
                         let sql = listing!(concat!("e.path > $2 AND e.path_start >= ", path_start!("$2")), "$3");
-                        tx.query(sql, params![tx.owner_no(), after, cursor::rows(&page)], entry).await?
+                        tx.query(sql, params![tx.owner_no(), after, cursor::rows(&page)], |row| entry(row)).await?
                     }
                     // What is below a path lies between the path with `/` and the path with `0`, the character after
                     // `/`; before it, in the order of bytes, lies the path itself.
@@ -62,7 +59,7 @@ impl Workspace for PostgresStore {
                             "$4"
                         );
                         let params = params![tx.owner_no(), after, prefix.as_str(), cursor::rows(&page)];
-                        tx.query(sql, params, entry).await?
+                        tx.query(sql, params, |row| entry(row)).await?
                     }
                 };
                 Ok(cursor::page(&page, entries, |entry| entry.path.as_str().to_owned()))
@@ -79,10 +76,7 @@ impl Workspace for PostgresStore {
         start: u64,
         end: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if end < start {
-            let problem = Problem::OutOfRange { expected: "an end that is not before the start" };
-            return Err(StoreError::invalid_input("content", InputError::new("end", problem)));
-        }
+        check_range(start, end)?;
         self.read("content", scope, path.clone(), move |tx, path| {
             async move { content(tx, &path, start, end).await }.boxed()
         })
@@ -90,18 +84,7 @@ impl Workspace for PostgresStore {
     }
 
     async fn embedding_models(&self, scope: &Scope) -> Result<Vec<EmbeddingModel>, StoreError> {
-        self.read("embedding_models", scope, (), |tx, ()| {
-            async move {
-                tx.query(
-                    "SELECT id, dimensions, lexical FROM ironclaw.embedding_models WHERE owner_no = $1 ORDER BY id",
-                    params![tx.owner_no()],
-                    |row| Ok(EmbeddingModel { id: row.parsed(0)?, dimensions: row.u32(1)?, lexical: row.bool(2)? }),
-                )
-                .await
-            }
-            .boxed()
-        })
-        .await
+        self.categories.list("embedding_models", embedding_models(scope)).await
     }
 
     async fn search_text(
@@ -131,8 +114,7 @@ impl Workspace for PostgresStore {
     }
 
     async fn chunks(&self, scope: &Scope, chunks: &[ChunkId]) -> Result<Vec<ChunkText>, StoreError> {
-        check_size("chunks", chunks.len(), CHUNKS_AT_ONCE, "items")
-            .map_err(|error| StoreError::invalid_input("chunks", error))?;
+        check_chunks(chunks)?;
         let ids: Vec<_> = chunks.iter().map(|chunk| uuid(chunk.as_bytes())).collect();
         self.read("chunks", scope, ids, |tx, ids| {
             async move {
@@ -146,7 +128,7 @@ impl Workspace for PostgresStore {
                      JOIN ironclaw.entry_parts p ON p.owner_no = $1 AND p.version_no = c.version_no \
                      AND p.start_byte = c.part_start ORDER BY q.nr",
                     params![tx.owner_no(), ids],
-                    chunk_text,
+                    |row| chunk_text(row),
                 )
                 .await
             }
@@ -156,17 +138,11 @@ impl Workspace for PostgresStore {
     }
 }
 
-/// What [`entry`] reads.
-macro_rules! entry_columns {
-    () => {
-        "SELECT v.id, e.path, v.size, v.content_hash, v.metadata, v.model, v.chunks, e.created_at, v.updated_at"
-    };
-}
-
 /// The file that a condition on `e` finds.
 macro_rules! entry_query {
     ($condition:expr) => {
         concat!(
+            "SELECT ",
             entry_columns!(),
             " FROM ironclaw.workspace_entries e JOIN ironclaw.entry_versions v \
              ON v.owner_no = e.owner_no AND v.version_no = e.version_no WHERE e.owner_no = $1 AND ",
@@ -180,6 +156,7 @@ macro_rules! entry_query {
 macro_rules! listing {
     ($condition:expr, $rows:literal) => {
         concat!(
+            "SELECT ",
             entry_columns!(),
             " FROM (SELECT * FROM ironclaw.workspace_entries e WHERE e.owner_no = $1 AND ",
             $condition,
@@ -192,21 +169,7 @@ macro_rules! listing {
     };
 }
 
-use {entry_columns, entry_query, listing};
-
-fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
-    Ok(Entry {
-        path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
-        version: VersionId::from_bytes(row.id(0)?),
-        size: row.count(2)?,
-        content_hash: ContentHash::from_bytes(row.bytes(3)?),
-        metadata: row.json(4)?,
-        embedding_model: row.optional(5, Row::parsed)?,
-        chunks: row.count(6)?,
-        created_at: row.time(7)?,
-        updated_at: row.time(8)?,
-    })
-}
+use {entry_query, listing};
 
 async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let version = tx
@@ -240,14 +203,4 @@ async fn content(tx: &Tx, path: &WorkspacePath, start: u64, end: u64) -> Result<
         return Err(damage::corrupt(tx.operation(), damage::not_its_parts(&VersionId::from_bytes(id))));
     }
     Ok(Some(content))
-}
-
-fn chunk_text(row: &Row<'_>) -> Result<ChunkText, StoreError> {
-    let (start, end) = (row.count(2)?, row.count(3)?);
-    let text = String::from_utf8(row.blob(4)?).map_err(|_| row.corrupt(4))?;
-    if end.checked_sub(start) != Some(text.len() as u64) {
-        return Err(row.corrupt(3));
-    }
-    let path = row.text(1)?.try_into().map_err(|_| row.corrupt(1))?;
-    Ok(ChunkText { chunk: ChunkId::from_bytes(row.id(0)?), path, start, end, text })
 }

@@ -3,7 +3,7 @@
 use ironclaw_core::embedder::EmbeddingModel;
 use ironclaw_core::id::VersionId;
 use ironclaw_core::input::{InputError, Problem};
-use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, check_vector};
+use ironclaw_core::model::workspace::{ContentHash, NewVersion, Part};
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::StoreError;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::codes::VersionState;
 use crate::postgres::row::{Row, params, uuid};
 use crate::postgres::tx::Tx;
 use crate::search::postings;
+use crate::workspace::embedding;
 
 /// The most dimensions of the server's type for vectors.
 const DIMENSIONS: u32 = 16_000;
@@ -243,7 +244,7 @@ impl Rows {
             self.chunk_starts.push(chunk.start.cast_signed());
             self.chunk_ends.push(chunk.end.cast_signed());
             self.lengths.push(terms.length.into());
-            if let Some(vector) = embedding(tx, chunk, version.dimensions)? {
+            if let Some(vector) = embedding(tx.operation(), chunk, version.dimensions)? {
                 let (exponent, vector) = scaled(vector);
                 self.exponents.push(exponent);
                 self.vectors.extend(vector);
@@ -257,25 +258,6 @@ impl Rows {
             self.postings.push(block);
         }
         Ok(())
-    }
-}
-
-/// A chunk has a vector of the version's model exactly if the version has a model.
-fn embedding<'a>(tx: &Tx, chunk: &'a NewChunk, dimensions: Option<usize>) -> Result<Option<&'a [f32]>, StoreError> {
-    match (&chunk.embedding, dimensions) {
-        (None, None) => Ok(None),
-        (Some(vector), Some(dimensions)) => {
-            check_vector(vector, dimensions).map_err(|error| StoreError::invalid_input(tx.operation(), error))?;
-            Ok(Some(vector))
-        }
-        (None, Some(_)) => {
-            let expected = "a vector for each chunk of a version that has an embedding model";
-            Err(refused(tx, "embedding", Problem::Malformed { expected }))
-        }
-        (Some(_), None) => {
-            let expected = "no vector in a version without an embedding model";
-            Err(refused(tx, "embedding", Problem::Malformed { expected }))
-        }
     }
 }
 
