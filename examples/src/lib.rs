@@ -10,6 +10,8 @@ struct Readme;
 mod book {
     #[doc = include_str!("../../docs/agent.md")]
     struct Agent;
+    #[doc = include_str!("../../docs/audit.md")]
+    struct Audit;
     #[doc = include_str!("../../docs/embedding.md")]
     struct Embedding;
     #[doc = include_str!("../../docs/models.md")]

@@ -30,6 +30,7 @@ pub mod tool;
 pub mod vault;
 
 mod error;
+mod report;
 
 pub use agent::Agent;
 pub use change::{Change, Receipt};
@@ -43,6 +44,7 @@ pub use llm::LlmProvider;
 pub use maintenance::Maintenance;
 pub use memory::Memory;
 pub use page::{Cursor, Page, PageRequest};
+pub use report::Report;
 pub use sandbox::Sandbox;
 pub use scope::{Principal, RequestContext, Scope};
 pub use secret::SecretValue;

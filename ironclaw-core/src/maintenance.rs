@@ -198,7 +198,8 @@ pub enum SystemChange {
         /// The erasure's id.
         id: crate::id::ErasureId,
     },
-    /// Records a checkpoint of the log. Its `created_at` is set by the store.
+    /// Records a checkpoint of the log, which a log server made; one of its size that is there is refused. Its `created_at`
+    /// is set by the store.
     PutCheckpoint {
         /// The checkpoint.
         checkpoint: AuditCheckpoint,

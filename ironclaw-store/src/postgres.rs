@@ -81,8 +81,9 @@ impl PostgresStore {
     /// [`NewerSchema`](ironclaw_core::store::StoreErrorKind::NewerSchema),
     /// [`UnsupportedVersion`](ironclaw_core::store::StoreErrorKind::UnsupportedVersion) of the server or of pgvector,
     /// [`UnsupportedEncoding`](ironclaw_core::store::StoreErrorKind::UnsupportedEncoding) for a database that is not UTF-8,
-    /// [`InvalidInput`](ironclaw_core::store::StoreErrorKind::InvalidInput) for a URL that leads to a pooler in
-    /// transaction mode, or what the server does not allow. Nothing is half-done.
+    /// [`MissingExtension`](ironclaw_core::store::StoreErrorKind::MissingExtension) if pgvector is not there and the role
+    /// may not make it, [`InvalidInput`](ironclaw_core::store::StoreErrorKind::InvalidInput) for a URL that leads to a
+    /// pooler in transaction mode, or what the server does not allow. Nothing is half-done.
     pub async fn migrate(url: &str) -> Result<(), StoreError> {
         Self::builder().migrate(url).await
     }

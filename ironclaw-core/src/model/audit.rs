@@ -485,7 +485,7 @@ pub struct ChainHead {
     pub hash: [u8; 32],
 }
 
-/// A signed state of the whole log.
+/// A signed state of the whole log. The store keeps what a log server made, and makes none itself: see `docs/audit.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditCheckpoint {
     /// How many events the tree has.

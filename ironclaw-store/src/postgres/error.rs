@@ -133,9 +133,12 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
         "28P01" | "28000" => (StoreErrorKind::Credentials, "check the role's name, its password and pg_hba.conf"),
         "3D000" => (StoreErrorKind::NotAStore, "the server has no database of this name; create it first"),
         "42501" => (StoreErrorKind::Privileges, "the role may not do this; grant it membership in ironclaw_app"),
-        "3F000" | "42P01" | "42883" | "42703" => {
-            (StoreErrorKind::NotMigrated, "run PostgresStore::migrate as the owner first")
-        }
+        // An undefined schema, table, function, column, or type.
+        "3F000" | "42P01" | "42883" | "42703" | "42704" => (
+            StoreErrorKind::NotMigrated,
+            "the database lacks something of the store's, or pgvector: open the store anew, which says what, or run \
+             PostgresStore::migrate as the owner",
+        ),
         "26000" | "42P05" => (
             StoreErrorKind::Internal,
             "named statements don't survive a pooler in transaction mode; build the store with transaction_pooling",

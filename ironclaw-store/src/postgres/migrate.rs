@@ -82,14 +82,23 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
         let rows = transaction.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.map_err(failed)?;
         rows.iter().map(|row| row.try_get_by_index(0).map_err(failed)).collect()
     };
-    server::check_schemas(OPERATION, &strings(server::OPEN_SCHEMAS).await?)?;
+    let open = strings(server::OPEN_SCHEMAS).await?;
+    let version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
+    if strings(version).await?.is_empty() {
+        // Nobody's rights in the schema that it goes into matter to a role that may not make it.
+        let superuser = "SELECT rolname::text FROM pg_roles WHERE rolname = current_user AND rolsuper";
+        if !open.is_empty() && strings(superuser).await?.is_empty() {
+            return Err(server::missing_extension(OPERATION));
+        }
+        server::check_schemas(OPERATION, &open)?;
+        transaction.execute_unprepared(EXTENSION).await.map_err(failed).map_err(of_the_extension)?;
+    }
+    server::check_schemas(OPERATION, &open)?;
+    if let Some(version) = strings(version).await?.first() {
+        server::check_vector_version(OPERATION, version)?;
+    }
     for statement in BOOTSTRAP {
         transaction.execute_unprepared(statement).await.map_err(failed).map_err(explain)?;
-    }
-    let version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
-    let version = Statement::from_string(DbBackend::Postgres, version);
-    if let Some(row) = transaction.query_one_raw(version).await.map_err(failed)? {
-        server::check_vector_version(OPERATION, &row.try_get_by_index::<String>(0).map_err(failed)?)?;
     }
     let unknown = |error| match error {
         sea_orm::DbErr::Custom(text) => StoreError::new(
@@ -125,12 +134,13 @@ fn roles() -> Vec<String> {
     ROLES.into_iter().map(make).chain([join.to_owned()]).collect()
 }
 
-/// What else must be there before the first migration. All of it may be made beforehand by an administrator.
-const BOOTSTRAP: [&str; 4] = [
+/// Makes the extension, unless an administrator made it beforehand.
+const EXTENSION: &str = "CREATE EXTENSION vector SCHEMA public";
+
+/// What else must be there before the first migration, and how the migrator finds it.
+const BOOTSTRAP: [&str; 3] = [
     "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ironclaw') THEN \
      CREATE SCHEMA ironclaw AUTHORIZATION ironclaw_owner; END IF; END $$",
-    "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN \
-     CREATE EXTENSION vector SCHEMA public; END IF; END $$",
     // The migrator names its table alone, and makes it in the first schema that is named.
     "SET LOCAL search_path = ironclaw, pg_temp",
     "SET LOCAL ROLE ironclaw_owner",
@@ -138,20 +148,31 @@ const BOOTSTRAP: [&str; 4] = [
 
 /// Says what to do about what an administrator has to do.
 fn explain(error: StoreError) -> StoreError {
-    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-    let (kind, context) = match error.kind() {
-        StoreErrorKind::Privileges => (
-            StoreErrorKind::Privileges,
-            "connect as a member of ironclaw_owner; for the first migration, which makes roles, a schema and the extension \
-             vector, as a superuser, or let one run CREATE EXTENSION vector and connect as such a member that owns the \
-             database",
-        ),
+    if *error.kind() != StoreErrorKind::Privileges {
+        return error;
+    }
+    let context = "connect as a member of ironclaw_owner; for the first migration, which makes roles, a schema and the \
+                   extension vector, as a superuser, or let one run CREATE EXTENSION vector and connect as such a member \
+                   that owns the database";
+    StoreError::new(StoreErrorKind::Privileges, OPERATION, context).with_source(source(&error))
+}
+
+/// Says why the extension could not be made, and what to do about it.
+fn of_the_extension(error: StoreError) -> StoreError {
+    let source = source(&error);
+    match error.kind() {
+        StoreErrorKind::Privileges => server::missing_extension(OPERATION).with_source(source),
         // `feature_not_supported` or `undefined_file`: the server's installation has no such extension.
-        _ if source.contains("0A000") || source.contains("58P01") => (
-            StoreErrorKind::MissingExtension,
-            "the server's installation has no pgvector: install it, for example the package postgresql-18-pgvector",
-        ),
-        _ => return error,
-    };
-    StoreError::new(kind, OPERATION, context).with_source(source)
+        _ if source.contains("0A000") || source.contains("58P01") => {
+            let context =
+                "the server's installation has no pgvector: install it, for example the package postgresql-18-pgvector";
+            StoreError::new(StoreErrorKind::MissingExtension, OPERATION, context).with_source(source)
+        }
+        _ => error,
+    }
+}
+
+/// What the server said.
+fn source(error: &StoreError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }

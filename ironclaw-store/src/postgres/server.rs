@@ -141,6 +141,16 @@ pub(super) fn check_schemas(operation: &'static str, open: &[String]) -> Result<
     }
 }
 
+/// Refuses schemas that are open.
+async fn check_owners(operation: &'static str, connection: &mut PgConnection) -> Result<(), StoreError> {
+    let open: Vec<String> = sqlx::query_scalar(OPEN_SCHEMAS)
+        .persistent(false)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(|error| from_sqlx(operation, error))?;
+    check_schemas(operation, &open)
+}
+
 /// Checks the version of the extension. Its schema, quoted.
 async fn check_extension(operation: &'static str, connection: &mut PgConnection) -> Result<String, StoreError> {
     let extension = sqlx::query(
@@ -152,18 +162,19 @@ async fn check_extension(operation: &'static str, connection: &mut PgConnection)
     .await
     .map_err(|error| from_sqlx(operation, error))?;
     let Some(extension) = extension else {
-        let context = "the database has no extension vector: install pgvector and run PostgresStore::migrate";
-        return Err(StoreError::new(StoreErrorKind::MissingExtension, operation, context));
+        return Err(missing_extension(operation));
     };
     let read = |column: usize| extension.try_get::<String, _>(column).map_err(|error| from_sqlx(operation, error));
     check_vector_version(operation, &read(0)?)?;
-    let open: Vec<String> = sqlx::query_scalar(OPEN_SCHEMAS)
-        .persistent(false)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(|error| from_sqlx(operation, error))?;
-    check_schemas(operation, &open)?;
+    check_owners(operation, connection).await?;
     read(1)
+}
+
+/// Says that the database lacks pgvector. Who connected may not be who can make it.
+pub(super) fn missing_extension(operation: &'static str) -> StoreError {
+    let context = "the database has no extension vector: install pgvector on the server, and let a superuser run CREATE \
+                   EXTENSION vector in this database";
+    StoreError::new(StoreErrorKind::MissingExtension, operation, context)
 }
 
 /// Checks the version of the extension.
@@ -215,6 +226,8 @@ async fn check_migrations(operation: &'static str, connection: &mut PgConnection
         return Err(not_migrated("the database has no schema of this store: run PostgresStore::migrate as the owner"));
     }
     if !is_allowed {
+        // In a dump that was restored without its owners no role has the rights that it has elsewhere.
+        check_owners(operation, connection).await?;
         let context = "the role may not use the schema: the application is to be a member of ironclaw_app, an operator of \
                        ironclaw_owner; an auditor reads the tables with a client of the server";
         return Err(StoreError::new(StoreErrorKind::Privileges, operation, context));

@@ -13,6 +13,8 @@ mod damage;
 #[path = "../support/database.rs"]
 mod database;
 mod definitions;
+mod documented;
+mod dumped;
 mod executor;
 mod fairness;
 mod full;
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
         credentials::tests(),
         damage::tests(),
         definitions::tests(),
+        documented::tests(),
+        dumped::tests(),
         executor::tests(),
         fairness::tests(),
         full::tests(),

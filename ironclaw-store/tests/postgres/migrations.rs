@@ -3,16 +3,18 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ironclaw_core::Scope;
 use ironclaw_core::id::{OperatorName, UserId};
-use ironclaw_core::store::{Store, StoreError, StoreErrorKind};
+use ironclaw_core::store::{SearchFilter, Store, StoreError, StoreErrorKind};
+use ironclaw_core::{MemoryStore, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::{Server, need};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::database::{Database, app_url, cluster, operator_url};
+use crate::library::{File, near, register, write};
 use crate::raw::{Role, must};
+use crate::vectors::{MODEL, opened};
 
 ironclaw_testing::tests![
     many_at_once_migrate_once,
@@ -26,6 +28,7 @@ ironclaw_testing::tests![
     a_database_that_was_not_migrated_is_refused,
     a_newer_schema_is_refused_and_left_alone,
     a_database_without_a_fitting_extension_is_refused,
+    a_store_whose_extension_is_dropped_says_so,
     the_extension_may_stand_in_a_schema_of_its_own,
     schemas_in_which_others_make_functions_are_refused,
     functions_that_others_left_are_not_called,
@@ -318,6 +321,28 @@ async fn a_database_without_a_fitting_extension_is_refused() {
     assert_eq!(*error.kind(), StoreErrorKind::MissingExtension, "{error}");
 }
 
+async fn a_store_whose_extension_is_dropped_says_so() {
+    let (database, store, _) = opened().await;
+    register(&store, &ada(), MODEL, 2).await;
+    write(&store, &ada(), &File::of_vectors("notes.md", MODEL, [vec![1.0, 0.0]])).await;
+    let query = near(MODEL, &[1.0, 0.0]);
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, "DROP EXTENSION vector CASCADE").await;
+    let searched = store.workspace().search_vectors(&ada(), &query, &SearchFilter::default(), 10).await;
+    let error = searched.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::NotMigrated, "{error}");
+    assert!(error.to_string().contains("or pgvector: open the store anew"), "{error}");
+    let operator = OperatorName::parse("root").unwrap();
+    for error in [
+        PostgresStore::connect(&app_url(database.name())).await.unwrap_err(),
+        PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap_err(),
+        PostgresStore::migrate(&operator_url(database.name())).await.unwrap_err(),
+    ] {
+        assert_eq!(*error.kind(), StoreErrorKind::MissingExtension, "{error}");
+        assert!(error.to_string().contains("CREATE EXTENSION vector"), "{error}");
+    }
+}
+
 async fn the_extension_may_stand_in_a_schema_of_its_own() {
     let database = empty().await;
     let mut superuser = database.superuser().await;
@@ -416,13 +441,16 @@ async fn who_migrates_need_not_be_a_superuser() {
     let stranger = Role::new("outsider", "LOGIN").await;
     let database = empty().await;
     let mut superuser = database.superuser().await;
-    for role in [&member, &stranger] {
-        // Whoever owns the database may not make the extension, which is not a trusted one, nor join a role.
-        must(&mut superuser, &format!("ALTER DATABASE {} OWNER TO {}", database.name(), role.0)).await;
-        let error = PostgresStore::migrate(&role.url(&database)).await.unwrap_err();
-        assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
-        assert!(error.to_string().contains("CREATE EXTENSION vector"), "{error}");
-        assert_eq!(must(&mut superuser, "SELECT FROM pg_namespace WHERE nspname = 'ironclaw'").await, 0);
+    for (role, kind) in [(&member, StoreErrorKind::MissingExtension), (&stranger, StoreErrorKind::Privileges)] {
+        // Whoever owns the database may not make the extension, which is not a trusted one, nor join a role. Where
+        // somebody else owns it, what they may do in the schema that it would go into is not the first thing to mend.
+        for owner in [role, &stranger] {
+            must(&mut superuser, &format!("ALTER DATABASE {} OWNER TO {}", database.name(), owner.0)).await;
+            let error = PostgresStore::migrate(&role.url(&database)).await.unwrap_err();
+            assert_eq!(*error.kind(), kind, "{error}");
+            assert!(error.to_string().contains("CREATE EXTENSION vector"), "{error}");
+            assert_eq!(must(&mut superuser, "SELECT FROM pg_namespace WHERE nspname = 'ironclaw'").await, 0);
+        }
     }
     must(&mut superuser, "CREATE EXTENSION vector").await;
     must(&mut superuser, &format!("ALTER DATABASE {} OWNER TO {}", database.name(), member.0)).await;

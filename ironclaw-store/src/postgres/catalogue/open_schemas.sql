@@ -34,8 +34,9 @@ WITH trusted AS (
     UNION SELECT o.* FROM owned o JOIN pg_extension e ON e.oid = o.objid AND o.classid = 'pg_extension'::regclass
     WHERE e.extname = 'vector'
 )
-SELECT format('the schema ironclaw belongs to %I, who may change what is in it: if it is the store''s, run ALTER SCHEMA '
-    'ironclaw OWNER TO ironclaw_owner, and drop what is not the store''s, otherwise use another database', pg_get_userbyid(s.nspowner))
+SELECT format('the schema ironclaw belongs to %I, who may change what is in it: if a dump was restored with --no-owner, drop '
+    'the database and restore it without; if it is the store''s otherwise, run ALTER SCHEMA ironclaw OWNER TO ironclaw_owner, '
+    'and drop what is not the store''s; if it is not, use another database', pg_get_userbyid(s.nspowner))
 FROM schemas s WHERE s.nspname = 'ironclaw' AND pg_get_userbyid(s.nspowner) <> 'ironclaw_owner'
 UNION ALL
 SELECT format('%s may make functions in the schema %I, which would run with your rights: REVOKE CREATE ON SCHEMA %I '
