@@ -124,7 +124,6 @@ pub struct Receipt {
 
 /// One write, by category.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum Operation {
     /// On conversations.
     Conversations(ConversationOp),
@@ -144,7 +143,6 @@ pub enum Operation {
 
 /// Writes on conversations.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum ConversationOp {
     /// Starts a conversation.
     Create {
@@ -176,7 +174,6 @@ pub enum ConversationOp {
 
 /// Writes on the workspace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum WorkspaceOp {
     /// Makes an embedding model known; again is no error, with other dimensions it is a conflict.
     RegisterModel {
@@ -218,7 +215,6 @@ pub enum WorkspaceOp {
 
 /// Writes on jobs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum JobOp {
     /// Creates a job in state [`JobState::Queued`].
     Create {
@@ -270,7 +266,6 @@ pub enum JobOp {
 
 /// Writes on secrets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum SecretOp {
     /// Keeps a wrapped data key. Its number must be one more than the highest; another is a conflict.
     PutDataKey {
@@ -305,7 +300,6 @@ pub enum SecretOp {
 
 /// Writes on access.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum AccessOp {
     /// Makes or changes an agent; its policy epoch is counted up.
     PutAgent {
@@ -385,7 +379,6 @@ pub enum AccessOp {
 
 /// Writes on settings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum SettingOp {
     /// Sets a setting.
     Put {
@@ -410,7 +403,6 @@ pub enum SettingOp {
 
 /// Writes on everything a user has.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub enum PrivacyOp {
     /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events so far that are
     /// about them ([`Action::is_forgotten`](crate::model::audit::Action::is_forgotten)). Events about secrets, access
@@ -423,7 +415,6 @@ pub enum PrivacyOp {
 
 /// What must hold for a change to be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
 pub enum Precondition {
     /// The row is at this version; 0 means that there is none.
     RowVersion {
@@ -457,7 +448,6 @@ pub enum Precondition {
 
 /// A row that counts its versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
 pub enum Row {
     /// A conversation.
     Conversation(ConversationId),

@@ -3,13 +3,16 @@
 use async_trait::async_trait;
 
 use crate::change::Receipt;
-use crate::id::{HoldId, QuotaName, RoleName, RootKeyWrapId, TenantId, UserId};
-use crate::model::access::{User, UserRole, UserStatus};
+use crate::id::TenantId;
+use crate::model::access::User;
 use crate::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
-use crate::model::privacy::{Erasure, Hold, RetainedCategory, RetentionPolicy};
-use crate::model::secrets::{RootKeyWrap, VaultHeader};
+use crate::model::privacy::{Erasure, Hold, RetentionPolicy};
 use crate::page::{Page, PageRequest};
 use crate::store::StoreError;
+
+mod change;
+
+pub use change::SystemChange;
 
 /// The admin plane of a store, reached with an operator's credential: for an embedded store whoever may open the
 /// file, for PostgreSQL a role of its own.
@@ -97,111 +100,4 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
 pub struct Scrubbed {
     /// What could not be done yet and why, in words; empty when no deleted byte is left.
     pub pending: Vec<String>,
-}
-
-/// One write of an operator. It is committed with its audit event.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum SystemChange {
-    /// Makes a tenant's vault; one that exists is refused.
-    InitVault {
-        /// The tenant.
-        tenant: TenantId,
-        /// The vault.
-        header: VaultHeader,
-        /// The root key as the first key source wraps it.
-        wrap: RootKeyWrap,
-    },
-    /// Adds a wrapping of a root key.
-    AddRootKeyWrap {
-        /// The tenant.
-        tenant: TenantId,
-        /// The wrapping.
-        wrap: RootKeyWrap,
-    },
-    /// Removes a wrapping of a root key; the last one is refused.
-    RemoveRootKeyWrap {
-        /// The tenant.
-        tenant: TenantId,
-        /// The wrapping.
-        id: RootKeyWrapId,
-    },
-    /// Sets a user's status and roles, which must exist.
-    PutUser {
-        /// The tenant.
-        tenant: TenantId,
-        /// The user.
-        owner: UserId,
-        /// Whether the user may act.
-        status: UserStatus,
-        /// The roles.
-        roles: Vec<RoleName>,
-    },
-    /// Sets a role of a tenant. Its `updated_at` is set by the store.
-    PutRole {
-        /// The tenant.
-        tenant: TenantId,
-        /// The role.
-        role: UserRole,
-    },
-    /// Deletes a role of a tenant; whoever held it does no longer.
-    DeleteRole {
-        /// The tenant.
-        tenant: TenantId,
-        /// The role.
-        name: RoleName,
-    },
-    /// Sets a user's quota; what was used stays.
-    PutQuota {
-        /// The tenant.
-        tenant: TenantId,
-        /// The user.
-        owner: UserId,
-        /// What is limited.
-        name: QuotaName,
-        /// How much is allowed.
-        limit: u64,
-    },
-    /// Places a legal hold. Its `created_at` and `released_at` are set by the store.
-    PlaceHold {
-        /// The hold.
-        hold: Hold,
-    },
-    /// Releases a legal hold; one that is not there or released already is not found.
-    ReleaseHold {
-        /// The hold.
-        id: HoldId,
-    },
-    /// Sets how long a tenant keeps a category of data.
-    PutRetention {
-        /// The tenant.
-        tenant: TenantId,
-        /// The category.
-        category: RetainedCategory,
-        /// The days, at least 1.
-        days: u32,
-    },
-    /// Deletes a retention policy: the category is kept for ever. Deleting what is not there is no error.
-    DeleteRetention {
-        /// The tenant.
-        tenant: TenantId,
-        /// The category.
-        category: RetainedCategory,
-    },
-    /// Erases everything of a user but the public part of their audit chain, and keeps the erasure as proof. A legal
-    /// hold refuses it; a user who is not there is not found.
-    EraseUser {
-        /// The tenant.
-        tenant: TenantId,
-        /// The user.
-        owner: UserId,
-        /// The erasure's id.
-        id: crate::id::ErasureId,
-    },
-    /// Records a checkpoint of the log, which a log server made; one of its size that is there is refused. Its `created_at`
-    /// is set by the store.
-    PutCheckpoint {
-        /// The checkpoint.
-        checkpoint: AuditCheckpoint,
-    },
 }

@@ -88,7 +88,6 @@ pub(crate) async fn apply(tx: &dyn Transaction, op: &AccessOp) -> Result<u64, St
             )
             .await
         }
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }
 

@@ -30,7 +30,6 @@ pub(crate) async fn perform(
             tx.check_not_held().await?;
             tx.forget().await
         }
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }
 
@@ -44,7 +43,6 @@ pub(crate) async fn check(tx: &dyn Transaction, precondition: &Precondition) -> 
                 Row::Job(id) => jobs::row_version(tx, *id).await?,
                 Row::Secret(name) => secrets::row_version(tx, name).await?,
                 Row::Setting(key) => settings::row_version(tx, key).await?,
-                _ => return Err(tx.error(StoreErrorKind::Internal, "a row that this store does not know")),
             };
             if actual != *version {
                 return failed(&format!("the row is at version {actual}; read it again and decide anew"));
@@ -61,6 +59,5 @@ pub(crate) async fn check(tx: &dyn Transaction, precondition: &Precondition) -> 
             Some(left) if left < *amount => failed("not that much of the quota is left"),
             _ => Ok(()),
         },
-        _ => Err(tx.error(StoreErrorKind::Internal, "a precondition that this store does not know")),
     }
 }

@@ -96,20 +96,18 @@ pub(crate) fn algorithm(code: i64) -> Option<Algorithm> {
     [Algorithm::Aes256Gcm, Algorithm::XChaCha20Poly1305].into_iter().find(|known| algorithm_code(*known) == Some(code))
 }
 
-/// `None` for a category that these stores have no number for.
-pub(crate) fn category_code(category: RetainedCategory) -> Option<i64> {
+pub(crate) fn category_code(category: RetainedCategory) -> i64 {
     match category {
-        RetainedCategory::Conversations => Some(1),
-        RetainedCategory::Jobs => Some(2),
-        RetainedCategory::Workspace => Some(3),
-        _ => None,
+        RetainedCategory::Conversations => 1,
+        RetainedCategory::Jobs => 2,
+        RetainedCategory::Workspace => 3,
     }
 }
 
 pub(crate) fn category(code: i64) -> Option<RetainedCategory> {
     [RetainedCategory::Conversations, RetainedCategory::Jobs, RetainedCategory::Workspace]
         .into_iter()
-        .find(|known| category_code(*known) == Some(code))
+        .find(|known| category_code(*known) == code)
 }
 
 /// The codes of the events whose private parts go when a user forgets: those of newer programs too.

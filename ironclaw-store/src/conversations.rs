@@ -3,7 +3,7 @@
 use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::ConversationId;
 use ironclaw_core::search::Terms;
-use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::store::StoreError;
 
 use crate::sql::{Id, Owned, Transaction, owned, params};
 
@@ -53,7 +53,6 @@ pub(crate) async fn apply(tx: &dyn Transaction, op: &ConversationOp, terms: &[Te
             tx.check_not_held().await?;
             tx.delete_conversation(*id).await
         }
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }
 

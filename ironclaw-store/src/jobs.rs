@@ -34,7 +34,6 @@ pub(crate) async fn apply(tx: &dyn Transaction, op: &JobOp) -> Result<u64, Store
             tx.check_not_held().await?;
             tx.delete_job(*job).await
         }
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }
 

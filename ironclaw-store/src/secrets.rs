@@ -31,7 +31,6 @@ pub(crate) async fn apply(tx: &dyn Transaction, op: &SecretOp) -> Result<u64, St
         SecretOp::Put { secret } => put(tx, secret).await,
         SecretOp::Use { name, number } => count_use(tx, name, *number).await,
         SecretOp::Delete { name } => delete(tx, name).await,
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }
 

@@ -38,7 +38,6 @@ pub(crate) async fn apply(tx: &dyn Transaction, op: &SettingOp) -> Result<u64, S
             tx.execute(sql, params![tx.owner_no(), key.as_str()]).await
         }
         SettingOp::ChargeQuota { name, amount } => charge(tx, name, *amount).await,
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }
 

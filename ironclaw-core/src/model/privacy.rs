@@ -38,7 +38,6 @@ pub struct RetentionPolicy {
 /// What a retention policy covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum RetainedCategory {
     /// Conversations with their messages and jobs.
     Conversations,
@@ -46,6 +45,17 @@ pub enum RetainedCategory {
     Jobs,
     /// Workspace files.
     Workspace,
+}
+
+impl RetainedCategory {
+    /// How the audit trail names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Conversations => "conversations",
+            Self::Jobs => "jobs",
+            Self::Workspace => "workspace",
+        }
+    }
 }
 
 /// An erasure of all of a user's data, kept as proof; it names nobody.

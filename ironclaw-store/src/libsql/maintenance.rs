@@ -57,7 +57,9 @@ impl Maintenance for LibsqlMaintenance {
         };
         let call = move |db: &Db| {
             let tx = Tx::of_all(db, now, &limits);
-            let result = system::check(OPERATION, &change)
+            let result = change
+                .validate()
+                .map_err(|error| StoreError::invalid_input(OPERATION, error))
                 .and_then(|()| db.write(|| at_once(&tx, system::apply(&tx, operator.as_str(), &change))));
             if let Err(error) = &result
                 && is_of_the_change(error)

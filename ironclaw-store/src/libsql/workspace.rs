@@ -6,7 +6,7 @@
 
 use ironclaw_core::change::WorkspaceOp;
 use ironclaw_core::search::Terms;
-use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::store::StoreError;
 
 use super::tx::Tx;
 
@@ -36,6 +36,5 @@ pub(super) fn apply(tx: &Tx<'_>, op: &WorkspaceOp, terms: &[Terms]) -> Result<u6
         WorkspaceOp::Publish { version, size, content_hash } => versions::publish(tx, *version, *size, *content_hash),
         WorkspaceOp::Abandon { version } => versions::abandon(tx, *version),
         WorkspaceOp::DeleteEntry { path } => versions::delete_entry(tx, path),
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }

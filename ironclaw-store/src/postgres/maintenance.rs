@@ -120,7 +120,7 @@ impl PostgresMaintenance {
     /// Commits a change with its event, or the event that says why not.
     async fn change(&self, change: SystemChange) -> Result<Receipt, StoreError> {
         let arguments = (self.operator.clone(), Arc::new(change));
-        let applied = match system::check(APPLY_SYSTEM, &arguments.1) {
+        let applied = match arguments.1.validate() {
             Ok(()) => {
                 self.engine()
                     .write(APPLY_SYSTEM, reach(&arguments.1), false, arguments.clone(), |tx, (operator, change)| {
@@ -129,7 +129,7 @@ impl PostgresMaintenance {
                     })
                     .await
             }
-            Err(error) => Err(error),
+            Err(error) => Err(StoreError::invalid_input(APPLY_SYSTEM, error)),
         };
         if let Err(error) = &applied
             && is_of_the_change(error)

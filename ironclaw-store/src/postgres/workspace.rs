@@ -6,7 +6,7 @@
 
 use ironclaw_core::change::WorkspaceOp;
 use ironclaw_core::search::Terms;
-use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::store::StoreError;
 use sha2::{Digest, Sha256};
 
 use super::tx::Tx;
@@ -53,7 +53,6 @@ pub(super) async fn apply(tx: &Tx, op: &WorkspaceOp, terms: &[Terms]) -> Result<
             tx.check_not_held()?;
             versions::delete_entry(tx, tx.owner_no(), path.as_str()).await
         }
-        _ => Err(tx.error(StoreErrorKind::Internal, "an operation that this store does not know")),
     }
 }
 

@@ -5,12 +5,11 @@ use ironclaw_core::id::{HoldId, RoleName, TenantId, UserId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::{UserRole, UserStatus};
 use ironclaw_core::model::audit::{AuditRecord, Outcome, SubjectKind};
-use ironclaw_core::model::privacy::{Hold, RetainedCategory};
+use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::scope::RequestContext;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::describe;
-use crate::codes;
+use crate::codes::{category_code, user_status_code};
 use crate::error::code;
 use crate::prepared::PreparedEvent;
 use crate::secrets;
@@ -21,25 +20,25 @@ use crate::sql::{Id, Json, Transaction, params};
 /// later, with the event; until then its number is 0.
 pub(crate) async fn apply(tx: &dyn Transaction, operator: &str, change: &SystemChange) -> Result<Receipt, StoreError> {
     let number = match change {
-        SystemChange::EraseUser { tenant, owner, id } => {
+        SystemChange::EraseUser { .. } => {
             // An erased user must not be named, not even by the event of the erasure.
             let mut erased = record(tx, change).await?.0;
             erased.details.remove("user");
-            let rows = tx.erase_user(operator, tenant, owner, *id).await?;
+            let rows = perform(tx, operator, change).await?;
             if rows.is_some() {
                 append(tx, operator, None, &erased).await?;
             }
-            rows.unwrap_or_default()
+            rows
         }
         _ => {
-            let number = perform(tx, change).await?;
+            let number = perform(tx, operator, change).await?;
             // Others are named once they are known.
             let (record, about) = record(tx, change).await?;
             append(tx, operator, about, &record).await?;
             number
         }
     };
-    Ok(Receipt { at: tx.now(), numbers: vec![number], replayed: false })
+    Ok(Receipt { at: tx.now(), numbers: vec![number.unwrap_or_default()], replayed: false })
 }
 
 /// Records a change that failed for a reason of its own.
@@ -98,7 +97,7 @@ async fn record(tx: &dyn Transaction, change: &SystemChange) -> Result<(AuditRec
         SystemChange::ReleaseHold { id } => held_user(tx, *id).await?,
         _ => None,
     };
-    let mut record = describe(change);
+    let mut record = change.event();
     let Some((owner_no, owner)) = user else {
         return Ok((record, None));
     };
@@ -126,8 +125,10 @@ async fn held_user(tx: &dyn Transaction, id: HoldId) -> Result<Option<(i64, Stri
     .await
 }
 
-async fn perform(tx: &dyn Transaction, change: &SystemChange) -> Result<u64, StoreError> {
-    match change {
+/// The number of a change in its receipt; `None` if it goes on after this transaction.
+async fn perform(tx: &dyn Transaction, operator: &str, change: &SystemChange) -> Result<Option<u64>, StoreError> {
+    let number = match change {
+        SystemChange::EraseUser { tenant, owner, id } => return tx.erase_user(operator, tenant, owner, *id).await,
         SystemChange::InitVault { tenant, header, wrap } => {
             secrets::init_vault(tx, tenant, header, wrap).await.map(|()| 0)
         }
@@ -152,7 +153,7 @@ async fn perform(tx: &dyn Transaction, change: &SystemChange) -> Result<u64, Sto
             tx.execute(
                 "INSERT INTO ironclaw.retention_policies (tenant, category, days, updated_at) VALUES (?1, ?2, ?3, ?4) \
                  ON CONFLICT (tenant, category) DO UPDATE SET days = excluded.days, updated_at = excluded.updated_at",
-                params![tenant.as_str(), category_code(tx.operation(), *category)?, *days, tx.now()],
+                params![tenant.as_str(), category_code(*category), *days, tx.now()],
             )
             .await?;
             Ok(0)
@@ -160,7 +161,7 @@ async fn perform(tx: &dyn Transaction, change: &SystemChange) -> Result<u64, Sto
         SystemChange::DeleteRetention { tenant, category } => {
             tx.execute(
                 "DELETE FROM ironclaw.retention_policies WHERE tenant = ?1 AND category = ?2",
-                params![tenant.as_str(), category_code(tx.operation(), *category)?],
+                params![tenant.as_str(), category_code(*category)],
             )
             .await
         }
@@ -172,8 +173,8 @@ async fn perform(tx: &dyn Transaction, change: &SystemChange) -> Result<u64, Sto
             .await?;
             Ok(0)
         }
-        _ => Err(tx.error(StoreErrorKind::Internal, "a change that this store does not know")),
-    }
+    };
+    number.map(Some)
 }
 
 async fn put_user(
@@ -186,7 +187,7 @@ async fn put_user(
     let owner_no = tx.lock_user(tenant, owner).await?;
     tx.execute(
         "UPDATE ironclaw.users SET status = ?2, updated_at = ?3 WHERE owner_no = ?1",
-        params![owner_no, codes::user_status_code(status), tx.now()],
+        params![owner_no, user_status_code(status), tx.now()],
     )
     .await?;
     tx.execute("DELETE FROM ironclaw.user_roles WHERE owner_no = ?1", params![owner_no]).await?;
@@ -258,10 +259,4 @@ async fn release_hold(tx: &dyn Transaction, id: HoldId) -> Result<u64, StoreErro
         0 => Err(tx.not_found("no such hold stands")),
         _ => Ok(0),
     }
-}
-
-/// The number of a category, for the operation that is under way.
-pub(crate) fn category_code(operation: &'static str, category: RetainedCategory) -> Result<i64, StoreError> {
-    let unknown = || StoreError::new(StoreErrorKind::Internal, operation, "a category that this store does not know");
-    codes::category_code(category).ok_or_else(unknown)
 }

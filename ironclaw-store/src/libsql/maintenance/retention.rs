@@ -3,16 +3,16 @@ use std::time::Duration;
 use ironclaw_core::id::OperatorName;
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
-use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::store::StoreError;
 use ironclaw_core::{Limits, Timestamp};
 
+use crate::codes::category_code;
 use crate::libsql::db::Db;
 use crate::libsql::removal::{self, AT_ONCE, Kind};
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
 use crate::libsql::users::{Numbers, content_no};
 use crate::libsql::{LibsqlStore, audit, workspace};
-use crate::system::{category_code, category_name};
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +36,7 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
                         if rows > 0 {
                             let record = AuditRecord::new(Action::RetentionApply)
                                 .detail("tenant", policy.tenant.as_str())
-                                .detail("category", category_name(policy.category))
+                                .detail("category", policy.category.name())
                                 .detail("rows", rows.to_string());
                             audit::append_system(db, operator.as_str(), &record, None, now)?;
                         }
@@ -65,14 +65,14 @@ fn round(
     // As it is now: it may have been changed or deleted since the round before.
     let days = db.query_row(
         "SELECT days FROM retention_policies WHERE tenant = ?1 AND category = ?2",
-        params![policy.tenant.as_str(), category_code(db.operation(), policy.category)?],
+        params![policy.tenant.as_str(), category_code(policy.category)],
         |row| row.u32(0),
     )?;
     let Some(days) = days else {
         return Ok((0, None));
     };
     let before = now.before(Duration::from_secs(u64::from(days) * 86_400));
-    let sql = Statements::of(db, policy.category)?;
+    let sql = Statements::of(policy.category);
     let params = params![policy.tenant.as_str(), before, from.since, from.owner_no];
     let next = db.query_row(sql.users, params, |row| {
         let user = Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? };
@@ -147,8 +147,8 @@ macro_rules! of_view {
 }
 
 impl Statements {
-    fn of(db: &Db, category: RetainedCategory) -> Result<Self, StoreError> {
-        Ok(match category {
+    fn of(category: RetainedCategory) -> Self {
+        match category {
             RetainedCategory::Conversations => of_view!("visible_conversations", "conversations_since"),
             RetainedCategory::Jobs => of_view!("visible_jobs", "jobs_since"),
             RetainedCategory::Workspace => Self {
@@ -160,8 +160,7 @@ impl Statements {
                          ORDER BY updated_at LIMIT 1",
                 note: "UPDATE users SET files_since = ?2 WHERE owner_no = ?1",
             },
-            _ => return Err(db.error(StoreErrorKind::Internal, "a category that this store does not know")),
-        })
+        }
     }
 }
 

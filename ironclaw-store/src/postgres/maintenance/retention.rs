@@ -5,13 +5,14 @@ use ironclaw_core::Timestamp;
 use ironclaw_core::id::{ConversationId, JobId};
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
-use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::store::StoreError;
 
 use super::PostgresMaintenance;
+use crate::codes::category_code;
 use crate::postgres::row::params;
 use crate::postgres::tx::{Entered, Tx};
 use crate::postgres::{conversations, removal, workspace};
-use crate::system::{append, category_code, category_name};
+use crate::system::append;
 
 /// How many conversations, jobs or files one transaction deletes: changes wait for one such transaction at most.
 const DELETED_AT_ONCE: u32 = 50;
@@ -32,7 +33,7 @@ pub(super) async fn apply(maintenance: &PostgresMaintenance) -> Result<u64, Stor
                         if rows > 0 {
                             let record = AuditRecord::new(Action::RetentionApply)
                                 .detail("tenant", policy.tenant.as_str())
-                                .detail("category", category_name(policy.category))
+                                .detail("category", policy.category.name())
                                 .detail("rows", rows.to_string());
                             append(tx, operator.as_str(), None, &record).await?;
                         }
@@ -54,7 +55,7 @@ async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, O
     let days = tx
         .query_row(
             "SELECT days FROM ironclaw.retention_policies WHERE tenant = $1 AND category = $2 FOR SHARE",
-            params![policy.tenant.as_str(), category_code(tx.operation(), policy.category)?],
+            params![policy.tenant.as_str(), category_code(policy.category)],
             |row| row.u32(0),
         )
         .await?;
@@ -62,7 +63,7 @@ async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, O
         return Ok((0, None));
     };
     let before = tx.now().before(Duration::from_secs(u64::from(days) * 86_400));
-    let sql = Statements::of(tx, policy.category)?;
+    let sql = Statements::of(policy.category);
     let Some(place) = next_owner(tx, &sql, policy, from, before).await? else {
         return Ok((0, None));
     };
@@ -138,8 +139,8 @@ macro_rules! of_table {
 }
 
 impl Statements {
-    fn of(tx: &Tx, category: RetainedCategory) -> Result<Self, StoreError> {
-        Ok(match category {
+    fn of(category: RetainedCategory) -> Self {
+        match category {
             RetainedCategory::Conversations => of_table!("conversations", "conversations_since"),
             RetainedCategory::Jobs => of_table!("jobs", "jobs_since"),
             RetainedCategory::Workspace => Self {
@@ -150,8 +151,7 @@ impl Statements {
                 oldest: "SELECT min(updated_at) FROM ironclaw.entry_versions WHERE owner_no = $1 AND state = 1",
                 since: "files_since",
             },
-            _ => return Err(tx.error(StoreErrorKind::Internal, "a category that this store does not know")),
-        })
+        }
     }
 }
 

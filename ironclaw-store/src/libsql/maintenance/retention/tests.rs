@@ -84,7 +84,7 @@ fn what_stays_is_not_looked_at() {
     furnish(&db, now);
     for category in [RetainedCategory::Conversations, RetainedCategory::Jobs, RetainedCategory::Workspace] {
         let sql = "INSERT INTO retention_policies (tenant, category, days, updated_at) VALUES (?1, ?2, 10, 0)";
-        let code = category_code("test", category).unwrap();
+        let code = category_code(category);
         db.execute(sql, params![TenantId::default_tenant().as_str(), code]).unwrap();
         db.texts.replace(Vec::new());
         db.begin_operation("apply_retention");
