@@ -290,6 +290,14 @@ pub enum SecretOp {
         /// The version that is used.
         number: u32,
     },
+    /// Deletes one version of a secret for good; its number is not used again. The current version is a conflict: put
+    /// another first. Deleting what is not there is no error.
+    DestroyVersion {
+        /// The secret.
+        name: SecretName,
+        /// The version.
+        number: u32,
+    },
     /// Deletes a secret with all its versions; their numbers are not used again. Deleting what is not there is no
     /// error.
     Delete {

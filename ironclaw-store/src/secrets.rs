@@ -30,6 +30,7 @@ pub(crate) async fn apply(tx: &dyn Transaction, op: &SecretOp) -> Result<u64, St
         }
         SecretOp::Put { secret } => put(tx, secret).await,
         SecretOp::Use { name, number } => count_use(tx, name, *number).await,
+        SecretOp::DestroyVersion { name, number } => destroy_version(tx, name, *number).await,
         SecretOp::Delete { name } => delete(tx, name).await,
     }
 }
@@ -143,6 +144,25 @@ async fn count_use(tx: &dyn Transaction, name: &SecretName, number: u32) -> Resu
         0 => Err(tx.not_found("the version of the secret")),
         _ => Ok(0),
     }
+}
+
+async fn destroy_version(tx: &dyn Transaction, name: &SecretName, number: u32) -> Result<u64, StoreError> {
+    tx.check_not_held().await?;
+    let current = tx
+        .query_row(
+            "SELECT current_version FROM ironclaw.secrets WHERE owner_no = ?1 AND name = ?2 FOR NO KEY UPDATE",
+            params![tx.owner_no(), name.as_str()],
+            |row| row.u32(0),
+        )
+        .await?;
+    if current == Some(number) {
+        return Err(tx.conflict("this is the current version: put another first, or delete the secret"));
+    }
+    tx.execute(
+        "DELETE FROM ironclaw.secret_versions WHERE owner_no = ?1 AND name = ?2 AND number = ?3",
+        params![tx.owner_no(), name.as_str(), number],
+    )
+    .await
 }
 
 async fn delete(tx: &dyn Transaction, name: &SecretName) -> Result<u64, StoreError> {

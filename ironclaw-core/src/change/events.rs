@@ -85,6 +85,9 @@ fn secrets(op: &SecretOp) -> AuditRecord {
         SecretOp::Use { name, number } => {
             AuditRecord::new(Action::SecretUse).detail("secret", name.as_str()).detail("version", number.to_string())
         }
+        SecretOp::DestroyVersion { name, number } => AuditRecord::new(Action::SecretVersionDestroy)
+            .detail("secret", name.as_str())
+            .detail("version", number.to_string()),
         SecretOp::Delete { name } => AuditRecord::new(Action::SecretDelete).detail("secret", name.as_str()),
     }
 }

@@ -197,7 +197,7 @@ fn secrets(op: &SecretOp, limits: &Limits) -> Result<(), InputError> {
         SecretOp::PutDataKey { wrapped, .. } => {
             check_size("wrapped key", wrapped.ciphertext.len(), SHORT_TEXT_BYTES, "bytes")
         }
-        SecretOp::Use { .. } | SecretOp::Delete { .. } => Ok(()),
+        SecretOp::Use { .. } | SecretOp::DestroyVersion { .. } | SecretOp::Delete { .. } => Ok(()),
     }
 }
 

@@ -157,7 +157,7 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         }
         secrets {
             absent_is_none, round_trips_every_field, versions_count_from_one, wrong_version_number_is_a_conflict,
-            uses_are_counted, data_keys_count_from_one, delete_removes_all_versions, ordered_by_name,
+            uses_are_counted, data_keys_count_from_one, delete_removes_all_versions, a_version_is_destroyed, ordered_by_name,
             unknown_secret_or_key_is_not_found,
         }
         access {

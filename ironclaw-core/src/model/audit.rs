@@ -165,6 +165,8 @@ actions! {
     SecretDelete = 402, "secrets.delete";
     /// A data key was made.
     DataKeyMake = 403, "secrets.make_data_key";
+    /// A version of a secret was deleted for good.
+    SecretVersionDestroy = 404, "secrets.destroy_version";
     /// An agent was made or changed.
     AgentPut = 500, "access.put_agent";
     /// A policy was put in force.

@@ -30,6 +30,7 @@ pub(super) fn endings(world: &World) -> Vec<Operation> {
         JobOp::SetState { job: world.job, state: crate::model::jobs::JobState::Succeeded, error: None }.into(),
         JobOp::Delete { job: world.job }.into(),
         ConversationOp::Delete { id: world.conversation }.into(),
+        SecretOp::DestroyVersion { name: world.secret.clone(), number: 1 }.into(),
         SecretOp::Delete { name: world.secret.clone() }.into(),
         AccessOp::RevokePolicy { id: world.policy }.into(),
         AccessOp::RevokeToken { id: world.token }.into(),

@@ -1,4 +1,5 @@
 use super::fixtures::{apply, data_key, data_key_op, secret_op};
+use super::system::{place_hold, release_hold};
 use super::world::World;
 use super::{StoreSubject, user};
 use crate::change::{Row, SecretOp};
@@ -162,6 +163,36 @@ pub(super) async fn delete_removes_all_versions(subject: &StoreSubject) -> Outco
     let found = read.secret(&ada, &name).await?.present()?;
     assert_eq!((found.current_version, found.usage_count), (3, 0), "a new secret of the old name is new");
     assert_eq!(read.secret_versions(&ada, &name, &PageRequest::default()).await?.items.len(), 1);
+    Ok(())
+}
+
+pub(super) async fn a_version_is_destroyed(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let name = SecretName::parse("s")?;
+    let key = data_key(&*t.store, &ada).await?;
+    for number in 1..=3 {
+        apply(&*t.store, &ada, secret_op(&name, number, key)).await?;
+    }
+    let destroy = |number| SecretOp::DestroyVersion { name: name.clone(), number };
+    refused(apply(&*t.store, &ada, destroy(3)).await, StoreErrorKind::Conflict);
+    assert_eq!(apply(&*t.store, &ada, destroy(2)).await?.numbers, [1]);
+    assert_eq!(apply(&*t.store, &ada, destroy(2)).await?.numbers, [0]);
+    assert_eq!(apply(&*t.store, &ada, destroy(9)).await?.numbers, [0]);
+    let read = t.store.secrets();
+    assert_eq!(read.secret_version(&ada, &name, Some(2)).await?, None);
+    let left = read.secret_versions(&ada, &name, &PageRequest::default()).await?.items;
+    assert_eq!(left.iter().map(|version| version.number).collect::<Vec<_>>(), [1, 3]);
+    refused(apply(&*t.store, &ada, SecretOp::Use { name: name.clone(), number: 2 }).await, StoreErrorKind::NotFound);
+    // Its number is not used again.
+    refused(apply(&*t.store, &ada, secret_op(&name, 2, key)).await, StoreErrorKind::Conflict);
+    apply(&*t.store, &ada, secret_op(&name, 4, key)).await?;
+    let hold = place_hold(&t, &ada).await?;
+    refused(apply(&*t.store, &ada, destroy(1)).await, StoreErrorKind::LegalHold);
+    release_hold(&t, hold).await?;
+    apply(&*t.store, &ada, SecretOp::Delete { name: name.clone() }).await?;
+    assert_eq!(apply(&*t.store, &ada, destroy(1)).await?.numbers, [0]);
+    assert_eq!(t.maintenance.check_integrity().await?, Vec::<String>::new());
     Ok(())
 }
 
