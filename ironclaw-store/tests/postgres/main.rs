@@ -15,6 +15,7 @@ mod database;
 mod definitions;
 mod executor;
 mod fairness;
+mod findings;
 mod full;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/library.rs"]
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         definitions::tests(),
         executor::tests(),
         fairness::tests(),
+        findings::tests(),
         full::tests(),
         migrations::tests(),
         own_indexes::tests(),

@@ -70,6 +70,7 @@ SELECT format('%s of pgvector belongs to %I, who may change it or drop it: let a
 FROM members m GROUP BY m.owner
 UNION ALL
 SELECT format('%I may take the owner''s rights, as it has the ADMIN OPTION on %I: REVOKE %I FROM %I GRANTED BY %I, or, if it '
-    'is to be an operator, GRANT ironclaw_owner TO %I WITH SET TRUE, INHERIT TRUE', pg_get_userbyid(h.member), pg_get_userbyid(h.roleid),
-    pg_get_userbyid(h.roleid), pg_get_userbyid(h.member), pg_get_userbyid(h.grantor), pg_get_userbyid(h.member))
+    'is to be an operator, GRANT ironclaw_owner TO %I WITH SET TRUE, INHERIT TRUE', pg_get_userbyid(h.member),
+    pg_get_userbyid(h.roleid), pg_get_userbyid(h.roleid), pg_get_userbyid(h.member), pg_get_userbyid(h.grantor),
+    pg_get_userbyid(h.member))
 FROM heirs h

@@ -32,7 +32,8 @@ WITH holders AS (
     LEFT JOIN pg_init_privs i ON i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0
     WHERE c.relnamespace = 'pg_catalog'::regnamespace
     -- Who has a table has its columns.
-    UNION ALL SELECT 'pg_class'::regclass, c.oid, t.attnum, t.attacl, coalesce(i.initprivs, '{}') || coalesce(w.initprivs, '{}')
+    UNION ALL SELECT 'pg_class'::regclass, c.oid, t.attnum, t.attacl,
+        coalesce(i.initprivs, '{}') || coalesce(w.initprivs, '{}')
     FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid AND t.attacl IS NOT NULL
     LEFT JOIN pg_init_privs i ON i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = t.attnum
     LEFT JOIN pg_init_privs w ON w.classoid = 'pg_class'::regclass AND w.objoid = c.oid AND w.objsubid = 0
@@ -59,7 +60,8 @@ WITH holders AS (
     FROM pg_parameter_acl p CROSS JOIN LATERAL aclexplode(p.paracl) a
     UNION ALL SELECT g.grantee, 9, 'rights that the server keeps from everybody',
         format('has %s on %s', g.privilege_type, pg_describe_object(g.classoid, g.objoid, g.subid)) FROM given g
-    UNION ALL SELECT m.member, 10, 'rights to give on', format('may give the rights of %I to others', pg_get_userbyid(m.roleid))
+    UNION ALL SELECT m.member, 10, 'rights to give on',
+        format('may give the rights of %I to others', pg_get_userbyid(m.roleid))
     FROM pg_auth_members m WHERE m.admin_option AND pg_has_role(m.roleid, 'ironclaw_app', 'MEMBER')
 )
 SELECT r.kind, concat(h.name || ' ' || r.what, ', and ' || array_to_string(h.others[:3], ', ')
