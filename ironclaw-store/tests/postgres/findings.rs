@@ -172,7 +172,7 @@ async fn a_table_of_another_owner_is_told_as_that() {
             "table {table}: it was changed since the migrations made it: it says \"{}\" instead of \"ironclaw_owner\"",
             other.0
         );
-        assert!(wrong.iter().any(|line| *line == named), "{table}: {wrong:#?}");
+        assert!(wrong.contains(&named), "{table}: {wrong:#?}");
         assert!(!wrong.iter().any(|line| line.contains("GRANT")), "{table}: {wrong:#?}");
         assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new(), "{table}");
     }

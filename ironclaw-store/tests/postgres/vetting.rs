@@ -186,6 +186,7 @@ async fn who_may_take_the_owners_rights_is_refused() {
     own::run(&server, "REVOKE olga FROM deployer CASCADE; GRANT ironclaw_owner TO deployer WITH SET FALSE").await;
     let error = PostgresMaintenance::connect(&deployer, operator()).await.unwrap_err();
     assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+    assert!(error.context().contains("GRANT ironclaw_owner TO it WITH SET TRUE"), "{error}");
     own::run(&server, "REVOKE ironclaw_owner FROM deployer").await;
     // As the messages say.
     own::run(&server, "GRANT olga TO deployer WITH ADMIN TRUE, SET FALSE, INHERIT FALSE").await;

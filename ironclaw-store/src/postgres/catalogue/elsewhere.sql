@@ -52,6 +52,8 @@ WITH own AS (
 )
 SELECT format('%s %s', i.type, i.identity) AS object, coalesce(f.about, '') AS definition
 FROM found f CROSS JOIN LATERAL pg_identify_object(f.classid, f.objid, 0) i
+-- What was dropped meanwhile has no name.
+WHERE i.identity IS NOT NULL
 UNION ALL
 -- Whom the owner's role is not refused may do what it likes in any case; of who may take that, `open_schemas.sql` tells.
 SELECT format('right of %I to give %I to others', pg_get_userbyid(m.member), r.rolname), 'granted by '

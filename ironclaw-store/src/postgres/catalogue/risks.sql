@@ -59,7 +59,7 @@ WITH holders AS (
     UNION ALL SELECT a.grantee, 8, 'parameters', format('may %s the parameter %s', a.privilege_type, p.parname)
     FROM pg_parameter_acl p CROSS JOIN LATERAL aclexplode(p.paracl) a
     UNION ALL SELECT g.grantee, 9, 'rights that the server keeps from everybody',
-        format('has %s on %s', g.privilege_type, pg_describe_object(g.classoid, g.objoid, g.subid)) FROM given g
+        'has ' || g.privilege_type || ' on ' || pg_describe_object(g.classoid, g.objoid, g.subid) FROM given g
     UNION ALL SELECT m.member, 10, 'rights to give on',
         format('may give the rights of %I to others', pg_get_userbyid(m.roleid))
     FROM pg_auth_members m WHERE m.admin_option AND pg_has_role(m.roleid, 'ironclaw_app', 'MEMBER')
@@ -67,6 +67,7 @@ WITH holders AS (
 SELECT r.kind, concat(h.name || ' ' || r.what, ', and ' || array_to_string(h.others[:3], ', ')
     || CASE WHEN cardinality(h.others) > 3 THEN format(' and %s others', cardinality(h.others) - 3) ELSE '' END
     || ' can be ' || h.name)
-FROM risks r JOIN holders h ON h.oid = r.holder
+-- What was dropped meanwhile has no description.
+FROM risks r JOIN holders h ON h.oid = r.holder AND r.what IS NOT NULL
 GROUP BY r.rank, r.kind, r.what, h.name, h.others
 ORDER BY r.rank, h.others IS NOT NULL, h.name, r.what
