@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub(crate) mod columns;
 pub(crate) mod rules;
 
-/// How many rows of one kind of damage are told.
+/// How many of one kind of damage are told.
 const TOLD: u64 = 10;
 
 /// What was found wrong, in words: a bounded number of lines whatever the damage.
@@ -26,7 +26,12 @@ impl Found {
             Some(row) => format!("{kind}: row {row}"),
             None => kind.clone(),
         };
-        let count = self.kinds.entry(kind).or_default();
+        self.note_one(kind, line);
+    }
+
+    /// Notes something that is one of a kind: `line` is what is said of it alone.
+    pub(crate) fn note_one(&mut self, kind: impl Into<String>, line: String) {
+        let count = self.kinds.entry(kind.into()).or_default();
         *count += 1;
         if *count <= TOLD && !self.lines.contains(&line) {
             self.lines.push(line);

@@ -239,7 +239,8 @@ impl PostgresStoreBuilder {
         Ok(PostgresStore::over(self.open(&[url, replica], role).await?))
     }
 
-    /// Connects as an operator: see [`PostgresMaintenance`].
+    /// Connects as an operator: see [`PostgresMaintenance`]. The role must be able to take the rights of `ironclaw_owner`. A
+    /// superuser may be one, and has no others in its transactions.
     ///
     /// # Errors
     /// As [`connect`](Self::connect); a pooler in transaction mode is refused, whatever was set.

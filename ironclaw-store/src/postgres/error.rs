@@ -65,6 +65,9 @@ pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
 const UNTRUSTED: &str = "TLS failed: check that the server has it switched on and that sslrootcert names the authority \
                          that signed the server's certificate for this host";
 
+const FORBIDDEN: &str = "the role may not do this: GRANT ironclaw_app TO the application's, ironclaw_owner TO an operator's; \
+                         if that was done, check_integrity names what belongs to others or was revoked";
+
 /// A feature that is not supported: also a prepared statement whose result has other types now.
 const UNSUPPORTED: &str = "0A000";
 
@@ -132,7 +135,7 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
         }
         "28P01" | "28000" => (StoreErrorKind::Credentials, "check the role's name, its password and pg_hba.conf"),
         "3D000" => (StoreErrorKind::NotAStore, "the server has no database of this name; create it first"),
-        "42501" => (StoreErrorKind::Privileges, "the role may not do this; grant it membership in ironclaw_app"),
+        "42501" => (StoreErrorKind::Privileges, FORBIDDEN),
         // An undefined schema, table, function, column, or type.
         "3F000" | "42P01" | "42883" | "42703" | "42704" => (
             StoreErrorKind::NotMigrated,

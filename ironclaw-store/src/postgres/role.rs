@@ -19,7 +19,7 @@ pub(super) enum Role {
     Operator,
 }
 
-/// What roles may do that the application must not.
+/// What roles may do that the application must not: its kind, and what is said of it.
 pub(super) const RISKS: &str = include_str!("catalogue/risks.sql");
 
 /// The group of the application, which has all the rights that it needs.
@@ -36,7 +36,7 @@ pub(super) async fn check(
     // Who connected may be another role than the one whose rights apply, and takes its own rights back at will.
     let (names, is_app, is_operator): (Vec<String>, bool, bool) = sqlx::query_as(
         "SELECT ARRAY[current_user::text, session_user::text], pg_has_role(current_user, 'ironclaw_app', 'USAGE'), \
-         pg_has_role(current_user, 'ironclaw_owner', 'MEMBER')",
+         pg_has_role(current_user, 'ironclaw_owner', 'SET')",
     )
     .persistent(false)
     .fetch_one(&mut *connection)
@@ -46,7 +46,9 @@ pub(super) async fn check(
         Role::Any => return Ok(()),
         Role::Operator if is_operator => return Ok(()),
         Role::Operator => {
-            return refused("an operator's role must be a member of ironclaw_owner: GRANT ironclaw_owner TO it".into());
+            let context = "an operator's role must be a member of ironclaw_owner that may take its rights: GRANT \
+                           ironclaw_owner TO it WITH SET TRUE";
+            return refused(context.into());
         }
         Role::Application => {}
     }

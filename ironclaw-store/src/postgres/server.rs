@@ -126,7 +126,8 @@ pub(super) async fn check(
     Ok(Database { pgvector })
 }
 
-/// The schemas that others than the store's owner may fill or rename, each with what to do about it.
+/// The schemas that others than the store's owner may fill or rename, and who may make itself the owner, each with what to do
+/// about it.
 ///
 /// Nobody else may make anything in the store's own. In that of pgvector others may make what they like, as its types
 /// and operators are called by their full names; but who may rename it can put another in its place. While the extension

@@ -7,25 +7,34 @@ use ironclaw_core::Maintenance;
 use ironclaw_core::id::OperatorName;
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 
-use crate::database::{Database, operator_url};
+use crate::database::{Database, app_url, operator_url};
 use crate::raw::{Role, must};
 
-ironclaw_testing::tests![the_program_expects_what_the_migrations_make, whatever_was_changed_is_named];
+ironclaw_testing::tests![the_program_expects_what_the_migrations_make, whatever_was_changed_is_named,];
 
 /// Set to anything, the list of what the program expects is made anew.
 const WRITE: &str = "IRONCLAW_WRITE_DEFINITIONS";
 
 /// What the program asks of the server.
-const QUERY: [&str; 2] = [
+const QUERY: [&str; 3] = [
     include_str!("../../src/postgres/catalogue/definitions.sql"),
+    include_str!("../../src/postgres/catalogue/elsewhere.sql"),
     include_str!("../../src/postgres/catalogue/grants.sql"),
 ];
+
+/// An index over a user's vectors of a model.
+pub(crate) const OF_A_MODEL: &str = "CREATE INDEX chunk_vectors_7_00000000000000aa ON ironclaw.chunk_vectors \
+    USING hnsw ((embedding::halfvec(3)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 128) \
+    WHERE owner_no = 7::bigint AND model_key = -5";
 
 async fn the_program_expects_what_the_migrations_make() {
     let database = Database::fresh().await;
     let mut superuser = database.superuser().await;
     must(&mut superuser, "SET search_path = pg_catalog, pg_temp").await;
-    let query = format!("{} UNION ALL SELECT g.object, g.definition FROM ({}) g", QUERY[0], QUERY[1]);
+    let query = format!(
+        "{} UNION ALL SELECT e.object, e.definition FROM ({}) e UNION ALL SELECT g.object, g.definition FROM ({}) g",
+        QUERY[0], QUERY[1], QUERY[2]
+    );
     let found: Vec<(String, String)> =
         sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&mut superuser).await.unwrap();
     let lines: BTreeSet<String> =
@@ -72,7 +81,7 @@ async fn whatever_was_changed_is_named() {
         (
             text("ALTER TABLE ironclaw.audit_checkpoints DISABLE ROW LEVEL SECURITY"),
             text("ALTER TABLE ironclaw.audit_checkpoints ENABLE ROW LEVEL SECURITY"),
-            "table audit_checkpoints",
+            "table audit_checkpoints: it was changed since the migrations made it: it does not say \"row security\"",
         ),
         (
             text("CREATE POLICY everybody ON ironclaw.settings USING (true)"),
@@ -82,7 +91,7 @@ async fn whatever_was_changed_is_named() {
         (
             text("ALTER POLICY scope_select ON ironclaw.settings USING (true)"),
             text("ALTER POLICY scope_select ON ironclaw.settings USING (owner_no = ironclaw.scope_no())"),
-            "policy settings.scope_select",
+            "policy settings.scope_select: it was changed since the migrations made it: it says \"true\" instead",
         ),
         (
             text("ALTER POLICY auditor_select ON ironclaw.audit_events TO ironclaw_auditor, ironclaw_app"),
@@ -148,7 +157,7 @@ async fn whatever_was_changed_is_named() {
         (
             made[1].replace("the transaction has no scope", "the transaction has none"),
             made[1].clone(),
-            "function append_audit(",
+            "it was changed since the migrations made it: its body is another",
         ),
         (
             text("ALTER FUNCTION ironclaw.enter SET search_path = public"),
@@ -182,6 +191,25 @@ async fn whatever_was_changed_is_named() {
             text("ALTER TABLE ironclaw.messages DISABLE TRIGGER ALL"),
             text("ALTER TABLE ironclaw.messages ENABLE TRIGGER ALL"),
             "trigger messages.RI_",
+        ),
+        (
+            text("ALTER TABLE ironclaw.jobs DISABLE TRIGGER note_age"),
+            text("ALTER TABLE ironclaw.jobs ENABLE TRIGGER note_age"),
+            "trigger jobs.note_age: it was changed since the migrations made it: it says \"switched off\" besides",
+        ),
+        (
+            text("ALTER SEQUENCE ironclaw.holds_hold_no_seq MAXVALUE 9 CYCLE"),
+            text("ALTER SEQUENCE ironclaw.holds_hold_no_seq NO MAXVALUE NO CYCLE"),
+            "again and again",
+        ),
+        (
+            text(
+                "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ironclaw.users_tenant_owner_key'::regclass",
+            ),
+            text(
+                "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'ironclaw.users_tenant_owner_key'::regclass",
+            ),
+            "index users_tenant_owner_key: it was changed since the migrations made it: it says \"not valid\" besides",
         ),
         (
             text("CREATE RULE nothing AS ON DELETE TO ironclaw.secrets DO INSTEAD NOTHING"),
@@ -249,10 +277,7 @@ async fn whatever_was_changed_is_named() {
         assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new(), "{mend}");
     }
     // An index over a user's vectors of a model is no change.
-    let model = "CREATE INDEX chunk_vectors_7_00000000000000aa ON ironclaw.chunk_vectors USING hnsw \
-                 ((embedding::halfvec(3)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 128) \
-                 WHERE owner_no = 7::bigint AND model_key = -5";
-    must(&mut superuser, model).await;
+    must(&mut superuser, OF_A_MODEL).await;
     assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
-    PostgresStore::connect(&crate::database::app_url(database.name())).await.unwrap();
+    PostgresStore::connect(&app_url(database.name())).await.unwrap();
 }

@@ -17,6 +17,7 @@ mod documented;
 mod dumped;
 mod executor;
 mod fairness;
+mod findings;
 mod full;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/library.rs"]
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         dumped::tests(),
         executor::tests(),
         fairness::tests(),
+        findings::tests(),
         full::tests(),
         migrations::tests(),
         own_indexes::tests(),

@@ -5,16 +5,23 @@ use ironclaw_core::id::{OperatorName, UserId};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
+use ironclaw_testing::{Server, need};
+use sqlx::{Connection, PgConnection};
 
 use crate::database::{Database, auditor_url, cluster, operator_url};
 use crate::own;
 use crate::raw::{Role, must};
+
+mod unfit;
 
 ironclaw_testing::tests![
     a_role_with_the_wrong_rights_is_refused,
     a_role_without_the_rights_it_needs_is_refused,
     for_development_a_role_may_be_anything,
     a_role_that_was_put_on_hides_nothing,
+    many_roles_make_few_lines,
+    who_may_take_the_owners_rights_is_refused,
+    groups_that_others_made_beforehand_are_refused,
 ];
 
 fn ada() -> Scope {
@@ -25,98 +32,6 @@ fn theme() -> Change {
     Change::new().with(SettingOp::Put { key: "theme".parse().unwrap(), value: "dark".into() })
 }
 
-/// What keeps a role from being the application: its name, how it is made, what else it gets, and what is said of it.
-const UNFIT: &[(&str, &str, &str, &str)] = &[
-    ("superuser", "SUPERUSER", "", "is superuser"),
-    ("bypass", "BYPASSRLS IN ROLE ironclaw_app", "", "is BYPASSRLS"),
-    ("replication", "REPLICATION IN ROLE ironclaw_app", "", "is REPLICATION"),
-    ("createrole", "CREATEROLE IN ROLE ironclaw_app", "", "is CREATEROLE"),
-    ("twofold", "IN ROLE ironclaw_app, ironclaw_owner", "", "the owner's role"),
-    ("heir", "IN ROLE ironclaw_app", "GRANT ironclaw_owner TO heir WITH INHERIT FALSE", "the owner's role"),
-    ("climber", "IN ROLE ironclaw_app, superuser", "", "can be superuser"),
-    ("replicator", "IN ROLE ironclaw_app, replication", "", "can be replication"),
-    (
-        "granter",
-        "IN ROLE ironclaw_app",
-        "GRANT ironclaw_owner TO granter WITH ADMIN TRUE, SET FALSE, INHERIT FALSE",
-        "the owner's role",
-    ),
-    ("write_all", "IN ROLE ironclaw_app, pg_write_all_data", "", "pg_write_all_data"),
-    ("read_all", "IN ROLE ironclaw_app, pg_read_all_data", "", "pg_read_all_data"),
-    ("program", "IN ROLE ironclaw_app, pg_execute_server_program", "", "pg_execute_server_program"),
-    ("write_files", "IN ROLE ironclaw_app, pg_write_server_files", "", "pg_write_server_files"),
-    ("read_files", "IN ROLE ironclaw_app, pg_read_server_files", "", "pg_read_server_files"),
-    ("signal", "IN ROLE ironclaw_app, pg_signal_backend", "", "pg_signal_backend"),
-    ("checkpoint", "IN ROLE ironclaw_app, pg_checkpoint", "", "pg_checkpoint"),
-    (
-        "indirect",
-        "IN ROLE ironclaw_app",
-        "CREATE ROLE team IN ROLE pg_write_all_data; GRANT team TO indirect",
-        "pg_write_all_data",
-    ),
-    (
-        "database_owner",
-        "IN ROLE ironclaw_app",
-        "ALTER DATABASE agents OWNER TO database_owner; \
-     ALTER SCHEMA public OWNER TO ironclaw_owner",
-        "pg_database_owner",
-    ),
-    (
-        "table_owner",
-        "IN ROLE ironclaw_app",
-        "CREATE TABLE ironclaw.its (); ALTER TABLE ironclaw.its OWNER TO table_owner",
-        "the owner of ironclaw.its",
-    ),
-    (
-        "function_owner",
-        "IN ROLE ironclaw_app",
-        "CREATE FUNCTION ironclaw.its() RETURNS integer LANGUAGE sql RETURN 1; \
-     ALTER FUNCTION ironclaw.its OWNER TO function_owner",
-        "the owner of ironclaw.its",
-    ),
-    ("auditing", "IN ROLE ironclaw_app, ironclaw_auditor", "", "the auditors' role"),
-    ("all_tables", "IN ROLE ironclaw_app", "GRANT ALL ON ALL TABLES IN SCHEMA ironclaw TO all_tables", "to all_tables"),
-    (
-        "one_column",
-        "IN ROLE ironclaw_app",
-        "GRANT UPDATE (hash) ON ironclaw.audit_events TO one_column",
-        "UPDATE on audit_events.hash",
-    ),
-    (
-        "functions",
-        "IN ROLE ironclaw_app",
-        "GRANT EXECUTE ON FUNCTION ironclaw.append_to_chain TO functions",
-        "EXECUTE on append_to_chain",
-    ),
-    (
-        "sequence",
-        "IN ROLE ironclaw_app",
-        "GRANT USAGE ON SEQUENCE ironclaw.users_owner_no_seq TO sequence",
-        "USAGE on users_owner_no_seq",
-    ),
-    (
-        "of_a_group",
-        "IN ROLE ironclaw_app",
-        "CREATE ROLE readers; GRANT SELECT ON ironclaw.holds TO readers; GRANT readers TO of_a_group",
-        "to readers",
-    ),
-    ("of_everybody", "IN ROLE ironclaw_app", "GRANT DELETE ON ironclaw.audit_events TO PUBLIC", "to PUBLIC"),
-    (
-        "of_the_application",
-        "IN ROLE ironclaw_app",
-        "GRANT DELETE ON ironclaw.audit_events TO ironclaw_app",
-        "DELETE on audit_events to ironclaw_app",
-    ),
-    ("giving", "IN ROLE ironclaw_app", "GRANT SELECT ON ironclaw.settings TO giving WITH GRANT OPTION", "to giving"),
-];
-
-/// What takes back whatever [`UNFIT`] gives to others than the role itself.
-const TAKE_BACK: &str = "ALTER DATABASE agents OWNER TO CURRENT_USER; ALTER SCHEMA public OWNER TO pg_database_owner; \
-    DROP TABLE IF EXISTS ironclaw.its; DROP FUNCTION IF EXISTS ironclaw.its; \
-    REVOKE DELETE ON ironclaw.audit_events FROM PUBLIC, ironclaw_app; \
-    DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'readers') THEN DROP OWNED BY readers; END IF; END $$; \
-    DROP ROLE IF EXISTS readers, team";
-
 async fn a_role_with_the_wrong_rights_is_refused() {
     // Roles belong to the whole server: those of this test are nobody else's concern.
     let server = own::start(&[]).await;
@@ -125,7 +40,7 @@ async fn a_role_with_the_wrong_rights_is_refused() {
     let maintenance = PostgresMaintenance::connect(&own::operator_url(&server), operator).await.unwrap();
     let mut superuser = own::superuser(&server).await;
     let mut later = Vec::new();
-    for (role, options, also, said) in UNFIT {
+    for (role, options, also, said) in unfit::UNFIT {
         must(&mut superuser, &format!("CREATE ROLE {role} LOGIN PASSWORD 'secret' {options}; {also}")).await;
         let error = PostgresStore::connect(&url(role)).await.err().unwrap_or_else(|| panic!("{role} was let in"));
         assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{role}: {error}");
@@ -133,7 +48,7 @@ async fn a_role_with_the_wrong_rights_is_refused() {
         // Nobody need connect for it to be told; a superuser is nobody whom rights bind.
         let told = maintenance.check_integrity().await.unwrap();
         assert!(told.iter().any(|line| line.contains(said)) || *role == "superuser", "{role}: {told:?}");
-        must(&mut superuser, TAKE_BACK).await;
+        must(&mut superuser, unfit::TAKE_BACK).await;
         // Others are members of these.
         match *role {
             "superuser" | "replication" => later.push(*role),
@@ -202,4 +117,100 @@ async fn a_role_that_was_put_on_hides_nothing() {
     refused(&both).await;
     // One that has nothing to hide may put on what it likes.
     PostgresStore::connect(&put_on(own::app_url(&server), "ironclaw_app")).await.unwrap();
+}
+
+async fn many_roles_make_few_lines() {
+    let server = own::start(&[]).await;
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&own::operator_url(&server), operator).await.unwrap();
+    own::run(
+        &server,
+        "CREATE ROLE team IN ROLE ironclaw_app, pg_write_all_data; \
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pg_catalog TO team; \
+         DO $$ BEGIN FOR nr IN 1..140 LOOP EXECUTE format('CREATE ROLE a%s LOGIN IN ROLE team; \
+         GRANT SELECT ON ironclaw.users TO a%s; GRANT SET ON PARAMETER work_mem TO a%s', nr, nr, nr); END LOOP; END $$",
+    )
+    .await;
+    let told = maintenance.check_integrity().await.unwrap();
+    let is_told = |said: &str| told.iter().any(|line| line.contains(said));
+    assert!(told.len() < 50, "{}: {told:#?}", told.len());
+    for said in [
+        "pg_write_all_data is the server's own role, and a1, a10, a100 and 137 others can be pg_write_all_data",
+        "team has EXECUTE on function ",
+        "grant SELECT on users to a1: no migration made it",
+        "grant …: no migration made it: and 130 more",
+        "a1 may SET the parameter work_mem",
+        "by parameters: and 130 more",
+        "by rights that the server keeps from everybody: and ",
+    ] {
+        assert!(is_told(said), "{said}: {told:#?}");
+    }
+}
+
+/// Nobody gets in, nor does anything migrate: for what `named` says. What is to be run against it.
+async fn refused(server: &Server, named: &str) -> String {
+    let operator = OperatorName::parse("root").unwrap();
+    let errors = [
+        PostgresStore::connect(&own::app_url(server)).await.map(drop).unwrap_err(),
+        PostgresMaintenance::connect(&own::operator_url(server), operator).await.map(drop).unwrap_err(),
+        PostgresStore::migrate(&server.superuser_url("agents")).await.unwrap_err(),
+    ];
+    for error in &errors {
+        assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+        assert!(error.context().contains(named), "{error}");
+    }
+    let advice = errors[0].context().split_once(": ").unwrap().1;
+    advice.split_once(", or, if").unwrap().0.to_owned()
+}
+
+async fn who_may_take_the_owners_rights_is_refused() {
+    let server = own::start(&[]).await;
+    let operator = || OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&own::operator_url(&server), operator()).await.unwrap();
+    own::run(&server, "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD 'secret'").await;
+    let deployer = server.url("deployer", "secret", "agents");
+    let mut connection = PgConnection::connect(&deployer).await.unwrap();
+    must(&mut connection, "CREATE ROLE web LOGIN; CREATE ROLE olga LOGIN").await;
+    own::run(&server, "GRANT ironclaw_app TO web; GRANT ironclaw_owner TO olga").await;
+    let advice = refused(&server, "deployer may take the owner's rights, as it has the ADMIN OPTION on olga").await;
+    let told = maintenance.check_integrity().await.unwrap();
+    for said in
+        ["deployer may take the owner's rights", "right of deployer to give web to others: no migration made it"]
+    {
+        assert!(told.iter().any(|line| line.contains(said)), "{said}: {told:?}");
+    }
+    // It is so.
+    must(&mut connection, "GRANT olga TO deployer; SET ROLE olga; SET ROLE ironclaw_owner").await;
+    drop(connection);
+    // Who has only that is no operator.
+    own::run(&server, "REVOKE olga FROM deployer CASCADE; GRANT ironclaw_owner TO deployer WITH SET FALSE").await;
+    let error = PostgresMaintenance::connect(&deployer, operator()).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+    assert!(error.context().contains("GRANT ironclaw_owner TO it WITH SET TRUE"), "{error}");
+    own::run(&server, "REVOKE ironclaw_owner FROM deployer").await;
+    // As the messages say.
+    own::run(&server, "GRANT olga TO deployer WITH ADMIN TRUE, SET FALSE, INHERIT FALSE").await;
+    refused(&server, "deployer may take").await;
+    own::run(&server, &advice).await;
+    PostgresStore::connect(&own::app_url(&server)).await.unwrap();
+    own::run(&server, "REVOKE web FROM deployer").await;
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
+}
+
+async fn groups_that_others_made_beforehand_are_refused() {
+    let server = need(Server::start(&[]));
+    server.psql("postgres", "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD 'secret'; CREATE DATABASE agents").unwrap();
+    let mut connection = PgConnection::connect(&server.url("deployer", "secret", "postgres")).await.unwrap();
+    must(&mut connection, "CREATE ROLE ironclaw_owner; CREATE ROLE ironclaw_app; CREATE ROLE ironclaw_auditor").await;
+    let migrate = async || PostgresStore::migrate(&server.superuser_url("agents")).await;
+    let error = migrate().await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+    assert!(error.context().contains("deployer may take the owner's rights"), "{error}");
+    // Who is trusted may have it.
+    server.psql("postgres", "GRANT ironclaw_owner TO deployer WITH SET TRUE, INHERIT TRUE").unwrap();
+    migrate().await.unwrap();
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance =
+        PostgresMaintenance::connect(&server.url("deployer", "secret", "agents"), operator).await.unwrap();
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
 }

@@ -22,8 +22,10 @@ UNION ALL
 SELECT format('%s %s', CASE c.relkind::text WHEN 'r' THEN 'table' WHEN 'S' THEN 'sequence' ELSE 'relation' END, c.name),
     concat_ws(', ', 'owner ' || pg_get_userbyid(c.relowner), 'kind ' || c.relkind::text, 'persistence ' || c.relpersistence::text,
         CASE WHEN c.relrowsecurity THEN 'row security' END, CASE WHEN c.relforcerowsecurity THEN 'forced' END,
-        CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) THEN 'inherits' END)
-FROM relations c WHERE c.relkind NOT IN ('i', 'I', 't')
+        CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) THEN 'inherits' END,
+        s.seqtypid::regtype || ' from ' || s.seqmin || ' to ' || s.seqmax || ' by ' || s.seqincrement,
+        CASE WHEN s.seqcycle THEN 'again and again' END)
+FROM relations c LEFT JOIN pg_sequence s ON s.seqrelid = c.oid WHERE c.relkind NOT IN ('i', 'I', 't')
 UNION ALL
 SELECT format('column %s.%s', c.name, a.attname),
     concat_ws(' ', coalesce(regexp_replace(format_type(a.atttypid, a.atttypmod), v.pattern, '\1', 'g'),
@@ -41,13 +43,18 @@ SELECT format('constraint %s.%s', c.name, k.conname), pg_get_constraintdef(k.oid
 FROM pg_constraint k LEFT JOIN relations c ON c.oid = k.conrelid
 WHERE k.connamespace = 'ironclaw'::regnamespace AND k.contype <> 'n'
 UNION ALL
-SELECT format('index %s', c.name), i.definition
-FROM relations c LEFT JOIN named v ON true
+SELECT format('index %s', c.name), concat_ws(', ', i.definition, CASE WHEN NOT x.indisvalid THEN 'not valid' END,
+    CASE WHEN NOT x.indisready THEN 'not kept up to date' END)
+FROM relations c JOIN pg_index x ON x.indexrelid = c.oid LEFT JOIN named v ON true
 CROSS JOIN LATERAL (SELECT coalesce(regexp_replace(pg_get_indexdef(c.oid), v.pattern, '\1', 'g'),
     pg_get_indexdef(c.oid)) AS definition) i
-WHERE c.relkind IN ('i', 'I') AND i.definition !~ ('^CREATE INDEX chunk_vectors_[0-9]+_[0-9a-f]{16} ON ironclaw\.chunk_vectors '
+WHERE NOT (i.definition ~ ('^CREATE INDEX chunk_vectors_[0-9]+_[0-9a-f]{16} ON ironclaw\.chunk_vectors '
     'USING hnsw \(\(\(embedding\)::halfvec\([0-9]+\)\) halfvec_cosine_ops\) WITH \(m=''16'', ef_construction=''128''\) '
     'WHERE \(\(owner_no = \(?''?[0-9]+''?\)?(::bigint)?\) AND \(model_key = \(?''?-?[0-9]+''?\)?(::(bigint|integer))?\)\)$')
+    -- Unless it was left unfinished, which is so if nobody has the lock of who makes it.
+    AND (x.indisvalid OR EXISTS (SELECT FROM pg_locks l WHERE l.relation = x.indrelid
+        AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+        AND l.mode = 'ShareUpdateExclusiveLock')))
 UNION ALL
 SELECT format('policy %s.%s', c.name, p.polname),
     concat_ws(' ', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for ' || p.polcmd::text, 'to ' || (
@@ -68,7 +75,8 @@ SELECT format('function %s(%s)', p.proname, pg_get_function_identity_arguments(p
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'ironclaw'::regnamespace
 UNION ALL
 -- None is the schema's but those that keep references, which must not be switched off.
-SELECT format('trigger %s.%s', c.name, t.tgname), concat_ws(' ', pg_get_triggerdef(t.oid), 'enabled ' || t.tgenabled::text)
+SELECT format('trigger %s.%s', c.name, t.tgname), concat_ws(', ', CASE t.tgenabled WHEN 'D' THEN 'switched off'
+    WHEN 'R' THEN 'for replicas alone' WHEN 'A' THEN 'always on' END, pg_get_triggerdef(t.oid))
 FROM pg_trigger t JOIN relations c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal OR t.tgenabled <> 'O'
 UNION ALL
 SELECT format('rule %s.%s', c.name, r.rulename), pg_get_ruledef(r.oid)

@@ -1,6 +1,13 @@
--- What others than the store's owner may do with the schemas that the store uses, in words, and what to do about it.
+-- What others than the store's owner may do with the schemas that the store uses, and who may make itself that owner, in
+-- words, and what to do about it.
 WITH trusted AS (
-    SELECT r.oid FROM pg_roles r WHERE r.rolsuper OR pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER')
+    -- Who was given the role, rather than who may only give it.
+    SELECT r.oid FROM pg_roles r WHERE r.rolsuper OR pg_has_role(r.oid, 'ironclaw_owner', 'USAGE, SET')
+), heirs AS (
+    -- Who makes a role may give it to itself: the owner's, and an operator's as well.
+    SELECT m.roleid, m.member, m.grantor FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+    WHERE m.admin_option AND NOT r.rolsuper AND pg_has_role(r.oid, 'ironclaw_owner', 'MEMBER')
+        AND m.member NOT IN (SELECT t.oid FROM trusted t)
 ), extension AS (
     SELECT e.extnamespace AS oid FROM pg_extension e WHERE e.extname = 'vector'
 ), schemas AS (
@@ -62,3 +69,9 @@ SELECT format('%s of pgvector belongs to %I, who may change it or drop it: let a
     '(REASSIGN OWNED), or GRANT ironclaw_owner TO %I', min(pg_describe_object(m.classid, m.objid, 0)),
     pg_get_userbyid(m.owner), pg_get_userbyid(m.owner))
 FROM members m GROUP BY m.owner
+UNION ALL
+SELECT format('%I may take the owner''s rights, as it has the ADMIN OPTION on %I: REVOKE %I FROM %I GRANTED BY %I, or, if it '
+    'is to be an operator, GRANT ironclaw_owner TO %I WITH SET TRUE, INHERIT TRUE', pg_get_userbyid(h.member),
+    pg_get_userbyid(h.roleid), pg_get_userbyid(h.roleid), pg_get_userbyid(h.member), pg_get_userbyid(h.grantor),
+    pg_get_userbyid(h.member))
+FROM heirs h

@@ -1,18 +1,23 @@
 //! The check of the database's integrity: one thing after the other, each in a snapshot of its own.
 
-use futures::FutureExt;
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
+use self::protection::Loosened;
 use super::PostgresMaintenance;
 use crate::copy;
 use crate::integrity::Found;
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
-use crate::postgres::{conversations, definitions, role, server, workspace};
+use crate::postgres::{conversations, workspace};
 use crate::reserved::STAGED;
 
+mod protection;
 mod rows;
+mod sequences;
 
 const OPERATION: &str = "check_integrity";
 
@@ -29,17 +34,20 @@ const LOOKS: [(&str, Look); 2] = [
 pub(super) async fn check(maintenance: &PostgresMaintenance) -> Result<Vec<String>, StoreError> {
     let mut found = Found::default();
     // What is unfinished comes first: what else is found may be its.
-    let unfinished = maintenance.read(OPERATION, (), |tx, ()| unfinished(tx).boxed()).await?;
-    unfinished.into_iter().for_each(|line| found.note(line, None));
-    let unprotected = match maintenance.read(OPERATION, (), |tx, ()| unprotected(tx).boxed()).await {
-        Ok(lines) => lines,
+    match maintenance.read(OPERATION, (), |tx, ()| unfinished(tx).boxed()).await {
+        Ok(lines) => lines.into_iter().for_each(|line| found.note(line, None)),
+        Err(error) => give_up(&mut found, "whether a copy is unfinished", error)?,
+    }
+    let loosened = match maintenance.read(OPERATION, (), |tx, ()| Loosened::look(tx).map_ok(Some).boxed()).await {
+        Ok(loosened) => loosened.unwrap_or_default(),
         Err(error) => {
             give_up(&mut found, "the tables' protection", error)?;
-            Vec::new()
+            Loosened::default()
         }
     };
+    let loosened = Arc::new(loosened);
     for table in maintenance.read(OPERATION, (), |tx, ()| rows::tables(tx).boxed()).await? {
-        if definitions::is_anothers(&table, &unprotected) {
+        if loosened.is_anothers(&table) {
             continue;
         }
         let name = table.clone();
@@ -48,6 +56,12 @@ pub(super) async fn check(maintenance: &PostgresMaintenance) -> Result<Vec<Strin
             Ok(wrong) => wrong.into_iter().for_each(|(kind, row)| found.note(kind, Some(&row))),
             Err(error) => give_up(&mut found, &format!("the table {name}"), error)?,
         }
+    }
+    let looked = maintenance
+        .read(OPERATION, loosened.clone(), |tx, loosened| async move { sequences::check(tx, &loosened).await }.boxed());
+    match looked.await {
+        Ok(lines) => lines.into_iter().for_each(|line| found.note(line, None)),
+        Err(error) => give_up(&mut found, "the sequences", error)?,
     }
     for (about, look) in LOOKS {
         match maintenance.read(OPERATION, (), move |tx, ()| look(tx)).await {
@@ -62,40 +76,26 @@ pub(super) async fn check(maintenance: &PostgresMaintenance) -> Result<Vec<Strin
         }
         Err(error) => give_up(&mut found, "the audit trail", error)?,
     }
-    unprotected.into_iter().for_each(|line| found.note(line, None));
+    loosened.note(&mut found);
     Ok(found.into_lines())
 }
 
 /// Notes that something can't be looked at because it is damaged.
 fn give_up(found: &mut Found, about: &str, error: StoreError) -> Result<(), StoreError> {
-    match error.kind() {
-        // What the server makes of numbers that make no sense is an error of its own. What is not the owner's any more
-        // is told of below.
-        StoreErrorKind::Corrupt | StoreErrorKind::Internal | StoreErrorKind::Privileges => {
-            found.note(format!("{about} can't be looked at any further: {}", error.context()), None);
-            Ok(())
+    let why = match error.kind() {
+        // What the server makes of numbers that make no sense is an error of its own.
+        StoreErrorKind::Corrupt | StoreErrorKind::Internal => error.context(),
+        // Whose it is instead is told of below.
+        StoreErrorKind::Privileges => {
+            "ironclaw_owner has no right to it any more; see what is said of owners and grants"
         }
-        _ => Err(error),
-    }
+        _ => return Err(error),
+    };
+    found.note(format!("{about} can't be looked at any further: {why}"), None);
+    Ok(())
 }
 
 async fn unfinished(tx: &Tx) -> Result<Vec<String>, StoreError> {
     let staged = tx.number("SELECT count(*) FROM ironclaw.users WHERE tenant = $1", params![STAGED]).await?;
     Ok(copy::unfinished(staged).into_iter().collect())
 }
-
-/// Protection that somebody loosened: a schema that is not what the migrations made, and roles that may do more than the
-/// application's should.
-async fn unprotected(tx: &Tx) -> Result<Vec<String>, StoreError> {
-    let found = tx.query(definitions::query(), params![], |row| Ok((row.text(0)?, row.text(1)?))).await?;
-    let mut wrong = definitions::differences(&found);
-    wrong.extend(tx.query(server::OPEN_SCHEMAS, params![], |row| row.text(0)).await?);
-    let applications = tx.query(APPLICATIONS, params![], |row| row.text(0)).await?;
-    let risks = tx.query(role::RISKS, params![applications], |row| row.text(1)).await?;
-    wrong.extend(risks.into_iter().map(|risk| format!("a role of the application may do more than it should: {risk}")));
-    Ok(wrong)
-}
-
-/// Who can connect as the application.
-const APPLICATIONS: &str = "SELECT r.rolname::text FROM pg_roles r WHERE r.rolcanlogin AND NOT r.rolsuper \
-                            AND pg_has_role(r.oid, 'ironclaw_app', 'USAGE, SET')";
