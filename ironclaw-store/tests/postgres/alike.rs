@@ -62,8 +62,7 @@ fn repeated(random: &mut Random, name: &'static str, times: usize) -> Case {
     let text = vectors[0].clone();
     vectors.extend(vec![text.clone(); times]);
     let near = [0.0, 0.1, 0.4, 0.7, 0.7].map(|far| beside(random, &text, far)).into();
-    let mut far: Vec<Vec<f32>> = topics.iter().map(|topic| beside(random, topic, 0.7)).collect();
-    far.extend(random.vectors(DIMENSIONS, 10));
+    let far = topics.iter().map(|topic| beside(random, topic, 0.7)).collect();
     Case { name, vectors, near, far }
 }
 
@@ -88,24 +87,19 @@ async fn of_vectors_that_are_alike_the_nearest_are_found() {
     }
     assert_eq!(maintenance.index_vectors().await.unwrap().made, cases.len() as u64);
     for (case, (scope, chunks)) in cases.iter().zip(&written) {
-        let mut all = 0;
-        for query in case.near.iter().chain(&case.far) {
-            all += found(&search(&store, scope, MODEL, query, NEAREST).await, chunks, query);
-        }
-        let asked = NEAREST * (case.near.len() + case.far.len());
-        eprintln!("{}: {all} of {asked}", case.name);
+        let is_alike = case.name != "once";
         for query in &case.near {
             let (hits, statements) = watched.during(search(&store, scope, MODEL, query, NEAREST)).await;
             assert_eq!(found(&hits, chunks, query), NEAREST, "{}", case.name);
-            if case.name != "once" {
-                assert_eq!(comparisons(&statements), 2, "{}: the index, and all of them", case.name);
-            }
+            assert!(!is_alike || comparisons(&statements) == 2, "{}: through the index and one by one", case.name);
         }
+        let mut all = 0;
         for query in &case.far {
-            let (_, statements) = watched.during(search(&store, scope, MODEL, query, NEAREST)).await;
-            assert!(case.name != "once" || comparisons(&statements) == 1, "the index says enough");
+            let (hits, statements) = watched.during(search(&store, scope, MODEL, query, NEAREST)).await;
+            all += found(&hits, chunks, query);
+            assert!(is_alike || comparisons(&statements) == 1, "the index tells these apart");
         }
-        assert!(all * 100 >= asked * 98, "{}: {all} of {asked}", case.name);
+        assert!(all * 100 >= NEAREST * case.far.len() * 99, "{}: {all}", case.name);
     }
 }
 
