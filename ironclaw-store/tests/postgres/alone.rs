@@ -143,10 +143,10 @@ async fn with_an_index_to_make() -> (Database, PgConnection) {
     let database = with_ada().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
     register(&store, &ada(), MODEL, DIMENSIONS as u32).await;
-    let mut reader = database.superuser().await;
-    must(&mut reader, "UPDATE ironclaw.embedding_models SET chunks = 5000").await;
-    must(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM ironclaw.users").await;
-    (database, reader)
+    let mut writer = database.superuser().await;
+    must(&mut writer, "UPDATE ironclaw.embedding_models SET chunks = 5000").await;
+    must(&mut writer, "BEGIN; LOCK TABLE ironclaw.chunk_vectors IN ROW EXCLUSIVE MODE").await;
+    (database, writer)
 }
 
 /// The processes that make or drop an index and wait for somebody.
@@ -158,17 +158,17 @@ async fn builders(superuser: &mut PgConnection) -> Vec<i32> {
 
 /// An index is whole when all snapshots that are older than it have ended: who waits for its maker must have none.
 async fn who_waits_keeps_no_index_from_its_end() {
-    let (database, mut reader) = with_an_index_to_make().await;
+    let (database, mut writer) = with_an_index_to_make().await;
     let olga = operator(&database, "olga", Duration::from_secs(600)).await;
     let oscar = operator(&database, "oscar", Duration::from_secs(600)).await;
     let mut superuser = database.superuser().await;
     let first = tokio::spawn(async move { olga.index_vectors().await });
-    until("the first waits for the reader", async || !builders(&mut superuser).await.is_empty()).await;
+    until("the first waits for the writer", async || !builders(&mut superuser).await.is_empty()).await;
     let second = tokio::spawn(async move { oscar.index_vectors().await });
     let asking = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
                   AND query LIKE '%advisory%'";
     until("the second asks for the lock", async || must(&mut superuser, asking).await > 0).await;
-    must(&mut reader, "COMMIT").await;
+    must(&mut writer, "COMMIT").await;
     let both = async { (first.await.unwrap().unwrap().made, second.await.unwrap().unwrap().made) };
     let both = tokio::time::timeout(Duration::from_secs(60), both).await.expect("they wait for each other");
     assert_eq!(both, (1, 0));
@@ -176,12 +176,12 @@ async fn who_waits_keeps_no_index_from_its_end() {
 
 /// Two that make indexes of one table at the same time wait for each other.
 async fn an_operator_whose_lock_is_lost_builds_no_more() {
-    let (database, mut reader) = with_an_index_to_make().await;
+    let (database, mut writer) = with_an_index_to_make().await;
     let olga = operator(&database, "olga", Duration::from_secs(600)).await;
     let oscar = operator(&database, "oscar", Duration::from_secs(600)).await;
     let mut superuser = database.superuser().await;
     let first = tokio::spawn(async move { olga.index_vectors().await });
-    until("the first waits for the reader", async || !builders(&mut superuser).await.is_empty()).await;
+    until("the first waits for the writer", async || !builders(&mut superuser).await.is_empty()).await;
     let before = builders(&mut superuser).await;
     let [holder] = workers(&mut superuser).await[..] else { panic!("one holds the lock") };
     must(&mut superuser, &format!("SELECT pg_terminate_backend({holder}, 60000)")).await;
@@ -189,7 +189,7 @@ async fn an_operator_whose_lock_is_lost_builds_no_more() {
     let is_new = |builders: Vec<i32>| builders.iter().any(|pid| !before.contains(pid));
     until("the second waits", async || is_new(builders(&mut superuser).await)).await;
     assert_eq!(builders(&mut superuser).await.len(), 1, "both build");
-    must(&mut reader, "COMMIT").await;
+    must(&mut writer, "COMMIT").await;
     assert_eq!(second.await.unwrap().unwrap().made, 1);
     assert_refused(&first.await.unwrap().unwrap_err(), &StoreErrorKind::Unavailable, &[]);
     assert_eq!(indexes(&mut superuser).await.len(), 1);
