@@ -19,8 +19,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether no vector that is not among the candidates can be nearer than the last hit. The index must have given as many
-    /// candidates as were asked for, and of those `limit` that are similar at all: it knows no vectors of zeros.
+    /// Whether no vector that the index passed over for its numbers can be nearer than the last hit; where its graph leads,
+    /// nobody can say. It must have given as many candidates as were asked for, and of those `limit` that are similar at all:
+    /// it knows no vectors of zeros.
     pub(super) fn is_certain(&self, dimensions: usize, asked: u64, limit: u32) -> bool {
         let last = self.hits.last().filter(|hit| hit.score > 0.0 && self.hits.len() == limit as usize);
         let is_nearer = |hit: &ChunkHit| 1.0 - hit.score + VECTOR_TOLERANCE < self.furthest - resolution(dimensions);
@@ -37,7 +38,8 @@ const ABSOLUTE: f64 = 1.0 / 33_554_432.0;
 /// How much the distance that an index reckons with may differ from the real one.
 ///
 /// It rounds a vector, scales it to length 1 and rounds it again, and takes the inner product with a query that it treats the
-/// same: each rounding moves a vector of length 1 (or more, as they are stored) by a certain part at most.
+/// same: each rounding moves a vector of length 1 (or more, as all are stored but those of 32-bit numbers near their end)
+/// by a certain part at most.
 fn resolution(dimensions: usize) -> f64 {
     let moved = 2.0 * (RELATIVE + ABSOLUTE * (dimensions as f64).sqrt());
     2.0 * moved + moved * moved + VECTOR_TOLERANCE
