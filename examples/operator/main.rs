@@ -60,7 +60,9 @@ async fn operate(command: &str, maintenance: &PostgresMaintenance) -> Result<(),
 }
 
 async fn index(maintenance: &PostgresMaintenance) -> Result<(), Report> {
-    println!("{} indexes made", maintenance.index_vectors().await?);
+    let indexes = maintenance.index_vectors().await?;
+    println!("{} indexes made, {} kept", indexes.made, indexes.kept);
+    indexes.dropped.iter().for_each(|dropped| println!("dropped {dropped}"));
     Ok(())
 }
 

@@ -54,4 +54,6 @@ pub use crate::copy::{Copied, CopiedTable, CopyProgress, Movable, Selection, cop
 #[cfg(feature = "libsql")]
 pub use crate::libsql::{LibsqlHealth, LibsqlMaintenance, LibsqlStore, LibsqlStoreBuilder};
 #[cfg(feature = "postgres")]
-pub use crate::postgres::{PostgresMaintenance, PostgresStore, PostgresStoreBuilder};
+pub use crate::postgres::{
+    DropReason, DroppedIndex, IndexedVectors, PostgresMaintenance, PostgresStore, PostgresStoreBuilder,
+};

@@ -41,7 +41,7 @@ mod tx;
 mod workspace;
 
 pub use builder::PostgresStoreBuilder;
-pub use maintenance::PostgresMaintenance;
+pub use maintenance::{DropReason, DroppedIndex, IndexedVectors, PostgresMaintenance};
 
 /// A store in a PostgreSQL database.
 ///

@@ -29,7 +29,7 @@ pub(crate) async fn measure() {
 
 async fn index(postgres: &Postgres) {
     let start = Instant::now();
-    let made = postgres.maintenance().await.index_vectors().await.expect("indexes");
+    let made = postgres.maintenance().await.index_vectors().await.expect("indexes").made;
     postgres.execute("VACUUM (ANALYZE)").await;
     eprintln!("{made} index made in {:.1?}", start.elapsed());
 }

@@ -51,7 +51,7 @@ async fn filled(postgres: &Postgres, store: &PostgresStore, space: &Space, chunk
     }
     println!("\n{chunks} chunks written in {:.1?}", start.elapsed());
     let start = Instant::now();
-    let made = postgres.maintenance().await.index_vectors().await.expect("indexes");
+    let made = postgres.maintenance().await.index_vectors().await.expect("indexes").made;
     println!("{made} index made in {:.1?}", start.elapsed());
     postgres.execute("VACUUM (ANALYZE)").await;
     users

@@ -127,9 +127,9 @@ impl PostgresStoreBuilder {
     }
 
     /// The most indexes over users' vectors that
-    /// [`index_vectors`](PostgresMaintenance::index_vectors) makes and keeps, those of the users with the most vectors.
-    /// Default: 64. Each costs whoever searches or writes vectors in this database a little, and
-    /// saves its own user time. With 0 every search compares all of a user's vectors, and is exact.
+    /// [`index_vectors`](PostgresMaintenance::index_vectors) makes and keeps, each user's largest first. Default: 64.
+    /// Each costs whoever searches or writes vectors in this database a little, and saves its own user time. With 0 every
+    /// search compares all of a user's vectors, and is exact. It is nowhere in the database: give all operators the same.
     #[must_use]
     pub fn vector_indexes(mut self, indexes: u32) -> Self {
         self.vector_indexes = indexes;

@@ -28,18 +28,9 @@ mod scope;
 mod sweep;
 mod tries;
 
-pub(super) use alone::busy;
+pub(super) use alone::{Lock, busy};
 pub(super) use scope::Reach;
 use tries::Tries;
-
-/// How long an operator's statement waits for others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// As long as a change does.
-    AsUsual,
-    /// Until they are done.
-    AsLongAsNeeded,
-}
 
 /// What the transactions of a store have in common.
 #[derive(Debug)]
@@ -296,22 +287,19 @@ impl Engine {
         })?
     }
 
-    /// Runs statements of an operator, each outside of any transaction and as the owner's role. How each went.
+    /// Runs statements of an operator, each outside of any transaction and as the owner's role, which wait for others as
+    /// long as a change does. How each went.
     pub(super) async fn run_each(
         self: &Arc<Self>,
         operation: &'static str,
-        wait: Wait,
         statements: Vec<String>,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let engine = Arc::clone(self);
         self.in_task(operation, async move {
-            let wait = match wait {
-                Wait::AsUsual => millis(engine.timeouts.lock),
-                Wait::AsLongAsNeeded => "0".to_owned(),
-            };
             let settings = format!(
-                "{}; SET ROLE ironclaw_owner; SET lock_timeout = {wait}; SET statement_timeout = 0",
-                session::OUTSIDE
+                "{}; SET ROLE ironclaw_owner; SET lock_timeout = {}; SET statement_timeout = 0",
+                session::OUTSIDE,
+                millis(engine.timeouts.lock)
             );
             let caller = Caller::new(Whose::Everybody, false);
             let mut connection = engine.servers.prepare(operation, &caller, UNBOUNDED, &settings).await?;

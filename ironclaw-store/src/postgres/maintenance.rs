@@ -15,10 +15,9 @@ use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest, Receipt};
 
 use super::builder::PostgresStoreBuilder;
-use super::engine::{Engine, Reach, Wait};
+use super::engine::{Engine, Reach};
 use super::error::of_the_change;
 use super::tx::Tx;
-use super::workspace;
 use crate::error::is_of_the_change;
 use crate::sql::{Absent, Categories, Freshness};
 use crate::system;
@@ -26,6 +25,9 @@ use crate::system;
 mod integrity;
 mod retention;
 mod scrub;
+mod vectors;
+
+pub use vectors::{DropReason, DroppedIndex, IndexedVectors};
 
 /// The name that errors give to [`Maintenance::apply_system`].
 const APPLY_SYSTEM: &str = "apply_system";
@@ -49,41 +51,6 @@ impl PostgresMaintenance {
     /// As [`PostgresStoreBuilder::connect_maintenance`].
     pub async fn connect(url: &str, operator: OperatorName) -> Result<Self, StoreError> {
         PostgresStoreBuilder::default().connect_maintenance(url, operator).await
-    }
-
-    /// Makes an index over the vectors of each user who has so many of one embedding model that it is faster than comparing
-    /// all, those with the most first, up to [`vector_indexes`](PostgresStoreBuilder::vector_indexes); drops the indexes that
-    /// are none of these any more. Writers go on meanwhile, and it waits for transactions that began before it, such as a
-    /// dump. How many indexes were made.
-    ///
-    /// Without an index all vectors are compared: nothing is missed, but it takes longer the more a user has (some 0.6 ms for
-    /// each thousand of 384 dimensions). An index holds one user's rows, so that what others write changes nothing of what is
-    /// found through it. Call it when users have got tens of thousands of chunks, or every night: where there is nothing to
-    /// do it takes milliseconds.
-    ///
-    /// One operator makes indexes at a time: a second waits as long as [`lock_timeout`](PostgresStoreBuilder::lock_timeout)
-    /// says. Dropping the future does not stop it.
-    ///
-    /// # Errors
-    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), with who it is and since when, if another operator makes
-    /// them. Otherwise a [`StoreError`]; indexes that were made before it stay, and what was left unfinished is made anew
-    /// next time.
-    pub async fn index_vectors(&self) -> Result<u64, StoreError> {
-        const OPERATION: &str = "index_vectors";
-        self.alone(OPERATION, OPERATION, |maintenance| async move {
-            let statements = maintenance
-                .read(OPERATION, maintenance.vector_indexes, |tx, most| {
-                    async move { workspace::index_statements(tx, most).await }.boxed()
-                })
-                .await?;
-            let made = statements.iter().filter(|statement| statement.starts_with("CREATE")).count() as u64;
-            // To make an index without keeping writers off, the server waits for the transactions that are under way.
-            for result in maintenance.engine().run_each(OPERATION, Wait::AsLongAsNeeded, statements).await? {
-                result?;
-            }
-            Ok(made)
-        })
-        .await
     }
 
     /// Closes the connections, after the calls that were taken are done. Every call after it fails.
@@ -114,7 +81,8 @@ impl PostgresMaintenance {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        self.engine().alone(operation, &self.operator, key, work(self.clone())).await
+        let work = work(self.clone());
+        self.engine().alone(operation, &self.operator, key, |_| work).await
     }
 
     /// Commits a change with its event, or the event that says why not.

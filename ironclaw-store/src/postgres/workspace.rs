@@ -20,7 +20,7 @@ mod vectors;
 mod versions;
 
 pub(super) use check::check;
-pub(super) use index::index_statements;
+pub(super) use index::{Step, index_steps};
 pub(super) use sweep::{erase, retain, sweep, sweep_user};
 pub(super) use vectors::{model_key, unscaled};
 pub(super) use versions::put_parts;

@@ -9,14 +9,22 @@ use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind};
 use ironclaw_core::{Change, Maintenance, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::database::{Database, app_url, operator_url};
+use crate::library::register;
 use crate::network::{assert_refused, refusal_by};
-use crate::raw::must;
+use crate::raw::{Role, must};
+use crate::vectors::{DIMENSIONS, MODEL, indexes};
 use crate::workload::until;
 
-ironclaw_testing::tests![a_second_operator_is_told_who_works, what_is_dropped_goes_on_alone];
+ironclaw_testing::tests![
+    a_second_operator_is_told_who_works,
+    what_is_dropped_goes_on_alone,
+    a_stranger_who_holds_the_lock_is_named,
+    who_waits_keeps_no_index_from_its_end,
+    an_operator_whose_lock_is_lost_builds_no_more,
+];
 
 type Work = fn(PostgresMaintenance) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
@@ -109,4 +117,80 @@ async fn what_is_dropped_goes_on_alone() {
     until("it is done", async || workers(&mut superuser).await.is_empty()).await;
     assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.users").await, 0);
     olga.close().await;
+}
+
+/// Anybody who may connect may take a lock of this kind, and call themselves what they like.
+async fn a_stranger_who_holds_the_lock_is_named() {
+    let database = with_ada().await;
+    let role = Role::new("mallory", "LOGIN").await;
+    let mut stranger = PgConnection::connect(&role.url(&database)).await.unwrap();
+    for (lock, unlock) in [("lock", "unlock"), ("lock_shared", "unlock_shared")] {
+        let key = "('x' || left(encode(sha256('ironclaw index_vectors'), 'hex'), 16))::bit(64)::bigint";
+        let claim = "SET application_name = 'index_vectors since 2026 by olga'";
+        must(&mut stranger, &format!("{claim}; SELECT pg_advisory_{lock}({key})")).await;
+        let [pid] = workers(&mut database.superuser().await).await[..] else { panic!("one holds it") };
+        let oscar = operator(&database, "oscar", Duration::from_millis(100)).await;
+        let error = refusal_by(oscar.index_vectors()).await;
+        let said = [role.0.clone(), "is no operator".to_owned(), format!("pg_terminate_backend({pid})")];
+        assert_refused(&error, &StoreErrorKind::Busy, &said.each_ref().map(String::as_str));
+        must(&mut stranger, &format!("SELECT pg_advisory_{unlock}({key})")).await;
+        oscar.index_vectors().await.unwrap();
+    }
+}
+
+/// A database in which there is an index to make, and whom its making waits for.
+async fn with_an_index_to_make() -> (Database, PgConnection) {
+    let database = with_ada().await;
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    register(&store, &ada(), MODEL, DIMENSIONS as u32).await;
+    let mut writer = database.superuser().await;
+    must(&mut writer, "UPDATE ironclaw.embedding_models SET chunks = 5000").await;
+    must(&mut writer, "BEGIN; LOCK TABLE ironclaw.chunk_vectors IN ROW EXCLUSIVE MODE").await;
+    (database, writer)
+}
+
+/// The processes that make or drop an index and wait for somebody.
+async fn builders(superuser: &mut PgConnection) -> Vec<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+               AND state = 'active' AND query LIKE '%INDEX CONCURRENTLY%'";
+    sqlx::query_scalar(sql).fetch_all(superuser).await.unwrap()
+}
+
+/// An index is whole when all snapshots that are older than it have ended: who waits for its maker must have none.
+async fn who_waits_keeps_no_index_from_its_end() {
+    let (database, mut writer) = with_an_index_to_make().await;
+    let olga = operator(&database, "olga", Duration::from_secs(600)).await;
+    let oscar = operator(&database, "oscar", Duration::from_secs(600)).await;
+    let mut superuser = database.superuser().await;
+    let first = tokio::spawn(async move { olga.index_vectors().await });
+    until("the first waits for the writer", async || !builders(&mut superuser).await.is_empty()).await;
+    let second = tokio::spawn(async move { oscar.index_vectors().await });
+    let asking = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                  AND query LIKE '%advisory%'";
+    until("the second asks for the lock", async || must(&mut superuser, asking).await > 0).await;
+    must(&mut writer, "COMMIT").await;
+    let both = async { (first.await.unwrap().unwrap().made, second.await.unwrap().unwrap().made) };
+    let both = tokio::time::timeout(Duration::from_secs(60), both).await.expect("they wait for each other");
+    assert_eq!(both, (1, 0));
+}
+
+/// Two that make indexes of one table at the same time wait for each other.
+async fn an_operator_whose_lock_is_lost_builds_no_more() {
+    let (database, mut writer) = with_an_index_to_make().await;
+    let olga = operator(&database, "olga", Duration::from_secs(600)).await;
+    let oscar = operator(&database, "oscar", Duration::from_secs(600)).await;
+    let mut superuser = database.superuser().await;
+    let first = tokio::spawn(async move { olga.index_vectors().await });
+    until("the first waits for the writer", async || !builders(&mut superuser).await.is_empty()).await;
+    let before = builders(&mut superuser).await;
+    let [holder] = workers(&mut superuser).await[..] else { panic!("one holds the lock") };
+    must(&mut superuser, &format!("SELECT pg_terminate_backend({holder}, 60000)")).await;
+    let second = tokio::spawn(async move { oscar.index_vectors().await });
+    let is_new = |builders: Vec<i32>| builders.iter().any(|pid| !before.contains(pid));
+    until("the second waits", async || is_new(builders(&mut superuser).await)).await;
+    assert_eq!(builders(&mut superuser).await.len(), 1, "both build");
+    must(&mut writer, "COMMIT").await;
+    assert_eq!(second.await.unwrap().unwrap().made, 1);
+    assert_refused(&first.await.unwrap().unwrap_err(), &StoreErrorKind::Unavailable, &[]);
+    assert_eq!(indexes(&mut superuser).await.len(), 1);
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod addresses;
+mod alike;
 mod alone;
 mod audit;
 mod bad_input;
@@ -53,6 +54,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     ironclaw_testing::run([
         addresses::tests(),
+        alike::tests(),
         alone::tests(),
         audit::tests(),
         bad_input::tests(),

@@ -65,7 +65,7 @@ async fn an_operator_works_in_a_database_with_hostile_defaults() {
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
     store.apply(&ada(), put("theme")).await.unwrap();
     let operator = operator(&database).await;
-    assert_eq!(operator.index_vectors().await.unwrap(), 0);
+    assert_eq!(operator.index_vectors().await.unwrap().made, 0);
     operator.apply_retention().await.unwrap();
     assert_eq!(operator.scrub().await.unwrap().pending, Vec::<String>::new());
     assert_eq!(operator.check_integrity().await.unwrap(), Vec::<String>::new());

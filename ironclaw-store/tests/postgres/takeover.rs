@@ -159,7 +159,7 @@ async fn nothing_is_looked_up_where_others_write() {
     let mut random = Random(5);
     library::register(&store, &bob, "test/8", 8).await;
     library::write(&store, &bob, &File::of_vectors("all", "test/8", random.vectors(8, 4_200))).await;
-    assert_eq!(maintenance.index_vectors().await.unwrap(), 1);
+    assert_eq!(maintenance.index_vectors().await.unwrap().made, 1);
     let near = library::near("test/8", &random.vectors(8, 1)[0]);
     assert_eq!(store.workspace().search_vectors(&bob, &near, &Default::default(), 5).await.unwrap().len(), 5);
     // What operators do.

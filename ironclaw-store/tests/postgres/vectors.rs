@@ -134,10 +134,10 @@ async fn few_vectors_are_compared_and_many_are_looked_up() {
     }
     let mut adas = fill(&store, &ada, &mut random, "all", COMPARED_ONE_BY_ONE).await;
     let bobs = fill(&store, &bob, &mut random, "all", 100).await;
-    assert_eq!(maintenance.index_vectors().await.unwrap(), 0, "nobody has enough of them yet");
+    assert_eq!(maintenance.index_vectors().await.unwrap().made, 0, "nobody has enough of them yet");
     adas.extend(fill(&store, &ada, &mut random, "one", 1).await);
-    assert_eq!(maintenance.index_vectors().await.unwrap(), 1);
-    assert_eq!(maintenance.index_vectors().await.unwrap(), 0);
+    assert_eq!(maintenance.index_vectors().await.unwrap().made, 1);
+    assert_eq!(maintenance.index_vectors().await.unwrap().made, 0);
     let index = index(&mut watched.superuser().await).await.unwrap();
 
     // As the server's statistics are: made by nobody, or new.
@@ -201,7 +201,7 @@ async fn what_is_below_a_path_is_compared() {
     register(&store, &ada, MODEL, DIMENSIONS as u32).await;
     let much = fill(&store, &ada, &mut random, "much", COMPARED_ONE_BY_ONE + 200).await;
     fill(&store, &ada, &mut random, "else", 200).await;
-    assert_eq!(maintenance.index_vectors().await.unwrap(), 1);
+    assert_eq!(maintenance.index_vectors().await.unwrap().made, 1);
     let index = index(&mut watched.superuser().await).await.unwrap();
     for _ in 0..4 {
         let query = random.vector(DIMENSIONS);
@@ -246,7 +246,7 @@ async fn a_search_gives_as_many_as_asked_whoever_else_has_vectors() {
     }
     for indexed in [false, true] {
         if indexed {
-            assert_eq!(maintenance.index_vectors().await.unwrap(), 2);
+            assert_eq!(maintenance.index_vectors().await.unwrap().made, 2);
             must(&mut database.superuser().await, "VACUUM ANALYZE ironclaw.chunk_vectors").await;
         }
         let (mut asked, mut got) = (0, 0);
@@ -305,7 +305,7 @@ async fn models_of_any_dimensions_live_side_by_side() {
     // As if there were many of each.
     let mut superuser = database.superuser().await;
     must(&mut superuser, "UPDATE ironclaw.embedding_models SET chunks = 100000").await;
-    assert_eq!(maintenance.index_vectors().await.unwrap(), 2);
+    assert_eq!(maintenance.index_vectors().await.unwrap().made, 2);
     let sql = "SELECT string_agg(substring(indexdef FROM 'halfvec\\(\\d+\\)'), ' ' ORDER BY indexdef) \
                FROM pg_indexes WHERE indexdef LIKE '%hnsw%'";
     let mut indexed: Vec<String> = Vec::new();
@@ -353,7 +353,7 @@ async fn an_index_is_made_while_writers_go_on() {
         }
     });
     must(&mut reader, "COMMIT").await;
-    assert_eq!(making.await.unwrap().unwrap(), 1);
+    assert_eq!(making.await.unwrap().unwrap().made, 1);
     ended.store(true, Ordering::Relaxed);
     let (written, mut random) = writing.await.unwrap();
     chunks.extend(written);
@@ -397,7 +397,7 @@ async fn an_index_that_was_broken_off_is_made_anew() {
     let hits = search(&store, &ada, MODEL, &query, 10).await;
     assert_eq!(found(&hits, chunks.iter(), &query, 10), 10);
     must(&mut reader, "COMMIT").await;
-    assert_eq!(maintenance.index_vectors().await.unwrap(), 1);
+    assert_eq!(maintenance.index_vectors().await.unwrap().made, 1);
     assert_eq!(must(&mut superuser, broken).await, 0);
     assert!(index(&mut superuser).await.is_some());
     let hits = search(&store, &ada, MODEL, &query, 10).await;

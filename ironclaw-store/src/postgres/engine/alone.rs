@@ -2,39 +2,67 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::sync::Mutex;
 
-use super::{Engine, SLACK, millis};
+use super::{Engine, SLACK, UNBOUNDED};
 use crate::postgres::connection::bounded;
 use crate::postgres::error::from_sqlx;
-use crate::postgres::session::{LOOK, WRITE};
+use crate::postgres::session::{LOOK, OUTSIDE};
+
+/// How long to wait before a lock that somebody holds is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Keeps others from doing the same until it is dropped.
 ///
-/// It is an advisory lock of a transaction on a connection beside the pool's: it ends with the process whatever happens,
-/// and a pooler in between gives it to no other session.
+/// It is an advisory lock of a session beside the pool's, which ends with the process whatever happens. What two must
+/// never do at the same time is done in this very session ([`run_each`](Self::run_each)): the server goes on with a
+/// statement whose client is gone, and holds the lock for exactly as long.
 #[derive(Debug)]
-pub(in crate::postgres) struct Lock(PgConnection);
+pub(in crate::postgres) struct Lock(Mutex<PgConnection>);
+
+impl Lock {
+    /// Runs an operator's statements, each outside of any transaction and as the owner's role, for as long as they need,
+    /// up to the first that fails.
+    pub(in crate::postgres) async fn run_each(
+        &self,
+        operation: &'static str,
+        statements: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.0.lock().await;
+        for statement in std::iter::once("SET ROLE ironclaw_owner".to_owned()).chain(statements) {
+            let call = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection);
+            bounded(UNBOUNDED, call).await.map_err(|error| from_sqlx(operation, error))?;
+        }
+        Ok(())
+    }
+}
 
 impl Engine {
     /// Does an operator's work in a task of its own, while nobody else does what has the same key.
-    pub(in crate::postgres) async fn alone<T: Send + 'static>(
+    pub(in crate::postgres) async fn alone<T, F>(
         self: &Arc<Self>,
         operation: &'static str,
         operator: &OperatorName,
         key: &str,
-        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        work: impl FnOnce(Arc<Lock>) -> F + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         let (engine, operator, key) = (Arc::clone(self), operator.clone(), key.to_owned());
         self.in_task(operation, async move {
-            let Lock(connection) = engine.lock(operation, &operator, &key).await?;
-            let done = work.await;
-            let _ = connection.close().await;
+            let lock = Arc::new(engine.lock(operation, &operator, &key).await?);
+            let done = work(Arc::clone(&lock)).await;
+            if let Some(Lock(connection)) = Arc::into_inner(lock) {
+                let _ = connection.into_inner().close().await;
+            }
             done
         })
         .await
@@ -49,16 +77,19 @@ impl Engine {
         key: &str,
     ) -> Result<Lock, StoreError> {
         let mut connection = self.servers.reach(operation).await?;
-        let (key, wait) = (lock_key(key), self.timeouts.lock);
-        let locked = lock(&mut connection, operation, operator, key, wait);
-        match bounded(wait.saturating_add(SLACK), locked).await.map_err(|error| from_sqlx(operation, error)) {
-            Ok(()) => Ok(Lock(connection)),
-            Err(error) if *error.kind() == StoreErrorKind::Busy => {
-                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut connection).await;
-                Err(busy(operation, &mut connection, key).await.with_source(error))
+        let key = lock_key(key);
+        let failed = |error| from_sqlx(operation, error);
+        let begin = format!("{OUTSIDE}; SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0");
+        bounded(SLACK, sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut connection)).await.map_err(failed)?;
+        let asked = Instant::now();
+        while !bounded(SLACK, try_lock(&mut connection, key)).await.map_err(failed)? {
+            if asked.elapsed() >= self.timeouts.lock {
+                return Err(busy(operation, &mut connection, key).await);
             }
-            Err(error) => Err(error),
+            tokio::time::sleep(PAUSE).await;
         }
+        bounded(SLACK, name(&mut connection, operation, operator)).await.map_err(failed)?;
+        Ok(Lock(Mutex::new(connection)))
     }
 }
 
@@ -69,24 +100,20 @@ fn lock_key(key: &str) -> i64 {
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Takes the lock in a transaction that stays open without a snapshot, which would keep others waiting. What everybody may
-/// see of a session is its `application_name`: it says who works since when.
-async fn lock(
+/// Takes the lock if nobody has it. Who waits for it at the server has a snapshot meanwhile, for which the work of the one
+/// who has it may be waiting.
+async fn try_lock(connection: &mut PgConnection, key: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").persistent(false).bind(key).fetch_one(connection).await
+}
+
+/// Says who works since when where everybody may see it of a session: in its `application_name`.
+async fn name(
     connection: &mut PgConnection,
     operation: &'static str,
     operator: &OperatorName,
-    key: i64,
-    wait: Duration,
 ) -> Result<(), sqlx::Error> {
-    let begin = format!(
-        "{WRITE}; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL lock_timeout = {}; \
-         SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
-         SELECT pg_advisory_xact_lock({key})",
-        millis(wait)
-    );
-    sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
     let since = "SELECT set_config('application_name', $1 || ' since ' || to_char( \
-                 clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') || ' by ' || $2, true)";
+                 clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') || ' by ' || $2, false)";
     sqlx::query(since).persistent(false).bind(operation).bind(operator.as_str()).execute(connection).await?;
     Ok(())
 }
@@ -94,23 +121,52 @@ async fn lock(
 /// Says who holds an advisory lock. The connection is in no transaction.
 pub(in crate::postgres) async fn busy(operation: &'static str, connection: &mut PgConnection, key: i64) -> StoreError {
     let context = match holder(connection, key).await {
-        Ok(Some((process, name))) => format!("process {process} of the server does it: {name}; wait until it is done"),
+        Ok(Some(holder)) => holder.to_string(),
         // It ended just now, or can't be found out.
         _ => "somebody else did it until now: try again".to_owned(),
     };
     StoreError::new(StoreErrorKind::Busy, operation, context)
 }
 
-/// The process that holds an advisory lock, and what it calls itself.
-async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<(i32, String)>, sqlx::Error> {
+/// The session that holds an advisory lock. Whoever may connect to the database may take one: who it is tells the role,
+/// and no more than what it says of itself the name.
+struct Holder {
+    process: i32,
+    role: String,
+    name: String,
+    is_operator: bool,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { process, role, name, .. } = self;
+        if self.is_operator {
+            return write!(f, "process {process} of the server does it, as {role}: {name}; wait until it is done");
+        }
+        write!(
+            f,
+            "process {process} of the server keeps everybody from it, as {role}, who is no operator, and calls itself \
+             {name:?}: have a superuser end it with SELECT pg_terminate_backend({process}), and see that only your own \
+             roles may connect to the database"
+        )
+    }
+}
+
+/// Of several that hold a lock together, which only strangers do, one.
+async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<Holder>, sqlx::Error> {
     sqlx::raw_sql(LOOK).execute(&mut *connection).await?;
-    let holder = sqlx::query_as(
-        "SELECT l.pid, coalesce(a.application_name, '') FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid \
+    // The first migration of a database makes the owner's role, as a superuser.
+    let holder = sqlx::query_as::<_, (i32, String, String, bool)>(
+        "SELECT l.pid, coalesce(a.usename::text, 'a role that was dropped'), coalesce(a.application_name, ''), \
+         coalesce(r.rolsuper, false) OR coalesce(pg_has_role(a.usesysid, o.oid, 'MEMBER'), false) AS is_operator \
+         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid LEFT JOIN pg_roles r ON r.oid = a.usesysid \
+         LEFT JOIN pg_roles o ON o.rolname = 'ironclaw_owner' \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
          AND l.classid::bigint = ($1 >> 32) & 4294967295 AND l.objid::bigint = $1 & 4294967295 \
-         AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())",
+         AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
+         ORDER BY is_operator, l.pid",
     );
     let holder = holder.persistent(false).bind(key).fetch_optional(&mut *connection).await?;
     sqlx::raw_sql("COMMIT").execute(connection).await?;
-    Ok(holder)
+    Ok(holder.map(|(process, role, name, is_operator)| Holder { process, role, name, is_operator }))
 }

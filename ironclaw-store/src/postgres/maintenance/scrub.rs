@@ -3,7 +3,6 @@ use ironclaw_core::maintenance::Scrubbed;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
-use crate::postgres::engine::Wait;
 use crate::postgres::row::params;
 use crate::postgres::{change, workspace};
 
@@ -42,8 +41,7 @@ pub(super) async fn scrub(maintenance: &PostgresMaintenance) -> Result<Scrubbed,
         .await?;
     let statements = tables.iter().map(|table| format!("VACUUM (FULL, ANALYZE) ironclaw.{table}")).collect();
     let mut pending = Vec::new();
-    for (table, result) in tables.iter().zip(maintenance.engine().run_each(OPERATION, Wait::AsUsual, statements).await?)
-    {
+    for (table, result) in tables.iter().zip(maintenance.engine().run_each(OPERATION, statements).await?) {
         match result {
             Ok(()) => {}
             Err(error) if *error.kind() == StoreErrorKind::Busy => {

@@ -1,12 +1,15 @@
 //! Vector search: through all of a user's vectors of one model while they are few, through an index over them when they are
 //! many. The index has rows of that user alone, so that nobody else has a part in what it gives.
 
+mod certainty;
+
 use ironclaw_core::id::ChunkId;
 use ironclaw_core::model::workspace::{ChunkHit, check_vector};
 use ironclaw_core::store::{SearchFilter, StoreError, VectorQuery};
 use sha2::{Digest, Sha256};
 
-use super::index::index_name;
+use self::certainty::Found;
+use super::index::OwnIndex;
 use super::text::within;
 use crate::postgres::row::{Row, params};
 use crate::postgres::tx::Tx;
@@ -45,11 +48,11 @@ pub(super) async fn search(
     let mut vector = query.vector.clone();
     normalise(&mut vector);
     let search = Search { key: model_key(query.model.as_str(), model.dimensions), model, vector, within, limit };
-    if let Some(breadth) = search.breadth_of_index() {
-        let hits = search.through_index(tx, breadth).await?;
-        // The index knows no vectors of zeros, which are similar to nothing: with less than that, all are compared.
-        if hits.len() == limit as usize && hits.last().is_some_and(|hit| hit.score > 0.0) {
-            return Ok(hits);
+    if let Some((own, breadth)) = search.index() {
+        let found = search.through_index(tx, own, breadth).await?;
+        // If the server took another index, which may have others' rows, it did not scan this one.
+        if found.scans > own.scans && found.is_certain(search.model.dimensions, candidates(limit), limit) {
+            return Ok(found.hits);
         }
     }
     search.one_by_one(tx).await
@@ -59,27 +62,46 @@ pub(super) async fn search(
 struct Model {
     dimensions: usize,
     chunks: u64,
-    /// About how many of them, hidden ones too, are in their index; `None` if there is none.
-    indexed: Option<u64>,
     /// Versions that are not visible.
     hidden: Vec<i64>,
+    /// The index over them, if there is one.
+    own: Option<Own>,
+}
+
+/// A user's own index.
+struct Own {
+    index: OwnIndex,
+    /// About how many vectors are in it, hidden ones too.
+    vectors: u64,
+    /// How often this connection scanned it, as far as the server has not added it to its statistics, which it does between
+    /// transactions.
+    scans: i64,
 }
 
 impl Model {
     async fn find(tx: &Tx, query: &VectorQuery) -> Result<Option<Self>, StoreError> {
-        let key = model_key(query.model.as_str(), query.vector.len());
+        let dimensions = query.vector.len();
+        let key = model_key(query.model.as_str(), dimensions);
+        let index = OwnIndex::new(tx.pgvector(), tx.owner_no(), key, dimensions);
         tx.query_row(
-            "SELECT m.dimensions, m.chunks, (SELECT greatest(c.reltuples, m.chunks)::bigint FROM pg_catalog.pg_index i \
-             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE c.oid = to_regclass($3) AND i.indisvalid), \
-             ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1) \
-             FROM ironclaw.embedding_models m WHERE m.owner_no = $1 AND m.id = $2",
-            params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index_name(tx.owner_no(), key))],
+            "SELECT m.dimensions, m.chunks, \
+             ARRAY(SELECT v.version_no FROM ironclaw.entry_versions v WHERE v.owner_no = $1 AND v.state <> 1), \
+             pg_get_indexdef(c.oid), greatest(c.reltuples, m.chunks)::bigint, pg_stat_get_xact_numscans(c.oid) \
+             FROM ironclaw.embedding_models m LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_index i \
+             ON i.indexrelid = c.oid AND i.indisvalid) ON c.oid = to_regclass($3) \
+             WHERE m.owner_no = $1 AND m.id = $2",
+            params![tx.owner_no(), query.model.as_str(), format!("ironclaw.{}", index.name())],
             |row| {
+                let definition = row.optional(3, Row::text)?;
+                let own = match definition.is_some_and(|definition| index.is(&definition)) {
+                    true => Some(Own { vectors: row.count(4)?, scans: row.i64(5)?, index }),
+                    false => None,
+                };
                 Ok(Self {
                     dimensions: row.code(0, crate::search::vector::dimensions)?,
                     chunks: row.count(1)?,
-                    indexed: row.optional(2, Row::count)?,
-                    hidden: row.array(3)?,
+                    hidden: row.array(2)?,
+                    own,
                 })
             },
         )
@@ -102,15 +124,15 @@ struct Search {
 }
 
 impl Search {
-    /// How broadly the index has to search to find the nearest; `None` if comparing all finds them sooner, or alone finds
-    /// them: what is below a path lies together, and around a query for something else there may be none of it.
-    fn breadth_of_index(&self) -> Option<u64> {
+    /// The index, and how broadly it has to search to find the nearest; `None` if comparing all finds them sooner, or alone
+    /// finds them: what is below a path lies together, and around a query for something else there may be none of it.
+    fn index(&self) -> Option<(&Own, u64)> {
         let has_direction = self.vector.iter().any(|number| *number != 0.0);
-        let indexed = self.model.indexed.filter(|_| has_direction && self.within.is_none())?;
-        breadth(self.model.chunks, indexed, self.limit)
+        let own = self.model.own.as_ref().filter(|_| has_direction && self.within.is_none())?;
+        Some((own, breadth(self.model.chunks, own.vectors, self.limit)?))
     }
 
-    /// Compares all vectors.
+    /// Compares all vectors. No index can be asked for an order that begins with this distance, whatever it is made of.
     async fn one_by_one(&self, tx: &Tx) -> Result<Vec<ChunkHit>, StoreError> {
         // A vector of zeros has no direction: its distance is no number, and 1 by definition.
         let sql = format!(
@@ -127,31 +149,44 @@ impl Search {
     }
 
     /// Asks the index.
-    async fn through_index(&self, tx: &Tx, breadth: u64) -> Result<Vec<ChunkHit>, StoreError> {
+    async fn through_index(&self, tx: &Tx, own: &Own, breadth: u64) -> Result<Found, StoreError> {
         // Strict order: without it a search that a condition thins out gives fewer rows than asked. The planner knows
-        // no other way without sorting all, and takes this user's index only for a plan that is made for this user.
+        // no other way without sorting all, and takes this user's index only for a plan that is made for this user. Servers
+        // before the 18th add so much for a sort that is switched off that they would compile the statement.
         tx.query_row(
             "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), \
              set_config('hnsw.ef_search', $1, true), set_config('enable_sort', 'off', true), \
-             set_config('plan_cache_mode', 'force_custom_plan', true)",
+             set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)",
             params![breadth.to_string()],
             |_| Ok(()),
         )
         .await?;
         let sql = format!(
-            "WITH near AS MATERIALIZED (SELECT c.id, c.embedding FROM ironclaw.chunk_vectors c \
-                WHERE c.owner_no = $1 AND c.model_key = {key} AND {condition} \
+            "WITH near AS MATERIALIZED (SELECT c.id, c.embedding, c.embedding::{pgvector}.halfvec({dimensions}) AS half \
+                FROM ironclaw.chunk_vectors c WHERE c.owner_no = $1 AND c.model_key = {key} AND {condition} \
                 ORDER BY c.embedding::{pgvector}.halfvec({dimensions}) OPERATOR({pgvector}.<=>) \
                 (SELECT $2::real[]::{pgvector}.vector::{pgvector}.halfvec({dimensions})) LIMIT {candidates}) \
-             SELECT n.id, 1 - (n.embedding OPERATOR({pgvector}.<=>) (SELECT $2::real[]::{pgvector}.vector)) AS score \
+             SELECT n.id, 1 - (n.embedding OPERATOR({pgvector}.<=>) (SELECT $2::real[]::{pgvector}.vector)) AS score, \
+             count(*) OVER (), max(1 + ({pgvector}.l2_normalize(n.half) OPERATOR({pgvector}.<#>) \
+             (SELECT {pgvector}.l2_normalize($2::real[]::{pgvector}.vector::{pgvector}.halfvec({dimensions}))))) OVER (), \
+             pg_stat_get_xact_numscans(to_regclass('ironclaw.{index}')) \
              FROM near n ORDER BY score DESC, n.id LIMIT $3",
             pgvector = tx.pgvector(),
             key = self.key,
             condition = self.condition(),
             dimensions = self.model.dimensions,
             candidates = candidates(self.limit),
+            index = own.index.name(),
         );
-        tx.query(sql, self.params(tx), hit).await
+        let mut found = Found { hits: Vec::new(), candidates: 0, furthest: 0.0, scans: own.scans };
+        found.hits = tx
+            .query(sql, self.params(tx), |row| {
+                (found.candidates, found.furthest) = (row.count(2)?, row.f64(3)?);
+                found.scans = row.optional(4, Row::i64)?.unwrap_or(own.scans);
+                hit(row)
+            })
+            .await?;
+        Ok(found)
     }
 
     fn condition(&self) -> &'static str {

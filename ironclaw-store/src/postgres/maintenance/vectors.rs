@@ -1,0 +1,120 @@
+//! Making and dropping indexes over users' vectors.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use ironclaw_core::store::StoreError;
+
+use super::PostgresMaintenance;
+use crate::postgres::engine::Lock;
+use crate::postgres::workspace::{Step, index_steps};
+
+/// The name that errors, and other operators who wait, are given.
+const OPERATION: &str = "index_vectors";
+
+/// What [`index_vectors`](PostgresMaintenance::index_vectors) did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexedVectors {
+    /// How many indexes were made.
+    pub made: u64,
+    /// How many there were already, and stay.
+    pub kept: u64,
+    /// Those that were dropped. If some are [`BeyondLimit`](DropReason::BeyondLimit) run after run, and others are made,
+    /// operators with different [`vector_indexes`](crate::PostgresStoreBuilder::vector_indexes) undo each other's work.
+    pub dropped: Vec<DroppedIndex>,
+}
+
+/// An index over vectors that was dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DroppedIndex {
+    /// Its name.
+    pub name: String,
+    /// Why it was dropped.
+    pub reason: DropReason,
+}
+
+/// Why an index over vectors was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// It was left unfinished. If its user is to have one, it was made anew.
+    Unfinished,
+    /// It is not such as [`index_vectors`](PostgresMaintenance::index_vectors) makes: somebody made or changed it by hand.
+    Foreign,
+    /// Its user has too few vectors of the model by now, or is gone.
+    TooFew,
+    /// Others come first, and there may be no more than `limit`
+    /// ([`vector_indexes`](crate::PostgresStoreBuilder::vector_indexes)).
+    BeyondLimit {
+        /// How many there may be.
+        limit: u32,
+    },
+}
+
+impl fmt::Display for DroppedIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.reason)
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfinished => f.write_str("it was left unfinished"),
+            Self::Foreign => f.write_str("it is not such as index_vectors makes"),
+            Self::TooFew => f.write_str("its user has too few vectors of the model, or is gone"),
+            Self::BeyondLimit { limit } => write!(f, "others come first, and vector_indexes allows {limit}"),
+        }
+    }
+}
+
+impl PostgresMaintenance {
+    /// Makes an index over the vectors of each user who has so many of one embedding model that it is faster than comparing
+    /// all, up to [`vector_indexes`](crate::PostgresStoreBuilder::vector_indexes), and drops every other index over vectors,
+    /// whoever made it. Writers go on meanwhile, and it waits for transactions that began before it, such as a dump.
+    ///
+    /// Each user's largest model comes before any user's second, and among those the one with more vectors. An index that
+    /// there is stays until another has more than a quarter more vectors, or its own are fewer than four fifths of what
+    /// one is made for. Give all operators of a database the same `vector_indexes`: each call makes and drops by its own.
+    ///
+    /// Without an index all vectors are compared: nothing is missed, but it takes longer the more a user has (some 0.6 ms for
+    /// each thousand of 384 dimensions). An index holds one user's rows, so that what others write changes nothing of what is
+    /// found through it. Call it when users have got tens of thousands of chunks, or every night: where there is nothing to
+    /// do it takes milliseconds.
+    ///
+    /// One operator makes indexes at a time: a second waits as long as
+    /// [`lock_timeout`](crate::PostgresStoreBuilder::lock_timeout) says. Dropping the future does not stop it.
+    ///
+    /// # Errors
+    /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), with who it is and since when, if another operator makes
+    /// them. Otherwise a [`StoreError`]; indexes that were made before it stay, and what was left unfinished is made anew
+    /// next time.
+    pub async fn index_vectors(&self) -> Result<IndexedVectors, StoreError> {
+        let (maintenance, most) = (self.clone(), self.vector_indexes);
+        let work = move |lock: Arc<Lock>| async move {
+            let steps = maintenance
+                .read(OPERATION, most, |tx, most| async move { index_steps(tx, most).await }.boxed())
+                .await?;
+            // In the session that keeps others out: two that make indexes of one table wait for each other for ever.
+            lock.run_each(OPERATION, steps.iter().filter_map(Step::statement).collect()).await?;
+            Ok(done(steps))
+        };
+        self.engine().alone(OPERATION, self.operator(), OPERATION, work).await
+    }
+}
+
+/// What was done when these steps were.
+fn done(steps: Vec<Step>) -> IndexedVectors {
+    let mut done = IndexedVectors { made: 0, kept: 0, dropped: Vec::new() };
+    for step in steps {
+        match step {
+            Step::Keep => done.kept += 1,
+            Step::Drop(dropped) => done.dropped.push(dropped),
+            Step::Make(_) => done.made += 1,
+        }
+    }
+    done
+}
