@@ -12,7 +12,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use super::{Engine, SLACK, millis};
 use crate::postgres::connection::bounded;
 use crate::postgres::error::from_sqlx;
-use crate::postgres::session::{LOOK, WRITE};
+use crate::postgres::pool::nobody_waits;
+use crate::postgres::session::{LOOK, WRITE, unlimited};
 
 /// Keeps others from doing the same until it is dropped.
 ///
@@ -31,8 +32,9 @@ impl Engine {
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (engine, operator, key) = (Arc::clone(self), operator.clone(), key.to_owned());
-        self.in_task(operation, async move {
-            let Lock(connection) = engine.lock(operation, &operator, &key).await?;
+        self.in_task(operation, |left| async move {
+            let lock = left.run_until_cancelled(engine.lock(operation, &operator, &key)).await;
+            let Lock(connection) = lock.ok_or_else(|| nobody_waits(operation))??;
             let done = work.await;
             let _ = connection.close().await;
             done
@@ -81,8 +83,9 @@ async fn lock(
     let begin = format!(
         "{WRITE}; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL lock_timeout = {}; \
          SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
-         SELECT pg_advisory_xact_lock({key})",
-        millis(wait)
+         SELECT {}; SELECT pg_advisory_xact_lock({key})",
+        millis(wait),
+        unlimited!("true")
     );
     sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
     let since = "SELECT set_config('application_name', $1 || ' since ' || to_char( \
