@@ -6,8 +6,9 @@ use std::time::Duration;
 use ironclaw_core::change::SettingOp;
 use ironclaw_core::id::{ErasureId, OperatorName, UserId};
 use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::audit::Outcome;
 use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind};
-use ironclaw_core::{Change, Maintenance, Scope, SystemClock};
+use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
 
@@ -16,7 +17,11 @@ use crate::network::{assert_refused, refusal_by};
 use crate::raw::must;
 use crate::workload::until;
 
-ironclaw_testing::tests![a_second_operator_is_told_who_works, what_is_dropped_goes_on_alone];
+ironclaw_testing::tests![
+    a_second_operator_is_told_who_works,
+    what_is_dropped_goes_on_alone,
+    what_is_dropped_before_its_turn_is_not_done,
+];
 
 type Work = fn(PostgresMaintenance) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
@@ -109,4 +114,34 @@ async fn what_is_dropped_goes_on_alone() {
     until("it is done", async || workers(&mut superuser).await.is_empty()).await;
     assert_eq!(must(&mut superuser, "SELECT FROM ironclaw.users").await, 0);
     olga.close().await;
+}
+
+/// A second operator who goes away while the first works has done nothing, not even in vain.
+async fn what_is_dropped_before_its_turn_is_not_done() {
+    let database = with_ada().await;
+    let olga = operator(&database, "olga", Duration::from_secs(600)).await;
+    let oscar = operator(&database, "oscar", Duration::from_secs(600)).await;
+    let mut superuser = database.superuser().await;
+    let holder = standstill(&database).await;
+    let erase = |operator: &PostgresMaintenance| {
+        let operator = operator.clone();
+        tokio::spawn(async move { operator.apply_system(erasure()).await })
+    };
+    let first = erase(&olga);
+    until("the first works", async || !workers(&mut superuser).await.is_empty()).await;
+    let second = erase(&oscar);
+    let all = "SELECT FROM pg_locks WHERE locktype = 'advisory' \
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    until("the second waits", async || must(&mut superuser, all).await == 2).await;
+    second.abort();
+    assert!(second.await.unwrap_err().is_cancelled());
+    drop(holder);
+    first.await.unwrap().unwrap();
+    until("nobody works", async || must(&mut superuser, all).await == 0).await;
+    // Whoever erases again fails, and that is in the trail.
+    let events = olga.system_events(&PageRequest::default()).await.unwrap().items;
+    assert!(events.iter().all(|entry| entry.event.outcome == Outcome::Success), "{events:?}");
+    erase(&oscar).await.unwrap().unwrap_err();
+    let events = olga.system_events(&PageRequest::default()).await.unwrap().items;
+    assert!(events.iter().any(|entry| entry.event.outcome == Outcome::Failed), "{events:?}");
 }

@@ -8,7 +8,7 @@ use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::task::JoinSet;
 
 use crate::database::{Database, app_url, pooled_app_url, pooled_operator_url, pooler};
@@ -21,6 +21,7 @@ ironclaw_testing::tests![
     no_transaction_stays_open,
     who_waits_for_rows_leaves_the_pooler_to_others,
     waiting_for_a_connection_of_the_poolers_has_an_end,
+    a_place_among_those_who_wait_for_the_pooler_is_kept,
     a_pooler_that_was_not_reckoned_with_is_refused,
     a_pooler_in_session_mode_is_as_good_as_none,
     a_role_with_one_connection_can_do_with_it,
@@ -222,6 +223,34 @@ async fn waiting_for_a_connection_of_the_poolers_has_an_end() {
     must(&mut client, "ROLLBACK").await;
     bounded(talk(store.clone(), 0)).await;
     store.close().await.unwrap();
+}
+
+/// Whoever asks again after each few seconds is behind everybody else each time.
+async fn a_place_among_those_who_wait_for_the_pooler_is_kept() {
+    let database = Database::fresh().await;
+    let pooler = pooler(1, &[("admin_users", "ironclaw_test_app")], None);
+    let url = pooled_app_url(&pooler, database.name());
+    let builder = PostgresStore::builder().transaction_pooling();
+    let store = builder.acquire_timeout(std::time::Duration::from_secs(60)).connect(&url).await.unwrap();
+    let mut client = PgConnection::connect(&format!("{url}?statement-cache-capacity=0")).await.unwrap();
+    must(&mut client, "BEGIN").await;
+    let call = tokio::spawn(async move { talk(store, 0).await });
+    let mut admin = PgConnection::connect(&pooled_app_url(&pooler, "pgbouncer")).await.unwrap();
+    let mut waiting = async || -> Vec<String> {
+        let clients = sqlx::raw_sql("SHOW CLIENTS").fetch_all(&mut admin).await.unwrap();
+        let clients = clients.iter().filter(|client| client.get::<String, _>("state") == "waiting");
+        clients.map(|client| client.get("ptr")).collect()
+    };
+    let mut first = Vec::new();
+    until("it waits", async || {
+        first = waiting().await;
+        !first.is_empty()
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    assert_eq!(waiting().await, first);
+    must(&mut client, "ROLLBACK").await;
+    bounded(call).await.unwrap();
 }
 
 async fn a_pooler_that_was_not_reckoned_with_is_refused() {
