@@ -198,13 +198,21 @@ impl Pool {
         *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// As [`reach`](Self::reach), waiting for a server that has no connection left.
-    pub(super) async fn reach_patiently(&self, operation: &'static str) -> Result<PgConnection, StoreError> {
-        let deadline = Instant::now() + self.wait;
+    /// As [`reach`](Self::reach), waiting for a server that has no connection left, for a part of the time that there is.
+    pub(super) async fn reach_patiently(
+        &self,
+        operation: &'static str,
+        deadline: Instant,
+    ) -> Result<PgConnection, StoreError> {
+        let deadline = (Instant::now() + self.wait).min(deadline - AGAIN);
+        let mut reached = self.reach(operation).await;
         loop {
-            match self.reach(operation).await {
+            match reached {
                 Err(error) if *error.kind() == StoreErrorKind::Busy && Instant::now() < deadline => {
                     tokio::time::sleep(AGAIN).await;
+                    // What it said is true as long as it says nothing else.
+                    let again = tokio::time::timeout_at(deadline.into(), self.reach(operation));
+                    reached = again.await.unwrap_or(Err(error));
                 }
                 reached => return reached,
             }

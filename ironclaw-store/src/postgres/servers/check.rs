@@ -111,7 +111,7 @@ impl Servers {
     /// Checks a server, within this time. Of several, the error says which one is meant.
     async fn check(&self, operation: &'static str, index: usize, deadline: Instant) -> Result<Checked, StoreError> {
         let server = &self.servers[index];
-        let checked = match tokio::time::timeout_at(deadline.into(), self.check_all(operation, index)).await {
+        let checked = match tokio::time::timeout_at(deadline.into(), self.check_all(operation, index, deadline)).await {
             Ok(checked) => checked,
             Err(_) => Err(server.pool.gone(operation)),
         };
@@ -130,9 +130,14 @@ impl Servers {
         }
     }
 
-    async fn check_all(&self, operation: &'static str, index: usize) -> Result<(PgConnection, Checked), StoreError> {
+    async fn check_all(
+        &self,
+        operation: &'static str,
+        index: usize,
+        deadline: Instant,
+    ) -> Result<(PgConnection, Checked), StoreError> {
         let pool = &self.servers[index].pool;
-        let mut connection = pool.reach_patiently(operation).await?;
+        let mut connection = pool.reach_patiently(operation, deadline).await?;
         let database = server::check(operation, &mut connection, self.role).await?;
         if self.named_statements {
             pooler::check(operation, &mut connection, pool.reach(operation).await, self.role).await?;
