@@ -319,7 +319,9 @@ async fn who_goes_away_before_their_turn_has_nothing_done() {
     drop(calls);
     must(&mut holder, "COMMIT").await;
     let (one, other) = futures::join!(first_of_all, last);
-    (one.unwrap(), other.unwrap());
+    for done in [one, other] {
+        done.unwrap();
+    }
     let page = PageRequest::default();
     let settings = store.settings().settings(&ada.scope, &page).await.unwrap().items;
     let keys: Vec<_> = settings.iter().map(|setting| setting.key.as_str()).collect();
