@@ -172,7 +172,10 @@ pub(crate) fn staged_name(stream: &[u8; 16]) -> String {
 /// What an integrity check says of unfinished copies, of which there are so many.
 pub(crate) fn unfinished(staged: i64) -> Option<String> {
     (staged > 0).then(|| {
-        format!("users: {staged} unfinished copies: copy again or discard them; what else is found may be theirs")
+        format!(
+            "users: {staged} unfinished copies, which nobody sees: copy the same again, which goes on with them, or call \
+             discard_unfinished_copies; what else is found may be theirs"
+        )
     })
 }
 

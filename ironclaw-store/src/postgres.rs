@@ -26,6 +26,8 @@ mod error;
 mod maintenance;
 mod migrate;
 mod migration;
+mod parameters;
+mod passfile;
 mod pool;
 mod pooler;
 mod privacy;

@@ -12,7 +12,7 @@ use super::pool::{Password, Pool};
 use super::role::Role;
 use super::server;
 use super::servers::Servers;
-use super::{MIGRATION_PATIENCE, PostgresStore, migrate};
+use super::{MIGRATION_PATIENCE, PostgresStore, migrate, passfile};
 
 /// How to connect a [`PostgresStore`] or a [`PostgresMaintenance`].
 #[derive(Clone)]
@@ -76,7 +76,8 @@ impl PostgresStoreBuilder {
     /// The most connections to each server. Default: 10.
     ///
     /// Users take turns for them: at the same time one change of a user has one, in the order of asking, and the readings
-    /// of a user have half of them at most. If the server has fewer left, calls share those.
+    /// of a user have half of them at most. If the server has fewer left, calls share those. Behind a pooler, all processes
+    /// together should have no more than the pooler may open.
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
@@ -85,7 +86,8 @@ impl PostgresStoreBuilder {
 
     /// How long a call waits for its turn and for a free connection before it fails with
     /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), or, if those in use wait for a server that does not answer,
-    /// with [`Unavailable`](ironclaw_core::store::StoreErrorKind::Unavailable). Default: 10 seconds.
+    /// with [`Unavailable`](ironclaw_core::store::StoreErrorKind::Unavailable). Default: 10 seconds. Connecting a store, with
+    /// all that is checked then, takes no longer either, or 5 seconds if this is less.
     #[must_use]
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
@@ -111,7 +113,8 @@ impl PostgresStoreBuilder {
     }
 
     /// After how long the server ends a transaction that does nothing, as when a process was stopped in the middle of
-    /// it. Default: 30 seconds.
+    /// it. Default: 30 seconds. An operator's readings, for which no change waits, are not limited: they compute between
+    /// their statements.
     #[must_use]
     pub fn idle_in_transaction_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.idle = timeout;
@@ -145,7 +148,8 @@ impl PostgresStoreBuilder {
     }
 
     /// Works through a pooler in transaction mode, such as PgBouncer: no statement is prepared by name, which costs a
-    /// round trip for each. Default: off, and such a pooler is refused. Migrations and operators go to the server itself.
+    /// round trip for each, and one call at a time waits at a lock that another process holds. Default: off, and such a
+    /// pooler is refused. Migrations and operators go to the server itself.
     #[must_use]
     pub fn transaction_pooling(mut self) -> Self {
         self.transaction_pooling = true;
@@ -267,16 +271,17 @@ impl PostgresStoreBuilder {
             if self.transaction_pooling {
                 options = options.statement_cache_capacity(0);
             }
-            pools.push(Pool::new(options, self.connections, self.acquire_timeout, self.password.clone()));
+            let (wait, password) = (self.acquire_timeout, self.password.clone());
+            pools.push(Pool::new(options, self.connections, wait, password, self.transaction_pooling));
         }
-        let (servers, database) =
-            Servers::connect(OPERATION, pools, role, !self.transaction_pooling, self.replica_lag).await?;
-        let settings = Settings {
-            limits: self.limits,
-            clock: self.clock,
-            timeouts: self.timeouts,
-            named_statements: !self.transaction_pooling,
-        };
+        let named_statements = !self.transaction_pooling;
+        let connected =
+            Servers::connect(OPERATION, pools, role, named_statements, self.replica_lag, self.acquire_timeout).await;
+        let (servers, database) = connected.map_err(|error| match self.password {
+            Some(_) => error,
+            None => urls.iter().fold(error, |error, url| passfile::explain(url, error)),
+        })?;
+        let settings = Settings { limits: self.limits, clock: self.clock, timeouts: self.timeouts, named_statements };
         Ok(Engine::new(servers, database, settings))
     }
 }

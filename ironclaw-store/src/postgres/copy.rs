@@ -217,8 +217,6 @@ async fn counts(tx: &Tx, unit: Unit) -> Result<Vec<u64>, StoreError> {
 
 /// Sends everything. It ends early when nobody listens.
 async fn stream(tx: &Tx, unit: Unit, tables: &[usize], to: &Sender<Batch>) -> Result<Option<()>, StoreError> {
-    // Whoever listens may take long.
-    tx.query_row("SELECT set_config('idle_in_transaction_session_timeout', '0', true)", params![], |_| Ok(())).await?;
     for &place in tables {
         let (table, sql) = (&unit.tables()[place], &statements(unit)[place]);
         let mut batches = Batches::new(place);

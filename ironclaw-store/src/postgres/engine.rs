@@ -11,6 +11,7 @@ use ironclaw_core::id::{TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Clock, Limits, Timestamp};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
@@ -133,8 +134,8 @@ impl Engine {
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         let engine = Arc::clone(self);
-        self.in_task(operation, async move {
-            let (mut tries, caller) = (Tries::new(), Caller::new(reach.whose(), false));
+        self.in_task(operation, |left| async move {
+            let (mut tries, caller) = (Tries::new(), Caller::new(reach.whose(), false, left));
             loop {
                 match engine.read_once(operation, &caller, &reach, freshness, arguments.clone(), &read).await {
                     Err(error) if is_transient(&error) && tries.again().await => {}
@@ -196,12 +197,11 @@ impl Engine {
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
         let engine = Arc::clone(self);
-        self.in_task(operation, async move {
-            let (mut tries, caller) = (Tries::new(), Caller::new(reach.whose(), true));
+        self.in_task(operation, |left| async move {
+            let (mut tries, caller) = (Tries::new(), Caller::new(reach.whose(), true, left));
             let mut may_be_done = false;
             loop {
-                let lock = engine.lock_timeout(&reach, &caller, &tries);
-                let written = engine.write_once(operation, &caller, &reach, lock, arguments.clone(), &write).await;
+                let written = engine.write_once(operation, &caller, &reach, &tries, arguments.clone(), &write).await;
                 let (error, stage) = match written {
                     Ok(written) => return Ok(written),
                     Err(failed) => failed,
@@ -226,7 +226,7 @@ impl Engine {
         operation: &'static str,
         caller: &Caller,
         reach: &Reach,
-        lock: Duration,
+        tries: &Tries,
         arguments: A,
         write: &F,
     ) -> Result<T, (StoreError, Stage)>
@@ -239,6 +239,7 @@ impl Engine {
         let begun = self.servers.begin_to_write(operation, caller, self.patience(reach)).await;
         let (connection, place) = begun.map_err(before)?;
         let mut tx = self.transaction(connection, operation);
+        let lock = self.lock_timeout(reach, caller, tries);
         let result = match self.enter_to_write(&mut tx, reach, lock).await {
             Ok(()) => write(&tx, arguments).await,
             Err(error) => Err(error),
@@ -264,14 +265,21 @@ impl Engine {
         }
     }
 
-    /// Runs a call in a task of its own: a caller that goes away does not stop it half-way.
-    async fn in_task<T: Send + 'static>(
+    /// Runs a call in a task of its own: a caller that goes away does not stop it half-way. The call is told of that, so
+    /// that it waits no longer for a turn.
+    async fn in_task<T, F>(
         &self,
         operation: &'static str,
-        call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        call: impl FnOnce(CancellationToken) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         self.check_open(operation)?;
-        let mut call = Box::pin(call);
+        let left = CancellationToken::new();
+        let mut call = Box::pin(call(left.clone()));
+        let _leaving = left.drop_guard();
         // It takes its place in its line here and now: a task begins when it likes, and what the caller asks for after this
         // call, even if it was dropped, must not come before it.
         let begun = {
@@ -295,13 +303,13 @@ impl Engine {
         statements: Vec<String>,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let engine = Arc::clone(self);
-        self.in_task(operation, async move {
+        self.in_task(operation, |left| async move {
             let settings = format!(
                 "{}; SET ROLE ironclaw_owner; SET lock_timeout = {}; SET statement_timeout = 0",
                 session::OUTSIDE,
                 millis(engine.timeouts.lock)
             );
-            let caller = Caller::new(Whose::Everybody, false);
+            let caller = Caller::new(Whose::Everybody, false, left);
             let mut connection = engine.servers.prepare(operation, &caller, UNBOUNDED, &settings).await?;
             let mut results = Vec::with_capacity(statements.len());
             for statement in statements {
@@ -317,7 +325,7 @@ impl Engine {
     /// How long an attempt waits for a lock: an operator's, whose connections are their own, as long as it may at all.
     fn lock_timeout(&self, reach: &Reach, caller: &Caller, tries: &Tries) -> Duration {
         match reach {
-            Reach::User(_) | Reach::Tenant(_) => tries.at_a_lock(!caller.waits_at_lock(), self.timeouts.lock),
+            Reach::User(_) | Reach::Tenant(_) => tries.at_a_lock(caller.share_at_lock(), self.timeouts.lock),
             Reach::All | Reach::About(..) | Reach::Owner(_) => self.timeouts.lock,
         }
     }

@@ -81,7 +81,9 @@ const POOLER: &str = "08P01";
 
 /// What a pooler means, which only its message says.
 fn of_pooler(message: &str) -> (StoreErrorKind, &'static str) {
-    const MEANINGS: [(&str, &str); 9] = [
+    const MEANINGS: [(&str, &str); 10] = [
+        // It waited for one of the server's connections for too long.
+        ("query_wait_timeout", "53300"),
         ("too many", "53300"),
         ("no more connections allowed", "53300"),
         ("connection slots", "53300"),
@@ -154,7 +156,8 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
     }
 }
 
-const NO_CONNECTION_LEFT: &str = "the server has no connection left; allow fewer or raise max_connections";
+const NO_CONNECTION_LEFT: &str = "the server, or the pooler before it, has no connection left; let stores open fewer, or raise \
+                                  max_connections there or default_pool_size";
 
 /// Says that the server has no connection left.
 pub(super) fn no_connection_left(operation: &'static str) -> StoreError {

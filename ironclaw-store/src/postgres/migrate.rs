@@ -6,7 +6,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sea_orm::{ConnectionTrait, DbBackend, IsolationLevel, SqlxPostgresConnector, Statement, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::engine::busy;
 use super::error::{from_orm, from_sqlx};
@@ -15,7 +15,7 @@ use super::pooler;
 use super::role::Role;
 use super::server::closed_path;
 use super::session::DEFINE;
-use super::{pool, server};
+use super::{passfile, pool, server};
 
 const OPERATION: &str = "migrate";
 
@@ -32,10 +32,8 @@ const ROLES: [&str; 3] = ["ironclaw_owner", "ironclaw_app", "ironclaw_auditor"];
 /// Runs what has not run yet, in one transaction. One process at a time: the others wait for `patience`.
 pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> Result<(), StoreError> {
     let options = server::options(OPERATION, url, unverified)?;
-    let mut connection = pool::connect(OPERATION, &options).await?;
-    server::check_server(OPERATION, &mut connection).await?;
-    pooler::check(OPERATION, &mut connection, pool::connect(OPERATION, &options).await, Role::Operator).await?;
-    drop(connection);
+    let checked = tokio::time::timeout(patience.max(pool::REACH), check(&options)).await;
+    checked.unwrap_or_else(|_| Err(pool::no_answer(OPERATION))).map_err(|error| passfile::explain(url, error))?;
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(patience.max(Duration::from_secs(5)));
     let pool = pool.connect_lazy_with(options);
     // Dropping the caller's future must not stop a migration half-way: it is one transaction, and ends by itself.
@@ -47,6 +45,13 @@ pub(super) async fn migrate(url: &str, patience: Duration, unverified: bool) -> 
     migrated.await.map_err(|error| {
         StoreError::new(StoreErrorKind::Internal, OPERATION, "the migration broke off").with_source(error)
     })?
+}
+
+/// Checks that there is a server to migrate, and that no pooler is before it.
+async fn check(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut connection = pool::connect(OPERATION, options).await?;
+    server::check_server(OPERATION, &mut connection).await?;
+    pooler::check(OPERATION, &mut connection, pool::connect(OPERATION, options).await, Role::Operator).await
 }
 
 async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 //! it can't be told that a server was restarted and that all connections to it are lost; and it asks the server once
 //! more whenever a connection comes back. This one says at once what is wrong, and asks nothing.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use self::idle::{Idle, Pooled};
 use super::connection::Connection;
 use super::error::{from_sqlx, no_connection_left};
 use super::server::is_socket;
-use super::turns::{Caller, Turn, Turns};
+use super::turns::{Awaited, Caller, Turn, Turns};
 use crate::error::closed;
 
 pub(super) mod idle;
@@ -41,6 +42,8 @@ pub(super) type Password = Arc<dyn Fn() -> BoxFuture<'static, Result<String, Box
 pub(super) struct Pool {
     options: Mutex<PgConnectOptions>,
     password: Option<Password>,
+    /// Whether a pooler in transaction mode is in front of the server.
+    is_pooled: bool,
     /// As many as there may be connections.
     turns: Arc<Turns>,
     /// How long to wait for one.
@@ -59,11 +62,18 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(super) fn new(options: PgConnectOptions, connections: u32, wait: Duration, password: Option<Password>) -> Self {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        connections: u32,
+        wait: Duration,
+        password: Option<Password>,
+        is_pooled: bool,
+    ) -> Self {
         Self {
             options: Mutex::new(options),
             password,
-            turns: Turns::new(connections),
+            is_pooled,
+            turns: Turns::new(connections, is_pooled),
             wait,
             idle: Arc::default(),
             refused_at: Mutex::default(),
@@ -80,8 +90,9 @@ impl Pool {
         patience: Duration,
         begin: &str,
     ) -> Result<(Connection, Option<PgRow>), StoreError> {
-        let turn = self.turn(operation, caller).await?;
-        self.begin_with(operation, turn, self.wait, patience, begin).await
+        let deadline = Instant::now() + self.wait;
+        let turn = self.turn(operation, caller, deadline).await?;
+        self.begin_with(operation, caller, turn, deadline, patience, begin).await
     }
 
     /// As [`begin`](Self::begin), or `None` if there is none at once.
@@ -93,7 +104,7 @@ impl Pool {
         begin: &str,
     ) -> Result<Option<(Connection, Option<PgRow>)>, StoreError> {
         match self.turns.try_take(caller) {
-            Some(turn) => self.begin_with(operation, turn, Duration::ZERO, patience, begin).await.map(Some),
+            Some(turn) => self.begin_with(operation, caller, turn, Instant::now(), patience, begin).await.map(Some),
             None => Ok(None),
         }
     }
@@ -101,16 +112,18 @@ impl Pool {
     async fn begin_with(
         &self,
         operation: &'static str,
+        caller: &Caller,
         turn: Turn,
-        wait: Duration,
+        deadline: Instant,
         patience: Duration,
         begin: &str,
     ) -> Result<(Connection, Option<PgRow>), StoreError> {
-        let deadline = Instant::now() + wait;
         loop {
-            let (mut pooled, is_new) = self.connection(operation, deadline).await?;
+            let (mut pooled, is_new) = self.connection(operation, caller, deadline).await?;
             let begun = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_optional(&mut pooled.connection);
-            let error = match tokio::time::timeout(REACH, begun).await {
+            // A pooler lets it wait for a connection of the server's.
+            let left = if self.is_pooled { deadline.saturating_duration_since(Instant::now()) } else { REACH };
+            let error = match tokio::time::timeout(left.max(REACH), begun).await {
                 Ok(Ok(row)) => {
                     self.is_gone.store(false, Ordering::Relaxed);
                     return Ok((Connection::new(pooled, Arc::clone(&self.idle), patience, turn), row));
@@ -133,7 +146,12 @@ impl Pool {
 
     /// A connection that nobody uses, or a new one, and whether it is new. If the server has none left, the next one that
     /// comes back or that the server has again.
-    async fn connection(&self, operation: &'static str, deadline: Instant) -> Result<(Pooled, bool), StoreError> {
+    async fn connection(
+        &self,
+        operation: &'static str,
+        caller: &Caller,
+        deadline: Instant,
+    ) -> Result<(Pooled, bool), StoreError> {
         let mut refused = None;
         loop {
             if let Some(pooled) = self.idle.take() {
@@ -155,8 +173,10 @@ impl Pool {
             if left.is_zero() {
                 return Err(refused.unwrap_or_else(|| no_connection_left(operation)));
             }
-            if let Some(pooled) = self.idle.next(left.min(AGAIN)).await {
-                return Ok((pooled, false));
+            match caller.unless_left(self.idle.next(left.min(AGAIN))).await {
+                Some(Some(pooled)) => return Ok((pooled, false)),
+                Some(None) => {}
+                None => return Err(nobody_waits(operation)),
             }
         }
     }
@@ -178,13 +198,21 @@ impl Pool {
         *self.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// As [`reach`](Self::reach), waiting for a server that has no connection left.
-    pub(super) async fn reach_patiently(&self, operation: &'static str) -> Result<PgConnection, StoreError> {
-        let deadline = Instant::now() + self.wait;
+    /// As [`reach`](Self::reach), waiting for a server that has no connection left, for a part of the time that there is.
+    pub(super) async fn reach_patiently(
+        &self,
+        operation: &'static str,
+        deadline: Instant,
+    ) -> Result<PgConnection, StoreError> {
+        let deadline = (Instant::now() + self.wait).min(deadline - AGAIN);
+        let mut reached = self.reach(operation).await;
         loop {
-            match self.reach(operation).await {
+            match reached {
                 Err(error) if *error.kind() == StoreErrorKind::Busy && Instant::now() < deadline => {
                     tokio::time::sleep(AGAIN).await;
+                    // What it said is true as long as it says nothing else.
+                    let again = tokio::time::timeout_at(deadline.into(), self.reach(operation));
+                    reached = again.await.unwrap_or(Err(error));
                 }
                 reached => return reached,
             }
@@ -218,19 +246,38 @@ impl Pool {
         join_all(closing).await;
     }
 
-    async fn turn(&self, operation: &'static str, caller: &Caller) -> Result<Turn, StoreError> {
-        match tokio::time::timeout(self.wait, self.turns.take(caller)).await {
-            Ok(turn) => turn.ok_or_else(|| closed(operation)),
+    async fn turn(&self, operation: &'static str, caller: &Caller, deadline: Instant) -> Result<Turn, StoreError> {
+        // Kept beyond the time: what it waits for is seen while it is in its line.
+        let mut turn = pin!(self.turns.take(caller));
+        match caller.unless_left(tokio::time::timeout_at(deadline.into(), turn.as_mut())).await {
+            Some(Ok(turn)) => turn.ok_or_else(|| closed(operation)),
+            None => Err(nobody_waits(operation)),
             // More connections would not help.
-            Err(_) if self.is_gone.load(Ordering::Relaxed) => Err(self.gone(operation)),
-            Err(_) if self.turns.is_line_full(caller) => Err(StoreError::new(StoreErrorKind::Busy, operation, OWN)),
-            Err(_) => Err(from_sqlx(operation, sqlx::Error::PoolTimedOut)),
+            Some(Err(_)) if self.is_gone.load(Ordering::Relaxed) => Err(self.gone(operation)),
+            Some(Err(_)) => Err(match self.turns.awaited(caller) {
+                Awaited::OwnCalls => StoreError::new(StoreErrorKind::Busy, operation, OWN),
+                Awaited::Alike => StoreError::new(StoreErrorKind::Busy, operation, ALIKE),
+                Awaited::Lock => StoreError::new(StoreErrorKind::Busy, operation, LOCKED),
+                Awaited::Connection => from_sqlx(operation, sqlx::Error::PoolTimedOut),
+            }),
         }
     }
 
-    fn gone(&self, operation: &'static str) -> StoreError {
+    /// Where the server is, for an error.
+    pub(super) fn address(&self) -> String {
+        let options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = match options.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or_default())
+    }
+
+    /// Notes that the server does not answer.
+    pub(super) fn gone(&self, operation: &'static str) -> StoreError {
         self.is_gone.store(true, Ordering::Relaxed);
-        StoreError::new(StoreErrorKind::Unavailable, operation, NO_ANSWER)
+        let context = if self.is_pooled { NO_ANSWER_BEHIND } else { NO_ANSWER };
+        StoreError::new(StoreErrorKind::Unavailable, operation, context)
     }
 
     fn options(&self) -> PgConnectOptions {
@@ -264,8 +311,13 @@ pub(super) async fn connect(operation: &'static str, options: &PgConnectOptions)
             }
             _ => from_sqlx(operation, error),
         }),
-        Err(_) => Err(StoreError::new(StoreErrorKind::Unavailable, operation, NO_ANSWER)),
+        Err(_) => Err(no_answer(operation)),
     }
+}
+
+/// Says that the server does not answer.
+pub(super) fn no_answer(operation: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, operation, NO_ANSWER)
 }
 
 fn is_no_file(kind: std::io::ErrorKind) -> bool {
@@ -274,4 +326,18 @@ fn is_no_file(kind: std::io::ErrorKind) -> bool {
 
 const NO_ANSWER: &str = "the server does not answer; see whether it runs and can be reached";
 
+const NO_ANSWER_BEHIND: &str = "neither the server nor the pooler before it answers; see whether both run, and whether the \
+                                pooler may open as many connections (default_pool_size) as all stores together \
+                                (max_connections)";
+
+const ALIKE: &str = "other calls that are about no single user took all the time that it may wait; make fewer at once, wait \
+                     longer or allow more connections";
+
+const LOCKED: &str = "another process's change of the same user holds a lock, and many calls wait so; try again";
+
 const OWN: &str = "other calls for the same user took all the time that it may wait; make fewer at once or wait longer";
+
+/// What a call is told that nobody waits for any more. It has begun nothing.
+pub(super) fn nobody_waits(operation: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Closed, operation, "whoever made the call went away before its turn")
+}

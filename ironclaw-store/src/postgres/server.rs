@@ -10,8 +10,9 @@ use sqlx::{ConnectOptions, PgConnection, Row};
 
 use super::error::from_sqlx;
 use super::migration::Migrator;
+use super::parameters;
 use super::role::{self, Role};
-use super::session::LOOK;
+use super::session::{LOOK, unlimited};
 
 /// The oldest server that is supported.
 const SERVER_VERSION: i32 = 16;
@@ -60,10 +61,9 @@ pub(super) fn options(operation: &'static str, url: &str, unverified: bool) -> R
     }
     let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
     let mut names = parameters.split('&').map(|parameter| parameter.split('=').next().unwrap_or_default());
-    if !names.all(|name| name.is_empty() || PARAMETERS.contains(&name) || name.starts_with("options[")) {
-        return Err(malformed(
-            "no parameters but those of sqlx, such as sslmode, sslrootcert, application_name, options",
-        ));
+    let has_no_meaning = |name: &&str| !(name.is_empty() || PARAMETERS.contains(name) || name.starts_with("options["));
+    if let Some(name) = names.find(has_no_meaning) {
+        return Err(malformed(parameters::expected(name)));
     }
     let mut options: PgConnectOptions = url.parse().map_err(|_| malformed(FORM))?;
     // An address of IPv6, which only a URL has in brackets.
@@ -191,9 +191,11 @@ pub(super) fn check_vector_version(operation: &'static str, version: &str) -> Re
 
 /// Checks the server's own version, and how the database keeps text. Called outside of any transaction too.
 pub(super) async fn check_server(operation: &'static str, connection: &mut PgConnection) -> Result<(), StoreError> {
-    let (version, encoding): (i32, String) = sqlx::query_as(
-        "SELECT pg_catalog.current_setting('server_version_num')::integer, pg_catalog.current_setting('server_encoding')",
-    )
+    let (version, encoding): (i32, String) = sqlx::query_as(concat!(
+        "SELECT pg_catalog.current_setting('server_version_num')::integer, \
+             pg_catalog.current_setting('server_encoding'), ",
+        unlimited!("true")
+    ))
     .persistent(false)
     .fetch_one(&mut *connection)
     .await

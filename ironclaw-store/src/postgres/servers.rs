@@ -47,6 +47,8 @@ pub(super) struct Servers {
     role: Role,
     /// Whether statements are prepared by name, which a pooler in transaction mode does not bear.
     named_statements: bool,
+    /// How long all that is checked of a server may take.
+    patience: Duration,
     /// Which of the servers takes writes, as far as is known.
     primary: AtomicUsize,
     /// The highest timeline that was seen.

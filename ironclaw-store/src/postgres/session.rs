@@ -21,7 +21,10 @@ macro_rules! needed {
             " quote_all_identifiers = off; ",
             // On, a refused statement ends the connection, and its answer counts as lost.
             $set,
-            " exit_on_error = off"
+            " exit_on_error = off; ",
+            // Who writes says for how long to wait. Who reads waits for as long as a statement may take.
+            $set,
+            " lock_timeout = 0"
         )
     };
 }
@@ -39,7 +42,20 @@ macro_rules! durable {
     };
 }
 
-pub(super) use durable;
+/// Takes away the limit on a whole transaction, which PostgreSQL 17 and newer know, for the transaction or (`false`) the
+/// session: ours have limits on each statement and on doing nothing.
+macro_rules! unlimited {
+    ($local:literal) => {
+        concat!(
+            "CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL \
+             THEN pg_catalog.set_config('transaction_timeout', '0', ",
+            $local,
+            ") END"
+        )
+    };
+}
+
+pub(super) use {durable, unlimited};
 
 /// Begins to write. What waits for a lock sees afterwards what the one before committed.
 pub(super) const WRITE: &str =
@@ -54,14 +70,21 @@ pub(super) const LOOK: &str =
     concat!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; ", closed_path!(), "; ", needed!("SET LOCAL"));
 
 /// The same for a transaction that was begun otherwise, in which tables and functions are made.
-pub(super) const DEFINE: &str =
-    concat!(needed!("SET LOCAL"), "; SET LOCAL check_function_bodies = on; SELECT ", durable!("true"));
+pub(super) const DEFINE: &str = concat!(
+    needed!("SET LOCAL"),
+    "; SET LOCAL check_function_bodies = on; SELECT ",
+    durable!("true"),
+    ", ",
+    unlimited!("true")
+);
 
 /// The same for statements outside of any transaction, until [`RESET`].
 pub(super) const OUTSIDE: &str = concat!(
     needed!("SET"),
     "; SET search_path = pg_catalog, pg_temp; SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; SELECT ",
-    durable!("false")
+    durable!("false"),
+    ", ",
+    unlimited!("false")
 );
 
 /// Takes back all that was set for a session, which is as it was when it began.

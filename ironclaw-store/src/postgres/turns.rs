@@ -3,96 +3,35 @@
 //! A call waits in a line of those that do the same for the same user, before it takes a connection. Of a line only so many
 //! calls have one at the same time, in their order: a user's changes wait for each other at the server anyhow, where each
 //! would hold a connection meanwhile. Lines take turns, however many calls wait in each. What waits at the server all the
-//! same, for a lock that another process holds, has a small part of the connections.
+//! same, for a lock that another process holds, has a small part of the connections, and the less time at once the more
+//! calls wait so.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use ironclaw_core::id::{TenantId, UserId};
 use tokio::sync::oneshot;
 
+use self::caller::Line;
+
+mod caller;
 #[cfg(test)]
 mod tests;
 
-/// A call, with its place among those of its line, which it keeps while it is tried again.
-#[derive(Debug)]
-pub(super) struct Caller {
-    line: Arc<Line>,
-    place: u64,
-    waits_at_lock: AtomicBool,
-    /// Who gave it its last turn.
-    turns: Mutex<Option<Arc<Turns>>>,
-}
+pub(super) use caller::{Caller, Whose};
 
-/// Calls that do the same for the same user.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Line {
-    whose: Whose,
-    writes: bool,
-}
+/// Within how long each call that waits at a lock has a turn, however many do.
+const ROUND: Duration = Duration::from_millis(200);
 
-/// Whose rows a call is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Whose {
-    User(TenantId, UserId),
-    /// A user whom a copy knows by number.
-    Number(i64),
-    /// A tenant's, without any user's.
-    Tenant(String),
-    Everybody,
-}
-
-impl Caller {
-    pub(super) fn new(whose: Whose, writes: bool) -> Self {
-        static CALLERS: AtomicU64 = AtomicU64::new(0);
-        let place = CALLERS.fetch_add(1, Ordering::Relaxed);
-        let waits_at_lock = AtomicBool::new(false);
-        Self { line: Arc::new(Line { whose, writes }), place, waits_at_lock, turns: Mutex::default() }
-    }
-
-    /// From now on its turns are for waiting at a lock, with a part of the connections. Until it is done no other call of its
-    /// line has a turn: that would wait for the same.
-    pub(super) fn wait_at_lock(&self) {
-        self.waits_at_lock.store(true, Ordering::Relaxed);
-        if let Some(turns) = &*self.turns() {
-            turns.keep(self, true);
-        }
-    }
-
-    pub(super) fn waits_at_lock(&self) -> bool {
-        self.waits_at_lock.load(Ordering::Relaxed)
-    }
-
-    fn turns(&self) -> MutexGuard<'_, Option<Arc<Turns>>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        if self.waits_at_lock()
-            && let Some(turns) = self.turns().take()
-        {
-            turns.keep(self, false);
-        }
-    }
-}
-
-impl Line {
-    /// How many of its calls have a connection at the same time; half of all at most, so that nobody has all.
-    fn most(&self, connections: usize) -> usize {
-        match (&self.whose, self.writes) {
-            (Whose::User(..) | Whose::Number(_), true) => 1,
-            _ => connections.div_ceil(2),
-        }
-    }
-}
+/// What a call that waits at a lock has at least: a round trip takes no less.
+const LEAST: Duration = Duration::from_millis(2);
 
 /// The connections that there may be at the same time, shared out.
 #[derive(Debug)]
 pub(super) struct Turns {
     connections: usize,
+    /// How many of them calls that wait at locks have at the same time.
+    most_at_locks: usize,
     state: Mutex<State>,
 }
 
@@ -121,13 +60,27 @@ struct Calls {
     turn: Option<(u64, bool)>,
 }
 
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Other calls for the same user.
+    OwnCalls,
+    /// Other calls that are about no single user either.
+    Alike,
+    /// A lock that another process holds.
+    Lock,
+    Connection,
+}
+
 /// The right to a connection. Dropping it gives the next call its turn.
 #[derive(Debug)]
 pub(super) struct Turn(Option<(Arc<Turns>, Arc<Line>, bool)>);
 
 impl Turns {
-    pub(super) fn new(connections: u32) -> Arc<Self> {
+    /// Behind a pooler nobody knows how many connections the server has for these: one at a time waits at a lock.
+    pub(super) fn new(connections: u32, is_pooled: bool) -> Arc<Self> {
         let connections = connections as usize;
+        let most_at_locks = if is_pooled { 1 } else { connections.div_ceil(4) };
         let state = State {
             free: connections,
             at_locks: 0,
@@ -137,12 +90,12 @@ impl Turns {
             turns: 0,
             is_closed: false,
         };
-        Arc::new(Self { connections, state: Mutex::new(state) })
+        Arc::new(Self { connections, most_at_locks, state: Mutex::new(state) })
     }
 
     /// Waits for a turn; `None` if there are no more. Dropping the future leaves the line.
     pub(super) async fn take(self: &Arc<Self>, caller: &Caller) -> Option<Turn> {
-        caller.turns().get_or_insert_with(|| Arc::clone(self));
+        caller.ask(self);
         let (turn, _waiting) = {
             let mut state = self.state();
             if state.is_closed {
@@ -167,10 +120,28 @@ impl Turns {
         if state.is_closed { None } else { self.serve_at_once(&mut state, caller) }
     }
 
-    /// Whether what a caller waits for is that others of its line are done.
-    pub(super) fn is_line_full(&self, caller: &Caller) -> bool {
+    /// What a call that is in its line waits for.
+    pub(super) fn awaited(&self, caller: &Caller) -> Awaited {
         let state = self.state();
-        state.lines.get(&caller.line).is_some_and(|calls| calls.served >= caller.line.most(self.connections))
+        let own = match caller.line.whose.is_one_users() {
+            true => Awaited::OwnCalls,
+            false => Awaited::Alike,
+        };
+        match state.lines.get(&caller.line) {
+            Some(Calls { kept: Some(place), .. }) if *place == caller.place => Awaited::Lock,
+            // Whoever is first waits at a lock, and has a turn only now and then.
+            Some(Calls { kept: Some(_), .. }) => own,
+            Some(calls) if calls.served >= caller.line.most(self.connections) => own,
+            _ => Awaited::Connection,
+        }
+    }
+
+    /// How long a call may wait at a lock with its turn, so that all who wait so have theirs within a round.
+    pub(super) fn share_at_lock(&self) -> Duration {
+        let state = self.state();
+        let waiting = (state.ready_at_locks.len() + state.at_locks).max(1);
+        let share = ROUND.saturating_mul(self.most_at_locks as u32) / u32::try_from(waiting).unwrap_or(u32::MAX);
+        share.clamp(LEAST, ROUND)
     }
 
     /// Gives no more turns.
@@ -197,7 +168,7 @@ impl Turns {
     /// A turn for a line, if a connection is free for it and the line has not as many as it may.
     fn serve(self: &Arc<Self>, state: &mut State, line: &Arc<Line>, at_lock: bool) -> Option<Turn> {
         let served = state.lines.get(line).map_or(0, |calls| calls.served);
-        let is_full = state.free == 0 || at_lock && state.at_locks >= self.most_at_locks();
+        let is_full = state.free == 0 || at_lock && state.at_locks >= self.most_at_locks;
         if is_full || served >= line.most(self.connections) {
             return None;
         }
@@ -205,11 +176,6 @@ impl Turns {
         state.at_locks += usize::from(at_lock);
         state.lines.entry(Arc::clone(line)).or_default().served += 1;
         Some(Turn(Some((Arc::clone(self), Arc::clone(line), at_lock))))
-    }
-
-    /// How many connections calls that wait at locks have at the same time.
-    fn most_at_locks(&self) -> usize {
-        self.connections.div_ceil(4)
     }
 
     /// Keeps a line for a call that waits at a lock, or no longer.
@@ -234,7 +200,7 @@ impl Turns {
     /// Gives turns to those who wait for nothing but a free connection.
     fn serve_ready(self: &Arc<Self>, state: &mut State) {
         while state.free > 0
-            && let Some((line, at_lock)) = state.next(self.most_at_locks())
+            && let Some((line, at_lock)) = state.next(self.most_at_locks)
         {
             let caller = state.lines.get_mut(&line).and_then(|calls| {
                 calls.turn = None;

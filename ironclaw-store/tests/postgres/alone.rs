@@ -6,8 +6,9 @@ use std::time::Duration;
 use ironclaw_core::change::SettingOp;
 use ironclaw_core::id::{ErasureId, OperatorName, UserId};
 use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::audit::Outcome;
 use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind};
-use ironclaw_core::{Change, Maintenance, Scope, SystemClock};
+use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::{Connection, PgConnection};
 
@@ -24,6 +25,7 @@ ironclaw_testing::tests![
     a_stranger_who_holds_the_lock_is_named,
     who_waits_keeps_no_index_from_its_end,
     an_operator_whose_lock_is_lost_builds_no_more,
+    what_is_dropped_before_its_turn_is_not_done,
 ];
 
 type Work = fn(PostgresMaintenance) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -193,4 +195,37 @@ async fn an_operator_whose_lock_is_lost_builds_no_more() {
     assert_eq!(second.await.unwrap().unwrap().made, 1);
     assert_refused(&first.await.unwrap().unwrap_err(), &StoreErrorKind::Unavailable, &[]);
     assert_eq!(indexes(&mut superuser).await.len(), 1);
+}
+
+/// A second operator who goes away while the first works has done nothing, not even in vain.
+async fn what_is_dropped_before_its_turn_is_not_done() {
+    let database = with_ada().await;
+    let olga = operator(&database, "olga", Duration::from_secs(600)).await;
+    let oscar = operator(&database, "oscar", Duration::from_secs(600)).await;
+    let mut superuser = database.superuser().await;
+    let holder = standstill(&database).await;
+    let erase = |operator: &PostgresMaintenance| {
+        let operator = operator.clone();
+        tokio::spawn(async move { operator.apply_system(erasure()).await })
+    };
+    let first = erase(&olga);
+    until("the first works", async || !workers(&mut superuser).await.is_empty()).await;
+    let second = erase(&oscar);
+    let all = "SELECT FROM pg_locks WHERE locktype = 'advisory' \
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let asking = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                  AND query LIKE '%pg_try_advisory_lock%'";
+    until("the second asks for the lock", async || must(&mut superuser, asking).await > 0).await;
+    second.abort();
+    assert!(second.await.unwrap_err().is_cancelled());
+    drop(holder);
+    first.await.unwrap().unwrap();
+    until("nobody works", async || must(&mut superuser, all).await == 0).await;
+    until("nobody asks", async || must(&mut superuser, asking).await == 0).await;
+    // Whoever erases again fails, and that is in the trail.
+    let events = olga.system_events(&PageRequest::default()).await.unwrap().items;
+    assert!(events.iter().all(|entry| entry.event.outcome == Outcome::Success), "{events:?}");
+    erase(&oscar).await.unwrap().unwrap_err();
+    let events = olga.system_events(&PageRequest::default()).await.unwrap().items;
+    assert!(events.iter().any(|entry| entry.event.outcome == Outcome::Failed), "{events:?}");
 }

@@ -60,7 +60,7 @@ async fn a_wrong_url_is_refused_and_not_repeated() {
         "sslmode=prefer&x",
         "ssl%6Dode=disable",
     ] {
-        cases.push((format!("{url}?{parameter}"), "parameters"));
+        cases.push((format!("{url}?{parameter}"), "those that mean something"));
     }
     cases.push(("postgres://agent:hunter2#hunter2@localhost/agents".to_owned(), "%23"));
     cases.push((format!("{url}#hunter2"), "%23"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ironclaw_core::change::SettingOp;
 use ironclaw_core::id::{MessageId, SettingKey};
 use ironclaw_core::store::{Apply, StoreError, StoreErrorKind};
-use ironclaw_core::{Change, Store, SystemClock};
+use ironclaw_core::{Change, PageRequest, Store, SystemClock};
 use ironclaw_store::PostgresStore;
 use sqlx::PgConnection;
 
@@ -22,6 +22,7 @@ ironclaw_testing::tests![
     callers_that_go_away_from_an_exhausted_pool_take_no_connection_with_them,
     a_runtime_that_ends_at_any_moment_leaves_nothing_half_done,
     a_users_changes_come_in_the_order_in_which_they_were_asked_for,
+    who_goes_away_before_their_turn_has_nothing_done,
 ];
 
 const TASKS: usize = 40;
@@ -294,4 +295,37 @@ async fn a_users_changes_come_in_the_order_in_which_they_were_asked_for() {
         let delete = SettingOp::Delete { key };
         store.apply(&ada.scope, Change::new().with(delete)).await.unwrap();
     }
+}
+
+/// Of calls that wait for their turn, those are done whose callers wait too.
+async fn who_goes_away_before_their_turn_has_nothing_done() {
+    let database = Database::fresh().await;
+    let builder = PostgresStore::builder().max_connections(2).acquire_timeout(Duration::from_secs(600));
+    let store = builder.lock_timeout(Duration::from_secs(600)).connect(&app_url(database.name())).await.unwrap();
+    let (ada, mut holder) = (Person::ada(&store).await, database.superuser().await);
+    let put = |key: &str| {
+        let put = SettingOp::Put { key: SettingKey::parse(key).unwrap(), value: 1.into() };
+        store.apply(&ada.scope, Change::new().with(put))
+    };
+    must(&mut holder, "BEGIN; SELECT FROM ironclaw.users FOR NO KEY UPDATE").await;
+    let mut calls = vec![Box::pin(put("first"))];
+    calls.extend((0..20).map(|number| Box::pin(put(&format!("dropped {number}")))));
+    calls.push(Box::pin(put("last")));
+    for call in &mut calls {
+        assert!(futures::poll!(call).is_pending());
+    }
+    let last = calls.pop().unwrap();
+    let first_of_all = calls.remove(0);
+    drop(calls);
+    must(&mut holder, "COMMIT").await;
+    let (one, other) = futures::join!(first_of_all, last);
+    for done in [one, other] {
+        done.unwrap();
+    }
+    let page = PageRequest::default();
+    let settings = store.settings().settings(&ada.scope, &page).await.unwrap().items;
+    let keys: Vec<_> = settings.iter().map(|setting| setting.key.as_str()).collect();
+    assert_eq!(keys, ["first", "last"]);
+    store.close().await.unwrap();
+    assert_sound(&operator_url(database.name())).await;
 }

@@ -22,6 +22,7 @@ use ironclaw_store::{
     Copied, CopyProgress, LibsqlMaintenance, LibsqlStore, Movable, PostgresMaintenance, PostgresStore, Selection,
     copy_store, discard_unfinished_copies,
 };
+use ironclaw_testing::{Mode, Server};
 use tempfile::TempDir;
 
 use crate::database::{Database, app_url, operator_url};
@@ -31,6 +32,7 @@ ironclaw_testing::tests![
     a_whole_store_moves_there_and_back,
     what_is_unfinished_is_nobodys,
     an_unfinished_copy_can_be_discarded,
+    a_copy_whose_target_was_lost_goes_on_with_it,
     child_that_copies ignored "a child process of killed_it_goes_on_where_it_was",
     killed_it_goes_on_where_it_was,
     a_source_that_changed_since_is_copied_as_it_is_now,
@@ -287,12 +289,50 @@ async fn an_unfinished_copy_can_be_discarded() {
         }
         let found = maintenance.check_integrity().await.unwrap();
         assert!(found[0].contains("1 unfinished copies"), "{found:?}");
+        assert!(
+            found[0].contains("copy the same again") && found[0].contains("discard_unfinished_copies"),
+            "{found:?}"
+        );
         assert!(discard_unfinished_copies(movable).await.unwrap() > 0);
         whole(maintenance).await;
         assert_eq!(maintenance.verify_audit().await.unwrap().len(), 1);
         copy(&old.maintenance, movable, &what).await;
         whole(maintenance).await;
     }
+}
+
+/// The number of the first message that is there.
+async fn oldest(server: &Server) -> i64 {
+    let sql = "SELECT min(message_no) FROM ironclaw.messages";
+    sqlx::query_scalar(sql).fetch_one(&mut crate::own::superuser(server).await).await.unwrap()
+}
+
+async fn a_copy_whose_target_was_lost_goes_on_with_it() {
+    let old = file().await;
+    let ada = user("acme", "ada");
+    settle(&old.store, &ada, 40).await;
+    let server = crate::own::start(&[]).await;
+    // Soon it counts as lost.
+    let builder = PostgresStore::builder().acquire_timeout(Duration::from_secs(1));
+    let new = builder.connect_maintenance(&crate::own::operator_url(&server), operator()).await.unwrap();
+    let mut is_lost = false;
+    let what = selection(&ada);
+    let copying = copy_store(&old.maintenance, &new, &what, |progress| {
+        if progress.rows > 500 && !is_lost {
+            tokio::task::block_in_place(|| server.stop(Mode::Immediate)).unwrap();
+            is_lost = true;
+        }
+    });
+    let error = copying.await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    tokio::task::block_in_place(|| server.start_again()).unwrap();
+    let found = new.check_integrity().await.unwrap();
+    assert!(found[0].contains("copy the same again"), "{found:?}");
+    let kept = oldest(&server).await;
+    let copied = copy(&old.maintenance, &new, &what).await;
+    assert_eq!(copied.tables.iter().find(|table| table.name == "messages").unwrap().rows, 40 * 50);
+    assert_eq!(oldest(&server).await, kept, "it began anew");
+    whole(&new).await;
 }
 
 /// A user with enough for a copy to be broken off in the middle.

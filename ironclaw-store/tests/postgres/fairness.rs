@@ -21,6 +21,7 @@ ironclaw_testing::tests![
     readings_of_one_user_leave_room_for_others,
     rows_that_another_process_holds_do_not_hold_up_other_users,
     a_change_waits_for_another_process_as_long_as_it_may,
+    however_many_rows_are_locked_each_is_tried_again_soon,
     an_operators_calls_about_one_user_leave_room_for_others,
     waiting_for_ones_own_calls_has_an_end,
 ];
@@ -173,6 +174,46 @@ async fn a_change_waits_for_another_process_as_long_as_it_may() {
     let error = bounded(store.apply(&user("ada"), put(1))).await.unwrap_err();
     assert_eq!(*error.kind(), StoreErrorKind::Busy, "{error:?}");
     assert!(error.context().contains("holds a lock"), "{error:?}");
+}
+
+/// Notes the shortest time for which a change waited for its user's row, across roll-backs.
+const NOTING: &str = "
+    CREATE SEQUENCE public.shortest MINVALUE 1; SELECT setval('public.shortest', 1000000);
+    GRANT ALL ON SEQUENCE public.shortest TO PUBLIC;
+    CREATE SCHEMA noting;
+    GRANT USAGE ON SCHEMA noting TO ironclaw_app;
+    ALTER FUNCTION ironclaw.enter_to_write SET SCHEMA noting;
+    CREATE FUNCTION ironclaw.enter_to_write(tenant text, owner text, chain text, patience text)
+    RETURNS TABLE (owner_no bigint, status smallint, held boolean, now timestamptz) LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM setval('public.shortest', least(patience::bigint, (SELECT last_value FROM public.shortest)));
+        RETURN QUERY SELECT * FROM noting.enter_to_write(tenant, owner, chain, patience);
+    END $$;
+    GRANT EXECUTE ON FUNCTION ironclaw.enter_to_write TO ironclaw_app";
+
+/// One whose row is free again does not have to wait until all others had their time at rows that are not.
+async fn however_many_rows_are_locked_each_is_tried_again_soon() {
+    const USERS: usize = 50;
+    let (database, store, mut holder) = opened(4).await;
+    let users: Vec<_> = (0..USERS).map(|number| user(&format!("held {number}"))).collect();
+    for scope in &users {
+        store.apply(scope, put(0)).await.unwrap();
+    }
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, NOTING).await;
+    lock(&mut holder, "owner LIKE 'held %'").await;
+    let waiting: Vec<_> = users.iter().map(|scope| writing(&store, scope, 1)).collect();
+    // All of them have 200 ms together.
+    until("each waits for its part of the time", async || {
+        let shortest = "SELECT last_value FROM public.shortest";
+        sqlx::query_scalar::<_, i64>(shortest).fetch_one(&mut superuser).await.unwrap() <= 200 / (USERS as i64 - 1)
+    })
+    .await;
+    must(&mut holder, "ROLLBACK").await;
+    for mut writing in waiting {
+        bounded(writing.join_next()).await.unwrap().unwrap();
+    }
+    store.close().await.unwrap();
 }
 
 async fn an_operators_calls_about_one_user_leave_room_for_others() {

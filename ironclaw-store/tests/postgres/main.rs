@@ -7,6 +7,7 @@ mod alone;
 mod audit;
 mod bad_input;
 mod cancellation;
+mod connecting;
 mod copy;
 mod credentials;
 mod damage;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         audit::tests(),
         bad_input::tests(),
         cancellation::tests(),
+        connecting::tests(),
         copy::tests(),
         credentials::tests(),
         damage::tests(),

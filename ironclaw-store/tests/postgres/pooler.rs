@@ -5,19 +5,23 @@ use std::collections::BTreeSet;
 use ironclaw_core::change::{ConversationOp, SettingOp};
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
-use ironclaw_core::store::{Apply, Store, VaultStore};
+use ironclaw_core::store::{Apply, Store, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::task::JoinSet;
 
 use crate::database::{Database, app_url, pooled_app_url, pooled_operator_url, pooler};
-use crate::network::{assert_invalid, refusal, refusal_by};
+use crate::network::{assert_invalid, assert_refused, refusal, refusal_by};
 use crate::raw::must;
+use crate::workload::{bounded, until};
 
 ironclaw_testing::tests![
     many_users_share_few_connections_and_nothing_else,
     no_transaction_stays_open,
+    who_waits_for_rows_leaves_the_pooler_to_others,
+    waiting_for_a_connection_of_the_poolers_has_an_end,
+    a_place_among_those_who_wait_for_the_pooler_is_kept,
     a_pooler_that_was_not_reckoned_with_is_refused,
     a_pooler_in_session_mode_is_as_good_as_none,
     a_role_with_one_connection_can_do_with_it,
@@ -166,6 +170,87 @@ async fn no_transaction_stays_open() {
     // With the answer to the commit a transaction is over: no need to wait for the end of it.
     assert!(backends.iter().all(|(_, is_open)| !is_open), "{backends:?}");
     store.close().await.unwrap();
+}
+
+async fn who_waits_for_rows_leaves_the_pooler_to_others() {
+    let database = Database::fresh().await;
+    let pooler = pooler(2, &[("server_idle_timeout", "600")], None);
+    let url = pooled_app_url(&pooler, database.name());
+    let for_ever = std::time::Duration::from_secs(600);
+    // More than the pooler has.
+    let builder = PostgresStore::builder().transaction_pooling().max_connections(16);
+    let store = builder.acquire_timeout(for_ever).lock_timeout(for_ever).connect(&url).await.unwrap();
+    let set = |value: usize| Change::new().with(SettingOp::Put { key: "a".parse().unwrap(), value: value.into() });
+    for number in 0..=USERS {
+        store.apply(&user(number), set(0)).await.unwrap();
+    }
+    let (mut holder, mut watcher) = (database.superuser().await, database.superuser().await);
+    must(&mut holder, "BEGIN; SELECT FROM ironclaw.users WHERE owner <> 'user 0' FOR NO KEY UPDATE").await;
+    let mut waiting = JoinSet::new();
+    for number in 1..=USERS {
+        let store = store.clone();
+        waiting.spawn(async move { drop(store.apply(&user(number), set(1)).await.unwrap()) });
+    }
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let mut held = async || sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut watcher).await.unwrap();
+    // Each meets its lock first, which takes it two of the pooler's connections at the same time for a moment.
+    let mut in_a_row = 0;
+    until("one at a time waits", async || {
+        in_a_row = if held().await <= 1 { in_a_row + 1 } else { 0 };
+        in_a_row >= 50
+    })
+    .await;
+    for value in 0..50 {
+        bounded(store.apply(&user(0), set(value))).await.unwrap();
+    }
+    must(&mut holder, "ROLLBACK").await;
+    while let Some(written) = bounded(waiting.join_next()).await {
+        written.unwrap();
+    }
+    store.close().await.unwrap();
+}
+
+async fn waiting_for_a_connection_of_the_poolers_has_an_end() {
+    let database = Database::fresh().await;
+    let pooler = pooler(1, &[("query_wait_timeout", "1")], None);
+    let url = pooled_app_url(&pooler, database.name());
+    let builder = PostgresStore::builder().transaction_pooling();
+    let store = builder.acquire_timeout(std::time::Duration::from_millis(100)).connect(&url).await.unwrap();
+    let mut client = PgConnection::connect(&format!("{url}?statement-cache-capacity=0")).await.unwrap();
+    must(&mut client, "BEGIN").await;
+    let error = refusal_by(store.apply(&user(0), create(ConversationId::make(&SystemClock)))).await;
+    assert_refused(&error, &StoreErrorKind::Busy, &["the pooler", "default_pool_size"]);
+    must(&mut client, "ROLLBACK").await;
+    bounded(talk(store.clone(), 0)).await;
+    store.close().await.unwrap();
+}
+
+/// Whoever asks again after each few seconds is behind everybody else each time.
+async fn a_place_among_those_who_wait_for_the_pooler_is_kept() {
+    let database = Database::fresh().await;
+    let pooler = pooler(1, &[("admin_users", "ironclaw_test_app")], None);
+    let url = pooled_app_url(&pooler, database.name());
+    let builder = PostgresStore::builder().transaction_pooling();
+    let store = builder.acquire_timeout(std::time::Duration::from_secs(60)).connect(&url).await.unwrap();
+    let mut client = PgConnection::connect(&format!("{url}?statement-cache-capacity=0")).await.unwrap();
+    must(&mut client, "BEGIN").await;
+    let call = tokio::spawn(async move { talk(store, 0).await });
+    let mut admin = PgConnection::connect(&pooled_app_url(&pooler, "pgbouncer")).await.unwrap();
+    let mut waiting = async || -> Vec<String> {
+        let clients = sqlx::raw_sql("SHOW CLIENTS").fetch_all(&mut admin).await.unwrap();
+        let clients = clients.iter().filter(|client| client.get::<String, _>("state") == "waiting");
+        clients.map(|client| client.get("ptr")).collect()
+    };
+    let mut first = Vec::new();
+    until("it waits", async || {
+        first = waiting().await;
+        !first.is_empty()
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    assert_eq!(waiting().await, first);
+    must(&mut client, "ROLLBACK").await;
+    bounded(call).await.unwrap();
 }
 
 async fn a_pooler_that_was_not_reckoned_with_is_refused() {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use ironclaw_core::change::{AccessOp, ConversationOp, Precondition, SettingOp};
-use ironclaw_core::id::{AgentName, ConversationId, OperatorName, UserId};
+use ironclaw_core::id::{AgentName, ConversationId, MessageId, OperatorName, UserId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::UserStatus;
+use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
@@ -22,6 +23,10 @@ ironclaw_testing::tests![
     what_was_committed_while_a_change_waited_is_seen,
     what_is_acknowledged_is_durable,
     a_database_that_heeds_no_references_is_refused,
+    limits_of_the_database_end_nothing_that_waits,
+    a_migration_waits_whatever_the_database_limits,
+    an_operators_reading_may_compute_for_as_long_as_it_likes,
+    a_large_conversation_is_deleted_in_portions,
 ];
 
 fn ada() -> Scope {
@@ -165,4 +170,120 @@ async fn a_database_that_heeds_no_references_is_refused() {
         assert_refused(&error, &StoreErrorKind::Privileges, &["session_replication_role"]);
     }
     assert_eq!(must(&mut database.superuser().await, "SELECT FROM ironclaw.users").await, 0);
+}
+
+/// What an administrator may limit, each to less than a test waits. PostgreSQL 16 has no limit on a transaction.
+async fn limit(database: &Database) {
+    let sql = "SELECT FROM pg_settings WHERE name = 'transaction_timeout'";
+    let is_known = must(&mut database.superuser().await, sql).await == 1;
+    let limits = ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"];
+    let limits = limits.map(|name| (name, "'200ms'"));
+    database.set(if is_known { &limits } else { &limits[..3] }).await;
+}
+
+/// A superuser for whom there are no limits.
+async fn unlimited(database: &Database) -> PgConnection {
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, "SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0").await;
+    if must(&mut superuser, "SELECT FROM pg_settings WHERE name = 'transaction_timeout'").await == 1 {
+        must(&mut superuser, "SET transaction_timeout = 0; SET statement_timeout = 0").await;
+    }
+    superuser
+}
+
+/// Makes a call wait for a lock for longer than the database's limits allow.
+async fn beyond<T: Send + 'static>(
+    database: &Database,
+    lock: &str,
+    call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> T {
+    let (mut holder, mut watcher) = (unlimited(database).await, unlimited(database).await);
+    must(&mut holder, &format!("BEGIN ISOLATION LEVEL READ COMMITTED; {lock}")).await;
+    let call = tokio::spawn(call);
+    until_one_waits(&mut watcher).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    must(&mut holder, "COMMIT").await;
+    call.await.unwrap().unwrap()
+}
+
+async fn limits_of_the_database_end_nothing_that_waits() {
+    const SETTINGS: &str = "LOCK TABLE ironclaw.settings IN ACCESS EXCLUSIVE MODE";
+    let database = Database::fresh().await;
+    limit(&database).await;
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    store.apply(&ada(), put("theme")).await.unwrap();
+    let operator = operator(&database).await;
+    let reader = store.clone();
+    let read = async move { reader.settings().setting(&ada(), &"theme".parse().unwrap()).await };
+    beyond(&database, SETTINGS, read).await.unwrap();
+    let writer = store.clone();
+    beyond(&database, SETTINGS, async move { writer.apply(&ada(), put("theme")).await }).await;
+    let checker = operator.clone();
+    let found = beyond(&database, SETTINGS, async move { checker.check_integrity().await }).await;
+    // The limits are the database's, not the schema's.
+    assert_eq!(found, Vec::<String>::new());
+    let scrubber = operator.clone();
+    assert_eq!(beyond(&database, SETTINGS, async move { scrubber.scrub().await }).await.pending, Vec::<String>::new());
+    let suspend = SystemChange::PutUser {
+        tenant: ada().tenant().clone(),
+        owner: ada().owner().clone(),
+        status: UserStatus::Suspended,
+        roles: Vec::new(),
+    };
+    let users = "LOCK TABLE ironclaw.users IN ACCESS EXCLUSIVE MODE";
+    beyond(&database, users, async move { operator.apply_system(suspend).await }).await;
+}
+
+async fn a_migration_waits_whatever_the_database_limits() {
+    let database = Database::empty().await;
+    limit(&database).await;
+    let url = cluster().superuser_url(database.name());
+    // What all who migrate lock.
+    let lock = format!("SELECT pg_advisory_xact_lock({})", i64::from_be_bytes(*b"ironclaw"));
+    beyond(&database, &lock, async move { PostgresStore::migrate(&url).await }).await;
+}
+
+/// A conversation with large messages. What the system says is not searched, and so not analysed.
+async fn fill(store: &PostgresStore, messages: usize, role: Role) -> ConversationId {
+    let id = ConversationId::make(&SystemClock);
+    store.apply(&ada(), Change::new().with(ConversationOp::Create { id, title: "long".into() })).await.unwrap();
+    for number in 0..messages {
+        let text: String = (0..200_000).map(|word| format!("w{:02} ", (word + number) % 97)).collect();
+        let message = NewMessage::text(MessageId::make(&SystemClock), role, text);
+        store
+            .apply(&ada(), Change::new().with(ConversationOp::AppendMessage { conversation: id, message }))
+            .await
+            .unwrap();
+    }
+    id
+}
+
+async fn an_operators_reading_may_compute_for_as_long_as_it_likes() {
+    let database = Database::fresh().await;
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    fill(&store, 2, Role::User).await;
+    let builder = PostgresStore::builder().idle_in_transaction_timeout(Duration::from_millis(10));
+    let operator = OperatorName::parse("olga").unwrap();
+    let operator = builder.connect_maintenance(&operator_url(database.name()), operator).await.unwrap();
+    assert_eq!(operator.check_integrity().await.unwrap(), Vec::<String>::new());
+    operator.verify_audit().await.unwrap();
+}
+
+/// Between two statements of a change no more is computed than a part of what a conversation may be.
+async fn a_large_conversation_is_deleted_in_portions() {
+    let database = Database::fresh().await;
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    let id = fill(&store, 12, Role::System).await;
+    let mut superuser = database.superuser().await;
+    let counting = "CREATE SEQUENCE public.portions; GRANT ALL ON SEQUENCE public.portions TO PUBLIC; \
+        CREATE FUNCTION public.count() RETURNS trigger LANGUAGE plpgsql AS \
+        $$ BEGIN PERFORM nextval('public.portions'); RETURN NULL; END $$; \
+        CREATE TRIGGER count AFTER DELETE ON ironclaw.message_terms FOR EACH STATEMENT EXECUTE FUNCTION public.count()";
+    must(&mut superuser, counting).await;
+    store.apply(&ada(), Change::new().with(ConversationOp::Delete { id })).await.unwrap();
+    let portions: i64 =
+        sqlx::query_scalar("SELECT last_value FROM public.portions").fetch_one(&mut superuser).await.unwrap();
+    assert!((2..=4).contains(&portions), "{portions} portions of some 10 MB");
+    must(&mut superuser, "DROP FUNCTION public.count CASCADE").await;
+    assert_sound(&operator_url(database.name())).await;
 }

@@ -13,8 +13,32 @@ use crate::postgres::row::{Row, params, uuid};
 use crate::postgres::tx::Tx;
 use crate::prepared::is_searched;
 
-/// How many messages are in memory at the same time.
+/// How many messages are in memory at the same time, and of how many bytes all but the last of them are together: between
+/// two statements no more is analysed.
 const AT_ONCE: usize = 100;
+const BYTES_AT_ONCE: usize = 4 << 20;
+
+/// The next messages to be analysed, for [`Postings::of`]: those that a condition leaves, in the order of a column, as many
+/// and as large as two parameters say.
+macro_rules! next_messages {
+    ($place:literal, $condition:literal, $most:literal, $bytes:literal) => {
+        concat!(
+            "SELECT place, message_no, role, content FROM (SELECT m.*, \
+             sum(octet_length(m.content)) OVER (ORDER BY m.place) - octet_length(m.content) AS before \
+             FROM (SELECT ",
+            $place,
+            " AS place, message_no, role, content FROM ironclaw.messages WHERE ",
+            $condition,
+            " ORDER BY ",
+            $place,
+            " LIMIT ",
+            $most,
+            ") m) m WHERE before < ",
+            $bytes,
+            " ORDER BY place"
+        )
+    };
+}
 
 /// Adds messages that were written without it to the index: their ids and their terms.
 pub(in crate::postgres) async fn index(tx: &Tx, messages: &[([u8; 16], &Terms)]) -> Result<(), StoreError> {
@@ -57,9 +81,8 @@ pub(super) async fn remove_conversation(tx: &Tx, owner_no: i64, id: Conversation
     loop {
         let (read, postings) = tx
             .read_apart(
-                "SELECT sequence, message_no, role, content FROM ironclaw.messages \
-                 WHERE owner_no = $1 AND conversation = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
-                params![owner_no, uuid(id.as_bytes()), last, AT_ONCE as u64],
+                next_messages!("sequence", "owner_no = $1 AND conversation = $2 AND sequence > $3", "$4", "$5"),
+                params![owner_no, uuid(id.as_bytes()), last, AT_ONCE as u64, BYTES_AT_ONCE as u64],
                 Postings::of,
             )
             .await?;
@@ -152,9 +175,8 @@ async fn check_user(tx: &Tx, owner_no: i64, wrong: &mut Vec<String>) -> Result<(
     loop {
         let (read, postings) = tx
             .read_apart(
-                "SELECT message_no, message_no, role, content FROM ironclaw.messages \
-                 WHERE owner_no = $1 AND message_no > $2 ORDER BY message_no LIMIT $3",
-                params![owner_no, last, AT_ONCE as u64],
+                next_messages!("message_no", "owner_no = $1 AND message_no > $2", "$3", "$4"),
+                params![owner_no, last, AT_ONCE as u64, BYTES_AT_ONCE as u64],
                 Postings::of,
             )
             .await?;
@@ -210,13 +232,15 @@ impl Postings {
     /// Those of messages, found by analysing their texts again, and where the next messages begin, if there may be more.
     /// Rows have the place of a message, its number, its role and its text.
     fn of(rows: &[Row<'_>]) -> Result<(Option<i64>, Self), StoreError> {
-        let mut postings = Self::default();
+        let (mut postings, mut bytes) = (Self::default(), 0);
         for row in rows {
+            let text = row.text(3)?;
+            bytes += text.len();
             if is_searched(row.code(2, role)?) {
-                postings.add(row.i64(1)?, &analyze(&row.text(3)?));
+                postings.add(row.i64(1)?, &analyze(&text));
             }
         }
-        let last = rows.last().filter(|_| rows.len() == AT_ONCE);
+        let last = rows.last().filter(|_| rows.len() == AT_ONCE || bytes >= BYTES_AT_ONCE);
         Ok((last.map(|row| row.i64(0)).transpose()?, postings))
     }
 

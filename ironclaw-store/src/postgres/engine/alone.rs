@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use super::{Engine, SLACK, UNBOUNDED};
 use crate::postgres::connection::bounded;
 use crate::postgres::error::from_sqlx;
+use crate::postgres::pool::nobody_waits;
 use crate::postgres::session::{LOOK, OUTSIDE};
 
 /// How long to wait before a lock that somebody holds is tried again.
@@ -57,8 +58,9 @@ impl Engine {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let (engine, operator, key) = (Arc::clone(self), operator.clone(), key.to_owned());
-        self.in_task(operation, async move {
-            let lock = Arc::new(engine.lock(operation, &operator, &key).await?);
+        self.in_task(operation, |left| async move {
+            let lock = left.run_until_cancelled(engine.lock(operation, &operator, &key)).await;
+            let lock = Arc::new(lock.ok_or_else(|| nobody_waits(operation))??);
             let done = work(Arc::clone(&lock)).await;
             if let Some(Lock(connection)) = Arc::into_inner(lock) {
                 let _ = connection.into_inner().close().await;

@@ -10,7 +10,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use super::{Engine, millis};
 use crate::postgres::migration::NEWEST;
 use crate::postgres::row::{Row, params};
-use crate::postgres::session::durable;
+use crate::postgres::session::{durable, unlimited};
 use crate::postgres::turns::Whose;
 use crate::postgres::tx::{Entered, Tx};
 use crate::sql::Freshness;
@@ -76,7 +76,9 @@ impl Engine {
                         "SELECT ",
                         looked!(),
                         ", e.owner_no, set_config('statement_timeout', $4, true), \
-                         set_config('idle_in_transaction_session_timeout', $5, true) ",
+                         set_config('idle_in_transaction_session_timeout', $5, true), ",
+                        unlimited!("true"),
+                        " ",
                         migrated!(),
                         " LEFT JOIN ironclaw.enter($1, $2, $3) e ON true"
                     ),
@@ -92,7 +94,9 @@ impl Engine {
                         looked!(),
                         ", 0::bigint, set_config('ironclaw.tenant', $1, true), \
                          set_config('statement_timeout', $2, true), \
-                         set_config('idle_in_transaction_session_timeout', $3, true) ",
+                         set_config('idle_in_transaction_session_timeout', $3, true), ",
+                        unlimited!("true"),
+                        " ",
                         migrated!()
                     ),
                     params![tenant.as_str(), statement, idle],
@@ -101,7 +105,8 @@ impl Engine {
                 .await?
             }
             Reach::All | Reach::About(..) | Reach::Owner(_) => {
-                Some(self.enter_as_operator(tx, self.timeouts.lock).await?.owner_no)
+                // It computes between its statements, for as long as that takes; no change waits for it.
+                Some(self.enter_as_operator(tx, self.timeouts.lock, "0".to_owned()).await?.owner_no)
             }
         };
         if let Some(owner_no) = entered {
@@ -122,6 +127,8 @@ impl Engine {
                             ", e.owner_no, e.status, e.held, e.now, set_config('statement_timeout', $5, true), \
                              set_config('idle_in_transaction_session_timeout', $6, true), ",
                             durable!("true"),
+                            ", ",
+                            unlimited!("true"),
                             " ",
                             migrated!(),
                             " CROSS JOIN ironclaw.enter_to_write($1, $2, $3, $4) e"
@@ -139,9 +146,9 @@ impl Engine {
                     .await?;
                 entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
             }
-            Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx, lock).await?,
+            Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx, lock, millis(self.timeouts.idle)).await?,
             Reach::About(tenant, owner) => {
-                let entered = self.enter_as_operator(tx, lock).await?;
+                let entered = self.enter_as_operator(tx, lock, millis(self.timeouts.idle)).await?;
                 // The time of what comes after the lock is no earlier than that of what came before it.
                 let locked = tx.query_row(
                     "SELECT pg_catalog.clock_timestamp() FROM (SELECT u.owner_no FROM ironclaw.users u \
@@ -152,7 +159,7 @@ impl Engine {
                 Entered { now: locked.await?.unwrap_or(entered.now), ..entered }
             }
             Reach::Owner(owner_no) => {
-                let entered = self.enter_as_operator(tx, lock).await?;
+                let entered = self.enter_as_operator(tx, lock, millis(self.timeouts.idle)).await?;
                 let sql = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR NO KEY UPDATE";
                 tx.query_row(sql, params![*owner_no], |_| Ok(())).await?;
                 Entered { owner_no: *owner_no, ..entered }
@@ -163,8 +170,9 @@ impl Engine {
         Ok(())
     }
 
-    /// An operator's transaction has the owner's role, whatever role connected.
-    async fn enter_as_operator(&self, tx: &Tx, lock: Duration) -> Result<Entered, StoreError> {
+    /// An operator's transaction has the owner's role, whatever role connected. `idle` is for how many milliseconds it may
+    /// do nothing, with 0 for any.
+    async fn enter_as_operator(&self, tx: &Tx, lock: Duration, idle: String) -> Result<Entered, StoreError> {
         tx.execute("SET LOCAL ROLE ironclaw_owner", params![]).await?;
         let entered = tx
             .query_row(
@@ -175,10 +183,12 @@ impl Engine {
                      set_config('lock_timeout', $1, true), set_config('statement_timeout', '0', true), \
                      set_config('idle_in_transaction_session_timeout', $2, true), ",
                     durable!("true"),
+                    ", ",
+                    unlimited!("true"),
                     " ",
                     migrated!()
                 ),
-                params![millis(lock), millis(self.timeouts.idle)],
+                params![millis(lock), idle],
                 known(Freshness::Recent, |row| {
                     Ok(Entered { owner_no: 0, now: row.time(LOOKED)?, held: false, suspended: false })
                 }),

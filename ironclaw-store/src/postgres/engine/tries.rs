@@ -14,9 +14,8 @@ const PAUSES: [Duration; 5] = [
 /// After how long a call is not tried again.
 const TRIED: Duration = Duration::from_secs(20);
 
-/// How long a change keeps a connection while it waits for a lock, of another process's change of the same user: then it
-/// gives others their turns, before it goes on waiting. The first time it takes the turn of others for that.
-const AT_A_LOCK: Duration = Duration::from_millis(200);
+/// How long a change keeps a connection while it waits for a lock, of another process's change of the same user, for the
+/// first time. It takes the turn of others for that.
 const AT_FIRST: Duration = Duration::from_millis(20);
 
 /// When a call that was lost is tried again.
@@ -46,9 +45,10 @@ impl Tries {
         self.began.elapsed() < most
     }
 
-    /// How long the next attempt waits for a lock, if the whole call may wait for so long.
-    pub(super) fn at_a_lock(&self, is_first: bool, most: Duration) -> Duration {
-        let wait = if is_first { AT_FIRST } else { AT_A_LOCK };
+    /// How long the next attempt waits for a lock, if the whole call may wait for so long, and this attempt, unless it is
+    /// the first, for its share of the time of those who wait so.
+    pub(super) fn at_a_lock(&self, share: Option<Duration>, most: Duration) -> Duration {
+        let wait = share.unwrap_or(AT_FIRST);
         wait.min(most.saturating_sub(self.began.elapsed())).max(Duration::from_millis(1))
     }
 }

@@ -2,6 +2,8 @@ use std::collections::HashMap;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use ironclaw_core::id::{TenantId, UserId};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -10,11 +12,15 @@ fn user(name: &str) -> Whose {
 }
 
 fn writer(name: &str) -> Caller {
-    Caller::new(user(name), true)
+    calling(user(name), true)
 }
 
 fn reader(name: &str) -> Caller {
-    Caller::new(user(name), false)
+    calling(user(name), false)
+}
+
+fn calling(whose: Whose, writes: bool) -> Caller {
+    Caller::new(whose, writes, CancellationToken::new())
 }
 
 /// Asks, which puts a call into its line.
@@ -38,14 +44,15 @@ fn is_as_new(turns: &Turns) -> bool {
 
 #[tokio::test]
 async fn one_writer_of_a_user_at_a_time_in_the_order_of_asking() {
-    let turns = Turns::new(10);
+    let turns = Turns::new(10, false);
     let callers = [writer("ada"), writer("ada"), writer("ada")];
     let first = turns.take(&callers[0]).await.unwrap();
     // Asked in another order than they were made, as after an attempt that was lost.
     let third = ask(&turns, &callers[2]).await;
     let second = ask(&turns, &callers[1]).await;
     assert!(turns.try_take(&writer("bob")).is_some());
-    assert!(turns.is_line_full(&callers[1]) && !turns.is_line_full(&reader("ada")));
+    assert_eq!(turns.awaited(&callers[1]), Awaited::OwnCalls);
+    assert_eq!(turns.awaited(&reader("ada")), Awaited::Connection);
     drop(first);
     let second = served(second).expect("it came first");
     let mut third = third;
@@ -58,7 +65,7 @@ async fn one_writer_of_a_user_at_a_time_in_the_order_of_asking() {
 #[tokio::test]
 async fn readers_of_one_leave_half_to_others() {
     for (connections, most) in [(1, 1), (2, 1), (3, 2), (10, 5)] {
-        let turns = Turns::new(connections);
+        let turns = Turns::new(connections, false);
         let taken: Vec<_> = (0..20).filter_map(|_| turns.try_take(&reader("ada"))).collect();
         assert_eq!(taken.len(), most);
         assert_eq!(turns.try_take(&reader("bob")).is_some(), connections > 1);
@@ -69,7 +76,7 @@ async fn readers_of_one_leave_half_to_others() {
 
 #[tokio::test]
 async fn lines_take_turns_however_long_they_are() {
-    let turns = Turns::new(2);
+    let turns = Turns::new(2, false);
     let taken = [turns.take(&reader("a")).await.unwrap(), turns.take(&reader("b")).await.unwrap()];
     let many: Vec<_> = (0..100).map(|_| reader("ada")).collect();
     let bob = [reader("bob"), writer("bob")];
@@ -95,7 +102,7 @@ async fn lines_take_turns_however_long_they_are() {
 #[tokio::test]
 async fn who_waits_at_locks_leaves_most_connections_to_others() {
     for (connections, most) in [(1, 1), (2, 1), (4, 1), (5, 2), (10, 3)] {
-        let turns = Turns::new(connections);
+        let turns = Turns::new(connections, false);
         let held: Vec<_> = (0..20).map(|number| writer(&format!("held {number}"))).collect();
         held.iter().for_each(Caller::wait_at_lock);
         let taken: Vec<_> = held.iter().filter_map(|caller| turns.try_take(caller)).collect();
@@ -114,7 +121,7 @@ async fn who_waits_at_locks_leaves_most_connections_to_others() {
 
 #[tokio::test]
 async fn nobody_overtakes_who_waits_at_a_lock_in_their_line() {
-    let turns = Turns::new(4);
+    let turns = Turns::new(4, false);
     let (first, second, other) = (writer("ada"), writer("ada"), writer("bob"));
     [&first, &other].into_iter().for_each(Caller::wait_at_lock);
     let taken = turns.take(&other).await.unwrap();
@@ -130,7 +137,7 @@ async fn nobody_overtakes_who_waits_at_a_lock_in_their_line() {
 
 #[tokio::test]
 async fn whoever_waits_at_a_lock_stays_first_in_the_line() {
-    let turns = Turns::new(4);
+    let turns = Turns::new(4, false);
     let (second, other) = (writer("ada"), writer("bob"));
     let first = writer("ada");
     let taken = turns.take(&first).await.unwrap();
@@ -149,8 +156,104 @@ async fn whoever_waits_at_a_lock_stays_first_in_the_line() {
 }
 
 #[tokio::test]
+async fn what_is_waited_for_is_named_as_it_is() {
+    let turns = Turns::new(4, false);
+    let (first, second, other) = (writer("ada"), writer("ada"), writer("bob"));
+    let taken = turns.take(&first).await.unwrap();
+    let waiting = ask(&turns, &second).await;
+    first.wait_at_lock();
+    drop(taken);
+    // The first has no connection right now, and all are free.
+    assert_eq!(turns.awaited(&second), Awaited::OwnCalls);
+    other.wait_at_lock();
+    let taken = turns.take(&other).await.unwrap();
+    let again = ask(&turns, &first).await;
+    assert_eq!(turns.awaited(&first), Awaited::Lock);
+    drop((waiting, again, taken));
+    drop((first, other));
+
+    let taken: Vec<_> = (0..4).filter_map(|number| turns.try_take(&writer(&format!("{number}")))).collect();
+    let waiting = [ask(&turns, &second).await];
+    assert_eq!(turns.awaited(&second), Awaited::Connection);
+    drop((waiting, taken));
+    let operator = || calling(Whose::Everybody, false);
+    let taken = [turns.try_take(&operator()), turns.try_take(&operator())];
+    assert_eq!(turns.awaited(&operator()), Awaited::Alike);
+    drop(taken);
+    assert!(is_as_new(&turns));
+}
+
+#[tokio::test]
+async fn however_many_wait_at_locks_each_has_a_turn_soon() {
+    for (connections, is_pooled) in [(1, false), (4, false), (10, false), (10, true)] {
+        let turns = Turns::new(connections, is_pooled);
+        for waiting in [1, 2, 3, 10, 50, 100] {
+            let callers: Vec<_> = (0..waiting).map(|number| writer(&format!("{number}"))).collect();
+            callers.iter().for_each(Caller::wait_at_lock);
+            let (mut taken, mut asked) = (Vec::new(), Vec::new());
+            for caller in &callers {
+                match turns.try_take(caller) {
+                    Some(turn) => taken.push(turn),
+                    None => asked.push(ask(&turns, caller).await),
+                }
+            }
+            let share = turns.share_at_lock();
+            let round = share * waiting / turns.most_at_locks as u32;
+            assert!(round <= ROUND || share == LEAST, "{waiting} of {connections}: {share:?}");
+            assert!(round >= ROUND / 2 || share == ROUND, "{waiting} of {connections}: {share:?}");
+            drop((asked, taken));
+        }
+        assert!(is_as_new(&turns));
+    }
+}
+
+#[tokio::test]
+async fn behind_a_pooler_one_at_a_time_waits_at_a_lock() {
+    let turns = Turns::new(40, true);
+    let callers: Vec<_> = (0..10).map(|number| writer(&format!("{number}"))).collect();
+    callers.iter().for_each(Caller::wait_at_lock);
+    assert_eq!(callers.iter().filter_map(|caller| turns.try_take(caller)).collect::<Vec<_>>().len(), 1);
+    assert!(turns.try_take(&writer("bob")).is_some());
+}
+
+#[tokio::test]
+async fn a_lock_at_another_server_keeps_no_line() {
+    let (first, second) = (Turns::new(4, false), Turns::new(4, false));
+    let (ada, again) = (writer("ada"), writer("ada"));
+    let taken = first.take(&ada).await.unwrap();
+    ada.wait_at_lock();
+    drop(taken);
+    assert!(!is_as_new(&first));
+    // The other server takes the writes now.
+    let taken = second.take(&ada).await.unwrap();
+    assert!(is_as_new(&first) && !ada.waits_at_lock());
+    ada.wait_at_lock();
+    drop(taken);
+    assert!(second.try_take(&again).is_none(), "the line is kept where the row is locked");
+    drop(ada);
+    drop(second.try_take(&again).expect("its turn"));
+    assert!(is_as_new(&first) && is_as_new(&second));
+}
+
+#[tokio::test]
+async fn whoever_is_not_waited_for_has_no_turn() {
+    let turns = Turns::new(4, false);
+    let (ada, left) = (writer("ada"), CancellationToken::new());
+    let gone = Caller::new(user("ada"), true, left.clone());
+    let taken = turns.take(&ada).await.unwrap();
+    let mut asked = gone.unless_left(turns.take(&gone)).boxed();
+    assert!((&mut asked).now_or_never().is_none());
+    let guard = left.drop_guard();
+    // Its turn comes at the same moment.
+    drop(taken);
+    drop(guard);
+    assert!(asked.await.is_none());
+    assert!(is_as_new(&turns));
+}
+
+#[tokio::test]
 async fn who_goes_away_leaves_nothing() {
-    let turns = Turns::new(1);
+    let turns = Turns::new(1, false);
     let (ada, bob) = (writer("ada"), writer("bob"));
     for after_its_turn in [false, true] {
         let taken = turns.take(&ada).await.unwrap();
@@ -168,7 +271,7 @@ async fn who_goes_away_leaves_nothing() {
 
 #[tokio::test]
 async fn there_are_no_turns_after_the_last() {
-    let turns = Turns::new(1);
+    let turns = Turns::new(1, false);
     let (ada, bob) = (writer("ada"), writer("bob"));
     let taken = turns.take(&ada).await.unwrap();
     let asked = ask(&turns, &bob).await;
@@ -192,9 +295,9 @@ fn nothing_is_lost_in_any_order() {
             state % limit
         };
         let connections = 1 + below(5) as u32;
-        let turns = Turns::new(connections);
+        let turns = Turns::new(connections, false);
         let callers: Vec<_> =
-            (0..60).map(|_| Caller::new(user(["ada", "bob", "eve"][below(3) as usize]), below(2) == 0)).collect();
+            (0..60).map(|_| calling(user(["ada", "bob", "eve"][below(3) as usize]), below(2) == 0)).collect();
         callers.iter().filter(|_| below(4) == 0).for_each(Caller::wait_at_lock);
         let mut waiting: HashMap<usize, Asked<'_>> = HashMap::new();
         let mut taken: HashMap<usize, Turn> = HashMap::new();
@@ -222,14 +325,14 @@ fn nothing_is_lost_in_any_order() {
                 assert!(served(&caller.line) <= caller.line.most(connections as usize));
             }
             let at_locks = taken.keys().filter(|at| callers[**at].waits_at_lock()).count();
-            assert!(at_locks <= turns.most_at_locks());
+            assert!(at_locks <= turns.most_at_locks);
             for at in waiting.keys() {
                 let line = &callers[*at].line;
                 let first = waiting.keys().filter(|other| callers[**other].line == *line).min();
                 let may = first == Some(at)
                     && served(line) < line.most(connections as usize)
                     && taken.len() < connections as usize
-                    && (at_locks < turns.most_at_locks() || !callers[*at].waits_at_lock());
+                    && (at_locks < turns.most_at_locks || !callers[*at].waits_at_lock());
                 assert!(!may, "seed {seed}: call {at} of {} waits for nothing", callers.len());
             }
         }
