@@ -37,6 +37,7 @@ mod schema;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod tx;
 mod users;
 mod workspace;

@@ -23,6 +23,7 @@ mod copy;
 mod definitions;
 mod engine;
 mod error;
+mod indexed;
 mod maintenance;
 mod migrate;
 mod migration;
@@ -38,12 +39,14 @@ mod server;
 mod servers;
 mod session;
 mod text;
+mod transaction;
 mod turns;
 mod tx;
 mod workspace;
 
 pub use builder::PostgresStoreBuilder;
-pub use maintenance::{DropReason, DroppedIndex, IndexedVectors, PostgresMaintenance};
+pub use indexed::{DropReason, DroppedIndex, IndexedVectors};
+pub use maintenance::PostgresMaintenance;
 
 /// A store in a PostgreSQL database.
 ///

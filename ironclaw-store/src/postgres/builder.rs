@@ -295,3 +295,13 @@ impl std::fmt::Debug for PostgresStoreBuilder {
             .finish_non_exhaustive()
     }
 }
+
+impl PostgresMaintenance {
+    /// Connects as an operator, with the defaults of [`PostgresStoreBuilder`].
+    ///
+    /// # Errors
+    /// As [`PostgresStoreBuilder::connect_maintenance`].
+    pub async fn connect(url: &str, operator: OperatorName) -> Result<Self, StoreError> {
+        PostgresStoreBuilder::default().connect_maintenance(url, operator).await
+    }
+}

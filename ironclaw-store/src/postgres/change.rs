@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use ironclaw_core::change::Operation;
+use ironclaw_core::change::{Operation, WorkspaceOp};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Change, Receipt, Scope, Timestamp};
 
+use super::audit;
 use super::engine::{Engine, Reach};
 use super::error::of_the_change;
 use super::row::params;
 use super::tx::Tx;
-use super::{audit, workspace};
 use crate::change;
 use crate::error::is_of_the_change;
 use crate::prepared::{self, APPLY, Failure, Prepared};
@@ -51,7 +51,8 @@ pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -
 
 /// Whether an operation leaves something for the sweep.
 fn leaves_rows(operation: &Operation) -> bool {
-    matches!(operation, Operation::Workspace(op) if workspace::leaves_rows(op))
+    use WorkspaceOp::{Abandon, DeleteEntry, Publish};
+    matches!(operation, Operation::Workspace(Publish { .. } | Abandon { .. } | DeleteEntry { .. }))
 }
 
 /// Records what failed, in a transaction of its own: it must be in the trail before its caller hears of it.

@@ -29,6 +29,9 @@ pub(super) struct Connection {
 /// the same.
 const END: Duration = Duration::from_secs(2);
 
+/// An operator's statements, and those that delete all of something, may take as long as they need: a day is not reached.
+pub(super) const UNBOUNDED: Duration = Duration::from_secs(86_400);
+
 impl Connection {
     pub(super) fn new(pooled: Pooled, idle: Arc<Idle>, patience: Duration, turn: Turn) -> Self {
         Self { pooled: Some(pooled), idle, patience, _turn: turn }

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Connection;
+use super::connection::{Connection, UNBOUNDED};
 use super::error::{is_locked, is_lost, is_of_session, is_transient};
 use super::server::Database;
 use super::servers::{Place, Servers};
@@ -382,9 +382,6 @@ fn millis(duration: Duration) -> String {
 
 /// How much longer than the server's own limit for a statement its answer may take.
 const SLACK: Duration = Duration::from_secs(5);
-
-/// An operator's statements, and those that delete all of something, may take as long as they need: a day is not reached.
-pub(super) const UNBOUNDED: Duration = Duration::from_secs(86_400);
 
 /// Says that a commit whose answer was lost may have been done.
 fn unknown(error: StoreError) -> StoreError {

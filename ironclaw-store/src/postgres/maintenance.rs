@@ -14,7 +14,6 @@ use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{Page, PageRequest, Receipt};
 
-use super::builder::PostgresStoreBuilder;
 use super::engine::{Engine, Reach};
 use super::error::of_the_change;
 use super::tx::Tx;
@@ -26,8 +25,6 @@ mod integrity;
 mod retention;
 mod scrub;
 mod vectors;
-
-pub use vectors::{DropReason, DroppedIndex, IndexedVectors};
 
 /// The name that errors give to [`Maintenance::apply_system`].
 const APPLY_SYSTEM: &str = "apply_system";
@@ -45,14 +42,6 @@ pub struct PostgresMaintenance {
 }
 
 impl PostgresMaintenance {
-    /// Connects as an operator, with the defaults of [`PostgresStoreBuilder`].
-    ///
-    /// # Errors
-    /// As [`PostgresStoreBuilder::connect_maintenance`].
-    pub async fn connect(url: &str, operator: OperatorName) -> Result<Self, StoreError> {
-        PostgresStoreBuilder::default().connect_maintenance(url, operator).await
-    }
-
     /// Closes the connections, after the calls that were taken are done. Every call after it fails.
     pub async fn close(&self) {
         self.engine().close().await;

@@ -13,8 +13,8 @@ use super::error::{from_orm, from_sqlx};
 use super::migration::Migrator;
 use super::pooler;
 use super::role::Role;
-use super::server::closed_path;
 use super::session::DEFINE;
+use super::session::closed_path;
 use super::{passfile, pool, server};
 
 const OPERATION: &str = "migrate";

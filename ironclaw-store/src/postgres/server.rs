@@ -93,15 +93,6 @@ pub(super) fn is_socket(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some() || options.get_host().starts_with('/')
 }
 
-/// Where names are looked up: in the system's catalogue, and last among temporary objects, where no function is found.
-/// What others made is never called for the server's own, in whatever schema they may write.
-macro_rules! closed_path {
-    () => {
-        "SET LOCAL search_path = pg_catalog, pg_temp"
-    };
-}
-pub(super) use closed_path;
-
 /// What the store needs to know of a database that it may use.
 #[derive(Debug, Clone)]
 pub(super) struct Database {

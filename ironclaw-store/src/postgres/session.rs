@@ -4,7 +4,14 @@
 //! Each transaction says so for itself, as a pooler gives it whatever connection is free. What only shapes text on its
 //! way out (`bytea_output`, `DateStyle`) is not here: values come in the binary form.
 
-use super::server::closed_path;
+/// Where names are looked up: in the system's catalogue, and last among temporary objects, where no function is found.
+/// What others made is never called for the server's own, in whatever schema they may write.
+macro_rules! closed_path {
+    () => {
+        "SET LOCAL search_path = pg_catalog, pg_temp"
+    };
+}
+pub(super) use closed_path;
 
 /// What the statements of the store and the bodies of its functions need to be what they say, by `SET` or `SET LOCAL`.
 macro_rules! needed {

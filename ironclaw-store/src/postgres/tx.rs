@@ -1,13 +1,9 @@
-//! A transaction, as the categories see it.
+//! A transaction.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use ironclaw_core::change::WorkspaceOp;
-use ironclaw_core::id::{ConversationId, ErasureId, JobId, TenantId, UserId};
-use ironclaw_core::model::conversations::{MessageHit, NewMessage};
-use ironclaw_core::search::{Terms, TextQuery};
+use ironclaw_core::id::{TenantId, UserId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Timestamp};
 use sqlx::postgres::PgArguments;
@@ -15,15 +11,10 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 use tokio::sync::Mutex;
 
-use super::connection::{Connection, bounded};
-use super::engine::UNBOUNDED;
+use super::connection::{Connection, UNBOUNDED, bounded};
 use super::error::from_sqlx;
-use super::row::{Params, Row, arguments, params, tables};
-use super::text::numbered;
-use super::{audit, conversations, privacy, removal, workspace};
+use super::row::{Params, Row, params, tables};
 use crate::damage;
-use crate::prepared::PreparedEvent;
-use crate::sql::{self, Take, Transaction};
 
 mod bulk;
 
@@ -282,86 +273,5 @@ impl From<&'static String> for Sql {
 impl From<String> for Sql {
     fn from(sql: String) -> Self {
         Self::Built(sql)
-    }
-}
-
-#[async_trait]
-impl Transaction for Tx {
-    async fn execute(&self, sql: &'static str, params: sql::Params) -> Result<u64, StoreError> {
-        Tx::execute(self, numbered(sql), arguments(params)).await
-    }
-
-    async fn for_each(&self, sql: &'static str, params: sql::Params, take: Take<'_>) -> Result<(), StoreError> {
-        self.query(numbered(sql), arguments(params), |row| take(row)).await.map(drop)
-    }
-
-    fn owner_no(&self) -> i64 {
-        self.scope.owner_no
-    }
-
-    fn content_no(&self) -> i64 {
-        self.scope.owner_no
-    }
-
-    fn now(&self) -> Timestamp {
-        self.scope.now
-    }
-
-    fn operation(&self) -> &'static str {
-        self.operation
-    }
-
-    async fn is_held(&self) -> Result<bool, StoreError> {
-        Ok(self.scope.held)
-    }
-
-    async fn delete_job(&self, id: JobId) -> Result<u64, StoreError> {
-        self.take_time().await?;
-        removal::delete_job(self, self.scope.owner_no, id).await
-    }
-
-    async fn delete_conversation(&self, id: ConversationId) -> Result<u64, StoreError> {
-        self.take_time().await?;
-        conversations::delete(self, self.scope.owner_no, id).await
-    }
-
-    async fn forget(&self) -> Result<u64, StoreError> {
-        self.take_time().await?;
-        privacy::forget(self).await
-    }
-
-    async fn append_message(
-        &self,
-        conversation: ConversationId,
-        message: &NewMessage,
-        terms: Option<&Terms>,
-    ) -> Result<Option<u64>, StoreError> {
-        conversations::append(self, conversation, message, terms).await
-    }
-
-    async fn search_messages(&self, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError> {
-        conversations::search(self, query, limit).await
-    }
-
-    async fn apply_to_workspace(&self, op: &WorkspaceOp, terms: &[Terms]) -> Result<u64, StoreError> {
-        workspace::apply(self, op, terms).await
-    }
-
-    async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {
-        Tx::lock_user(self, tenant, owner).await.map(|entered| entered.owner_no)
-    }
-
-    async fn append_system(&self, operator: &str, about: Option<i64>, event: PreparedEvent) -> Result<(), StoreError> {
-        audit::append_system(self, operator, about, event).await
-    }
-
-    async fn erase_user(
-        &self,
-        _: &str,
-        tenant: &TenantId,
-        owner: &UserId,
-        id: ErasureId,
-    ) -> Result<Option<u64>, StoreError> {
-        privacy::erase_user(self, tenant, owner, id).await.map(Some)
     }
 }

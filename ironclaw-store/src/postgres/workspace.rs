@@ -14,6 +14,7 @@ use super::tx::Tx;
 mod check;
 mod index;
 mod read;
+mod stored;
 mod sweep;
 mod text;
 mod vectors;
@@ -21,8 +22,8 @@ mod versions;
 
 pub(super) use check::check;
 pub(super) use index::{Step, index_steps};
+pub(super) use stored::{model_key, unscaled};
 pub(super) use sweep::{erase, retain, sweep, sweep_user};
-pub(super) use vectors::{model_key, unscaled};
 pub(super) use versions::put_parts;
 
 /// What the row of a file is found by: an index takes no more of a text than 2,704 bytes, and a path may be longer.
@@ -54,9 +55,4 @@ pub(super) async fn apply(tx: &Tx, op: &WorkspaceOp, terms: &[Terms]) -> Result<
             versions::delete_entry(tx, tx.owner_no(), path.as_str()).await
         }
     }
-}
-
-/// Whether an operation leaves something for the sweep.
-pub(super) fn leaves_rows(op: &WorkspaceOp) -> bool {
-    matches!(op, WorkspaceOp::Publish { .. } | WorkspaceOp::Abandon { .. } | WorkspaceOp::DeleteEntry { .. })
 }

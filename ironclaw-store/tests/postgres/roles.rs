@@ -275,7 +275,7 @@ async fn functions_with_the_owners_rights_look_names_up_where_nobody_else_writes
     .fetch_all(&mut superuser)
     .await
     .unwrap();
-    assert_eq!(definers.len(), 5, "{definers:?}");
+    assert_eq!(definers.len(), 6, "{definers:?}");
     // Temporary objects come last: where the path does not name them, they come first.
     for (name, path) in definers {
         assert_eq!(path.as_deref(), Some("search_path=pg_catalog, pg_temp"), "{name}");

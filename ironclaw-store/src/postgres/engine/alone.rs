@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::Mutex;
 
-use super::{Engine, SLACK, UNBOUNDED};
-use crate::postgres::connection::bounded;
+use super::{Engine, SLACK};
+use crate::postgres::connection::{UNBOUNDED, bounded};
 use crate::postgres::error::from_sqlx;
 use crate::postgres::pool::nobody_waits;
 use crate::postgres::session::{LOOK, OUTSIDE};

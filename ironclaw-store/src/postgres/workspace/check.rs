@@ -5,7 +5,7 @@ use ironclaw_core::search::analyze;
 use ironclaw_core::store::StoreError;
 use sha2::{Digest, Sha256};
 
-use super::vectors::model_key;
+use super::stored::model_key;
 use crate::damage;
 use crate::heavy::apart;
 use crate::postgres::row::params;

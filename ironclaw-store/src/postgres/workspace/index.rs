@@ -5,13 +5,17 @@
 
 mod choice;
 
+/// Up to so many of a user's vectors are compared one by one: that takes two milliseconds longer than the index at most, and
+/// misses none (measured; see docs/benchmarks.md).
+pub(super) const COMPARED_ONE_BY_ONE: u64 = 4_000;
+
 use std::collections::BTreeMap;
 
 use ironclaw_core::store::StoreError;
 
 use self::choice::{Candidate, choose, fewest};
-use super::vectors::model_key;
-use crate::postgres::maintenance::{DropReason, DroppedIndex};
+use super::stored::model_key;
+use crate::postgres::indexed::{DropReason, DroppedIndex};
 use crate::postgres::row::params;
 use crate::postgres::tx::Tx;
 

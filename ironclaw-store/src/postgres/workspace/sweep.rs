@@ -6,7 +6,7 @@ use std::time::Duration;
 use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::StoreError;
 
-use super::vectors::model_key;
+use super::stored::model_key;
 use super::versions;
 use crate::heavy::apart;
 use crate::postgres::row::{Row, params};

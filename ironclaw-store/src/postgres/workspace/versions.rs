@@ -9,7 +9,7 @@ use ironclaw_core::store::StoreError;
 use uuid::Uuid;
 
 use super::path_hash;
-use super::vectors::{model_key, scaled};
+use super::stored::{model_key, scaled};
 use crate::codes::VersionState;
 use crate::postgres::row::{Row, params, uuid};
 use crate::postgres::tx::Tx;

@@ -2,8 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::OwnIndex;
-use crate::postgres::workspace::vectors::COMPARED_ONE_BY_ONE;
+use super::{COMPARED_ONE_BY_ONE, OwnIndex};
 
 /// A user's vectors of a model.
 #[derive(Debug, Clone)]
