@@ -20,6 +20,7 @@
 //! ignored, with the capability's name, and so is one whose harness answers [`Failure::unavailable`]. A case that hangs
 //! fails.
 
+mod case;
 mod check;
 mod child;
 mod random;
@@ -34,12 +35,13 @@ pub mod sandbox;
 pub mod store;
 pub mod vault;
 
+pub use case::Capability;
 pub use check::Failure;
 pub use embedder::EmbedderHarness;
 pub use key_source::KeySourceHarness;
 pub use llm::{LlmHarness, Says};
 pub use memory::MemoryHarness;
-pub use run::{Capability, Suites};
+pub use run::Suites;
 pub use sandbox::SandboxHarness;
 pub use store::StoreHarness;
 pub use vault::VaultHarness;

@@ -11,7 +11,8 @@ use crate::component::Source;
 use crate::gate::Gate;
 use crate::grants::Grants;
 use crate::limits::SandboxLimits;
-use crate::sandbox::{GuestThreads, Shared, WasmSandbox};
+use crate::sandbox::WasmSandbox;
+use crate::shared::{GuestThreads, Shared};
 use crate::ticker::Ticker;
 use crate::tool::WasmTool;
 use crate::{engine, wit};
@@ -107,4 +108,11 @@ impl SandboxBuilder {
 
 fn engine_failure(what: &'static str) -> SandboxError {
     SandboxError::new(SandboxErrorKind::Engine, "build", what)
+}
+
+impl WasmSandbox {
+    /// A sandbox without tools, under the default limits.
+    pub fn builder() -> SandboxBuilder {
+        SandboxBuilder::default()
+    }
 }

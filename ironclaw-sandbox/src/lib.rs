@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod memory;
 mod sandbox;
+mod shared;
 mod state;
 mod stop;
 mod ticker;

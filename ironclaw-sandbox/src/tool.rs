@@ -15,7 +15,7 @@ use crate::call::Program;
 use crate::gate::closed;
 use crate::limits::SandboxLimits;
 use crate::log::cut;
-use crate::sandbox::Shared;
+use crate::shared::Shared;
 use crate::stop::output_too_large;
 use crate::wit::{Answered, Failure};
 

@@ -5,7 +5,8 @@
 use ironclaw_core::id::{DataKeyId, SecretName, TenantId, VaultId};
 use ironclaw_core::model::secrets::{Algorithm, Place};
 
-use crate::seal::{Purpose, SealError, algorithm_code};
+use crate::error::SealError;
+use crate::seal::{Purpose, algorithm_code};
 
 /// The format of sealed secrets and wrapped keys that is written here.
 pub(crate) const FORMAT: u16 = 1;

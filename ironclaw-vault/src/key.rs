@@ -3,7 +3,7 @@ use std::fmt;
 use ironclaw_core::vault::RootKeyBytes;
 use zeroize::Zeroizing;
 
-use crate::seal::SealError;
+use crate::error::SealError;
 
 /// A 256-bit key: wiped from memory when dropped, never printed.
 ///

@@ -8,6 +8,7 @@ use poly1305 as _;
 
 mod associated;
 mod envelope;
+mod error;
 mod hex;
 mod host;
 mod key;

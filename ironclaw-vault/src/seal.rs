@@ -7,9 +7,9 @@ use chacha20poly1305::XChaCha20Poly1305;
 use hkdf::Hkdf;
 use ironclaw_core::model::secrets::Algorithm;
 use sha2::Sha256;
-use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::error::SealError;
 use crate::key::{Key, make_random_bytes};
 
 /// The length of the salt from which each value's key is derived.
@@ -44,18 +44,6 @@ pub(crate) struct Parts {
     pub(crate) nonce: Vec<u8>,
     /// Ciphertext and tag.
     pub(crate) ciphertext: Vec<u8>,
-}
-
-/// Why something was not sealed or opened. It says nothing of the value or the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum SealError {
-    /// Another key, another place, or changed bytes: which one can't be told.
-    #[error("did not open")]
-    Failed,
-    #[error("cipher of a newer version")]
-    UnknownAlgorithm,
-    #[error("no randomness")]
-    Randomness,
 }
 
 /// Seals `plaintext` under a key derived with a fresh salt, with a fresh nonce.

@@ -4,8 +4,9 @@ use ironclaw_core::model::secrets::{Algorithm, WrappedKey};
 use ironclaw_core::vault::{KeyError, KeyErrorKind, RootKeyBytes};
 
 use crate::associated::{self, FORMAT};
+use crate::error::SealError;
 use crate::key::Key;
-use crate::seal::{self, Parts, Purpose, SALT_BYTES, SealError};
+use crate::seal::{self, Parts, Purpose, SALT_BYTES};
 
 mod environment;
 mod key_file;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::case::{Case, Subject, cases};
 use super::check::Failure;
-use super::run::{Case, Subject, cases};
 use crate::memory::Memory;
 
 mod files;

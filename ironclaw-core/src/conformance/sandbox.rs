@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::case::{Capability, Case, Subject, cases};
 use super::check::{Failure, Present};
-use super::run::{Capability, Case, Subject, cases};
 use super::store::user;
 use crate::id::ToolName;
 use crate::sandbox::Sandbox;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::case::{Capability, Case, Subject, cases};
 use super::check::{Failure, Outcome};
 use super::child::{Child, Request};
-use super::run::{Capability, Case, Subject, cases};
 use crate::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use crate::id::{AgentName, TenantId, UserId};
 use crate::maintenance::Maintenance;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::case::{Capability, Case, Subject, cases};
 use super::check::Failure;
-use super::run::{Capability, Case, Subject, cases};
 use crate::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use crate::store::VaultStore;
 use crate::vault::Vault;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::calls::{Calls, Piece};
-use super::failure::{Failure, ended_by};
-use super::frames::{ANSWER_BYTES, beginning, too_long};
+use super::failure::{Failure, beginning, ended_by};
+use super::frames::{ANSWER_BYTES, too_long};
 use crate::llm::{FinishReason, LlmErrorKind, LlmResponse, TokenUsage};
 
 /// What came of an answer so far.

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use self::reason::Reason;
 pub(super) use self::reason::is_something;
-use super::frames::beginning;
 use super::retry_after::LONGEST;
 use super::scrub::scrub;
 use crate::llm::{LlmError, LlmErrorKind};
@@ -160,6 +159,11 @@ fn unconnected(error: &reqwest::Error) -> String {
         };
     }
     format!("no connection to the endpoint{why}")
+}
+
+/// As much of a text as helps to see what it is.
+pub(super) fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(200)]
 }
 
 #[cfg(test)]

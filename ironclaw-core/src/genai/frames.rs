@@ -1,6 +1,6 @@
 //! The body of an answer, cut into the JSON values that it carries.
 
-use super::failure::Failure;
+use super::failure::{Failure, beginning};
 use crate::llm::LlmErrorKind;
 
 /// The longest frame and the longest answer that are taken, in bytes.
@@ -235,11 +235,6 @@ fn add(data: &mut Option<String>, line: &str) {
 
 fn text(bytes: &[u8]) -> Result<&str, Failure> {
     std::str::from_utf8(bytes).map_err(|_| Failure::new(LlmErrorKind::MalformedAnswer, "the answer is not UTF-8"))
-}
-
-/// As much of a text as helps to see what it is.
-pub(super) fn beginning(text: &str) -> &str {
-    &text[..text.floor_char_boundary(200)]
 }
 
 fn page() -> Failure {

@@ -5,7 +5,7 @@ use ironclaw_core::input::Problem;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::vault::{KeyError, VaultError, VaultErrorKind};
 
-use crate::seal::SealError;
+use crate::error::SealError;
 
 pub(super) fn from_store(operation: &'static str, error: StoreError) -> VaultError {
     let kind = match error.kind() {

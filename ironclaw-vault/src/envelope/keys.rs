@@ -10,8 +10,9 @@ use ironclaw_core::vault::VaultError;
 
 use super::error;
 use crate::associated::{self, FORMAT};
+use crate::error::SealError;
 use crate::key::Key;
-use crate::seal::{self, Parts, Purpose, SealError};
+use crate::seal::{self, Parts, Purpose};
 
 /// How many data keys stay unwrapped in memory: those used last.
 const CACHED: usize = 1_024;

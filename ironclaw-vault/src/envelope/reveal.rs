@@ -13,6 +13,7 @@ use super::audit::Call;
 use super::keys::Keys;
 use super::{Inner, error};
 use crate::associated::{self, FORMAT};
+use crate::error::SealError;
 use crate::key::Key;
 use crate::seal::{self, Parts, Purpose};
 
@@ -82,7 +83,7 @@ impl Inner {
         }
         let row = self.store.secrets().data_key(scope, id).await.map_err(|e| error::from_store("reveal", e))?;
         // A value that names another user's key is one that was moved: no different from any other that does not open.
-        let row = row.ok_or_else(|| error::from_seal("reveal", seal::SealError::Failed))?;
+        let row = row.ok_or_else(|| error::from_seal("reveal", SealError::Failed))?;
         keys.unwrap("reveal", place, &row)
     }
 }
