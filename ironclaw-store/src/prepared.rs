@@ -1,7 +1,7 @@
 //! A change, with all that can be made of it before a database is asked.
 
 use ironclaw_core::audit::private_bytes;
-use ironclaw_core::change::{ConversationOp, JobOp, Operation, PrivacyOp, WorkspaceOp};
+use ironclaw_core::change::{ConversationOp, Operation, WorkspaceOp};
 use ironclaw_core::model::audit::{Action, AuditPrivate, AuditRecord, Outcome, Subject};
 use ironclaw_core::model::conversations::Role;
 use ironclaw_core::scope::RequestContext;
@@ -164,16 +164,6 @@ impl PreparedEvent {
 /// Whether messages of this role are found by their words: what users and assistants say.
 pub(crate) fn is_searched(role: Role) -> bool {
     matches!(role, Role::User | Role::Assistant)
-}
-
-/// Whether an operation deletes all of something, however much that is.
-pub(crate) fn removes(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Privacy(PrivacyOp::Forget)
-            | Operation::Conversations(ConversationOp::Delete { .. })
-            | Operation::Jobs(JobOp::Delete { .. })
-    )
 }
 
 /// The terms of a message that is searched, or of each chunk of all parts of a version, in order.

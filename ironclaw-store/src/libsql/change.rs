@@ -8,12 +8,13 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Receipt, Timestamp};
 
 use super::db::Db;
+use super::removal::Removed;
 use super::row::params;
 use super::tx::{Tx, at_once};
 use super::users;
 use super::{audit, removal};
 use crate::change;
-use crate::prepared::{Failure, Prepared, PreparedEvent, removes};
+use crate::prepared::{Failure, Prepared, PreparedEvent};
 use crate::reserved::STAGED;
 
 /// Applies the change in the open transaction.
@@ -62,14 +63,14 @@ pub(super) fn record(failure: &Failure, db: &Db, now: Timestamp) -> Result<(), S
 
 /// Whether a change may leave something to be removed.
 pub(super) fn leaves_something(prepared: &Prepared) -> bool {
-    let leaves = |op: &Operation| matches!(op, Operation::Workspace(_)) || removes(op);
+    let leaves = |op: &Operation| matches!(op, Operation::Workspace(_)) || Removed::by(op).is_some();
     prepared.change.operations().iter().any(leaves)
 }
 
 /// Whether a change does nothing but delete, so that it frees room.
 pub(super) fn only_deletes(prepared: &Prepared) -> bool {
     let deletes = |op: &Operation| {
-        removes(op)
+        Removed::by(op).is_some()
             || matches!(
                 op,
                 Operation::Workspace(WorkspaceOp::DeleteEntry { .. } | WorkspaceOp::Abandon { .. })

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ironclaw_core::Receipt;
 use ironclaw_core::Scope;
-use ironclaw_core::change::{ConversationOp, JobOp, Operation};
+use ironclaw_core::change::{ConversationOp, JobOp, Operation, PrivacyOp};
 use ironclaw_core::id::ErasureId;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
@@ -14,7 +14,7 @@ use crate::libsql::db::Db;
 use crate::libsql::engine::Handle;
 use crate::libsql::row::params;
 use crate::libsql::users;
-use crate::prepared::{APPLY, removes};
+use crate::prepared::APPLY;
 
 /// Where what somebody waits for stands.
 enum Standing {
@@ -51,7 +51,8 @@ impl Removed {
         match operation {
             Operation::Conversations(ConversationOp::Delete { id }) => Some(Self::One(*id.as_bytes())),
             Operation::Jobs(JobOp::Delete { job }) => Some(Self::One(*job.as_bytes())),
-            operation => removes(operation).then_some(Self::All),
+            Operation::Privacy(PrivacyOp::Forget) => Some(Self::All),
+            _ => None,
         }
     }
 }
