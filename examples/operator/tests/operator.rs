@@ -58,8 +58,8 @@ async fn what_the_pages_do_with_it_is_done() {
     done(&server, "agents_app", &["write", "The first note"]);
     assert_eq!(done(&server, "agents_app", &["list"]), "The first note\n");
     let daily = done(&server, "agents_nightly", &["daily", "nightly"]);
-    assert_eq!(daily, "0 conversations, jobs and files deleted\n0 indexes made\n");
-    assert_eq!(done(&server, "agents_nightly", &["index", "olga"]), "0 indexes made\n");
+    assert_eq!(daily, "0 conversations, jobs and files deleted\n0 indexes made, 0 kept\n");
+    assert_eq!(done(&server, "agents_nightly", &["index", "olga"]), "0 indexes made, 0 kept\n");
     assert_eq!(done(&server, "agents_nightly", &["scrub", "olga"]), "");
     let heads = done(&server, "agents_nightly", &["heads", "olga"]);
     let stored = "SELECT concat_ws(',', encode(stream, 'hex'), sequence, encode(hash, 'hex')) FROM ironclaw.audit_streams \

@@ -24,11 +24,13 @@ use super::tx::Tx;
 use crate::error::{closed, is_of_the_change};
 use crate::sql::{self, Absent, Freshness, Reading};
 
+mod alive;
 mod alone;
 mod scope;
 mod sweep;
 mod tries;
 
+use alive::Alive;
 pub(super) use alone::{Lock, busy};
 pub(super) use scope::Reach;
 use tries::Tries;
@@ -44,6 +46,7 @@ pub(super) struct Engine {
     /// Where the types and operators of pgvector are: a schema's name, quoted.
     pgvector: Arc<str>,
     runtime: Handle,
+    alive: Alive,
     tasks: TaskTracker,
     /// The users whose invisible rows are being removed.
     sweeping: Mutex<HashSet<(TenantId, UserId)>>,
@@ -86,6 +89,7 @@ impl Engine {
             timeouts: settings.timeouts,
             named_statements: settings.named_statements,
             pgvector: database.pgvector,
+            alive: Alive::watch(&Handle::current()),
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
             sweeping: Mutex::default(),
@@ -277,6 +281,9 @@ impl Engine {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         self.check_open(operation)?;
+        if !self.alive.is_alive() {
+            return Err(no_runtime(operation, "nothing was done"));
+        }
         let left = CancellationToken::new();
         let mut call = Box::pin(call(left.clone()));
         let _leaving = left.drop_guard();
@@ -290,8 +297,9 @@ impl Engine {
             return done;
         }
         let done = self.tasks.spawn_on(call, &self.runtime).await;
-        done.map_err(|error| {
-            StoreError::new(StoreErrorKind::Internal, operation, "the call broke off").with_source(error)
+        done.map_err(|error| match error.is_cancelled() {
+            true => no_runtime(operation, "read whether what was under way was done, or give changes idempotency keys"),
+            false => StoreError::new(StoreErrorKind::Internal, operation, "the call broke off").with_source(error),
         })?
     }
 
@@ -382,6 +390,12 @@ fn millis(duration: Duration) -> String {
 
 /// How much longer than the server's own limit for a statement its answer may take.
 const SLACK: Duration = Duration::from_secs(5);
+
+/// Says that there is nothing left for the store to work on.
+fn no_runtime(operation: &'static str, what: &str) -> StoreError {
+    let context = format!("the runtime that the store was opened on has ended: {what}, and open the store anew");
+    StoreError::new(StoreErrorKind::Unavailable, operation, context)
+}
 
 /// Says that a commit whose answer was lost may have been done.
 fn unknown(error: StoreError) -> StoreError {

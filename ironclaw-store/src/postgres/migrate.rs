@@ -102,6 +102,9 @@ async fn run(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
     if let Some(version) = strings(version).await?.first() {
         server::check_vector_version(OPERATION, version)?;
     }
+    transaction.execute_unprepared(SCHEMA).await.map_err(failed).map_err(explain)?;
+    // Somebody else may have made it meanwhile, and put into it what would run with our rights.
+    server::check_schemas(OPERATION, &strings(server::OPEN_SCHEMAS).await?)?;
     for statement in BOOTSTRAP {
         transaction.execute_unprepared(statement).await.map_err(failed).map_err(explain)?;
     }
@@ -142,10 +145,13 @@ fn roles() -> Vec<String> {
 /// Makes the extension, unless an administrator made it beforehand.
 const EXTENSION: &str = "CREATE EXTENSION vector SCHEMA public";
 
-/// What else must be there before the first migration, and how the migrator finds it.
-const BOOTSTRAP: [&str; 3] = [
-    "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ironclaw') THEN \
-     CREATE SCHEMA ironclaw AUTHORIZATION ironclaw_owner; END IF; END $$",
+/// Makes the schema. Whose it is that was there, or came just now, is looked at afterwards.
+const SCHEMA: &str = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ironclaw') THEN \
+                      CREATE SCHEMA ironclaw AUTHORIZATION ironclaw_owner; END IF; \
+                      EXCEPTION WHEN duplicate_schema OR unique_violation THEN NULL; END $$";
+
+/// How the migrator finds it, and as whom it works.
+const BOOTSTRAP: [&str; 2] = [
     // The migrator names its table alone, and makes it in the first schema that is named.
     "SET LOCAL search_path = ironclaw, pg_temp",
     "SET LOCAL ROLE ironclaw_owner",

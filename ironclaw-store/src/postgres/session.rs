@@ -29,9 +29,14 @@ macro_rules! needed {
             // On, a refused statement ends the connection, and its answer counts as lost.
             $set,
             " exit_on_error = off; ",
-            // Who writes says for how long to wait. Who reads waits for as long as a statement may take.
+            // Who writes says for how long to wait. Who reads waits for as long as a statement may take. Until then a
+            // default ends nothing: the first statement waits for the user's row.
             $set,
-            " lock_timeout = 0"
+            " lock_timeout = 0; ",
+            $set,
+            " statement_timeout = 0; ",
+            $set,
+            " idle_in_transaction_session_timeout = 0"
         )
     };
 }

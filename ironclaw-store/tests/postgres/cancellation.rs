@@ -21,6 +21,7 @@ ironclaw_testing::tests![
     callers_that_go_away_leave_nothing_half_done,
     callers_that_go_away_from_an_exhausted_pool_take_no_connection_with_them,
     a_runtime_that_ends_at_any_moment_leaves_nothing_half_done,
+    a_store_whose_runtime_has_ended_says_so,
     a_users_changes_come_in_the_order_in_which_they_were_asked_for,
     who_goes_away_before_their_turn_has_nothing_done,
 ];
@@ -328,4 +329,37 @@ async fn who_goes_away_before_their_turn_has_nothing_done() {
     assert_eq!(keys, ["first", "last"]);
     store.close().await.unwrap();
     assert_sound(&operator_url(database.name())).await;
+}
+
+/// A store lives on the runtime that opened it, whoever calls.
+fn a_store_whose_runtime_has_ended_says_so() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (outer, inner) = (runtime(), runtime());
+    let database = outer.block_on(Database::fresh());
+    let url = app_url(database.name());
+    let (store, ada) = inner.block_on(async {
+        let store = PostgresStore::connect(&url).await.unwrap();
+        let ada = Person::ada(&store).await;
+        (store, ada)
+    });
+    // One that is under way, and waits for another.
+    let mut locking = outer.block_on(database.superuser());
+    outer.block_on(must(&mut locking, "BEGIN; SELECT FROM ironclaw.users FOR NO KEY UPDATE"));
+    let waiting = outer.spawn({
+        let (store, ada) = (store.clone(), ada.clone());
+        async move { ada.speak(&store).await.1 }
+    });
+    let one = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    outer.block_on(until("the change waits", async || must(&mut database.superuser().await, one).await > 0));
+    inner.shutdown_timeout(Duration::from_secs(60));
+    let told = outer.block_on(waiting).unwrap().unwrap_err();
+    assert_eq!(*told.kind(), StoreErrorKind::Unavailable, "{told}");
+    assert!(told.to_string().contains("read whether"), "{told}");
+    for error in [
+        outer.block_on(async { ada.speak(&store).await.1.unwrap_err() }),
+        outer.block_on(async { ada.count(&store).await.unwrap_err() }),
+    ] {
+        assert_eq!(*error.kind(), StoreErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("the runtime"), "{error}");
+    }
 }

@@ -15,6 +15,7 @@ use crate::database::{Database, app_url, cluster, operator_url};
 use crate::library::{File, near, register, write};
 use crate::raw::{Role, must};
 use crate::vectors::{MODEL, opened};
+use crate::workload::until;
 
 ironclaw_testing::tests![
     many_at_once_migrate_once,
@@ -33,6 +34,7 @@ ironclaw_testing::tests![
     schemas_in_which_others_make_functions_are_refused,
     functions_that_others_left_are_not_called,
     a_schema_of_somebody_elses_is_refused,
+    a_schema_that_comes_meanwhile_is_looked_at,
     who_migrates_need_not_be_a_superuser,
     the_first_migrations_of_a_server_may_come_at_once,
 ];
@@ -434,6 +436,46 @@ async fn a_schema_of_somebody_elses_is_refused() {
     must(&mut superuser, "ALTER SCHEMA ironclaw OWNER TO ironclaw_owner").await;
     migrate(&database).await.unwrap();
     assert_whole(&database).await;
+}
+
+/// Whoever may make schemas in the database makes ours, between the look at it and its use.
+async fn a_schema_that_comes_meanwhile_is_looked_at() {
+    for (is_there, name) in [(false, "eve"), (true, "mallory")] {
+        let eve = Role::new(name, "LOGIN").await;
+        let database = empty().await;
+        let mut superuser = database.superuser().await;
+        must(&mut superuser, &format!("GRANT CREATE ON DATABASE {} TO {}", database.name(), eve.0)).await;
+        if is_there {
+            must(&mut superuser, "CREATE EXTENSION vector").await;
+        }
+        let mut planting = PgConnection::connect(&eve.url(&database)).await.unwrap();
+        let trap = format!(
+            "BEGIN; CREATE SCHEMA ironclaw; GRANT ALL ON SCHEMA ironclaw TO PUBLIC; \
+             CREATE TABLE ironclaw.migrations (version varchar PRIMARY KEY, applied_at bigint NOT NULL); \
+             GRANT ALL ON ironclaw.migrations TO PUBLIC; \
+             CREATE FUNCTION ironclaw.rise() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM set_config('role', session_user, true); ALTER ROLE {} SUPERUSER; RETURN NEW; END $$; \
+             CREATE TRIGGER rise BEFORE INSERT ON ironclaw.migrations FOR EACH ROW EXECUTE FUNCTION ironclaw.rise()",
+            eve.0
+        );
+        must(&mut planting, &trap).await;
+        // Without the extension, its making waits here, after the first look; with it, the making of the schema waits.
+        let mut waiting = database.superuser().await;
+        must(&mut waiting, "BEGIN; LOCK TABLE pg_am IN EXCLUSIVE MODE").await;
+        let migrating = tokio::spawn({
+            let url = url(&database);
+            async move { PostgresStore::migrate(&url).await }
+        });
+        let waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("the migration waits", async || must(&mut superuser, waits).await > 0).await;
+        must(&mut planting, "COMMIT").await;
+        must(&mut waiting, "COMMIT").await;
+        let error = migrating.await.unwrap().unwrap_err();
+        assert_eq!(*error.kind(), StoreErrorKind::Privileges, "{error}");
+        assert!(error.to_string().contains(&eve.0), "{error}");
+        let risen = format!("SELECT FROM pg_roles WHERE rolname = '{}' AND rolsuper", eve.0);
+        assert_eq!(must(&mut superuser, &risen).await, 0);
+    }
 }
 
 async fn who_migrates_need_not_be_a_superuser() {

@@ -12,9 +12,10 @@ use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind, VaultStore}
 use ironclaw_core::{Change, Clock, Maintenance, PageRequest, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::{Mode, Server};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::own::{app_url, operator_url, start, superuser};
+use crate::raw::must;
 use crate::workload::{Outcome, Person, Random, assert_kept, assert_sound, bounded, until};
 
 ironclaw_testing::tests![
@@ -28,6 +29,7 @@ ironclaw_testing::tests![
     a_role_that_is_not_bound_is_refused_on_the_standby_too,
     what_decides_who_may_do_what_is_asked_of_the_primary,
     a_standby_that_is_too_far_behind_is_not_asked,
+    a_primary_that_can_do_no_more_is_no_reason_to_read_what_is_old,
     a_standby_alone_decides_nothing,
 ];
 
@@ -412,6 +414,23 @@ async fn a_standby_that_is_too_far_behind_is_not_asked() {
     standby.psql("agents", "SELECT pg_wal_replay_resume()").unwrap();
     until_replayed(&standby, 5).await;
     assert_eq!(ada.count(&lax).await.unwrap(), 5);
+}
+
+async fn a_primary_that_can_do_no_more_is_no_reason_to_read_what_is_old() {
+    let (primary, standby, store, ada) = replicated().await;
+    ada.speak(&store).await.1.unwrap();
+    until_replayed(&standby, 1).await;
+    store.close().await.unwrap();
+    let builder = PostgresStore::builder().replica_lag(Duration::ZERO).acquire_timeout(Duration::from_millis(200));
+    let reader = builder.connect_with_replica(&app_url(&primary), &app_url(&standby)).await.unwrap();
+    until_the_standby_answers(&standby, &reader, &ada, 1).await;
+    // It says so itself: it is there, and somebody else has all its connections.
+    let mut superuser = superuser(&primary).await;
+    must(&mut superuser, "ALTER ROLE app CONNECTION LIMIT 1").await;
+    must(&mut superuser, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = 'app'").await;
+    let _holding = PgConnection::connect(&app_url(&primary)).await.unwrap();
+    let error = ada.count(&reader).await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Busy, "{error}");
 }
 
 async fn a_standby_alone_decides_nothing() {

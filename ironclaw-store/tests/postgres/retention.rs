@@ -3,7 +3,7 @@
 use ironclaw_core::id::{OperatorName, TenantId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::RetainedCategory;
-use ironclaw_core::store::{MemoryStore, Store};
+use ironclaw_core::store::{MemoryStore, Store, StoreErrorKind};
 use ironclaw_core::{Maintenance, PageRequest, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore, Selection, copy_store};
 use sqlx::PgConnection;
@@ -18,6 +18,7 @@ ironclaw_testing::tests![
     what_was_there_before_the_migration_is_found,
     what_a_copy_brought_is_found,
     a_time_that_makes_no_sense_keeps_nobody_elses,
+    who_is_locked_keeps_nobody_elses,
 ];
 
 /// Users who have something of everything, all of it new.
@@ -210,4 +211,28 @@ async fn a_time_that_makes_no_sense_keeps_nobody_elses() {
     // What never was is old, and what will never be is not; all else goes as ever.
     assert_eq!(maintenance.apply_retention().await.unwrap(), 7);
     assert_eq!(maintenance.apply_retention().await.unwrap(), 0);
+}
+
+/// A user may have a transaction open for as long as they like.
+async fn who_is_locked_keeps_nobody_elses() {
+    let database = Database::fresh().await;
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, &users(TenantId::default_tenant().as_str(), 3)).await;
+    must(&mut superuser, &rows("true", "20 days")).await;
+    let mut locking = database.superuser().await;
+    must(&mut locking, "BEGIN; SELECT FROM ironclaw.users WHERE owner = 'user 1' FOR NO KEY UPDATE").await;
+    let operator = OperatorName::parse("root").unwrap();
+    let builder = PostgresStore::builder().lock_timeout(std::time::Duration::from_millis(100));
+    let maintenance = builder.connect_maintenance(&operator_url(database.name()), operator).await.unwrap();
+    keep_ten_days(&maintenance).await;
+    let error = maintenance.apply_retention().await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Busy, "{error}");
+    for table in ["conversations", "jobs", "workspace_entries"] {
+        let left =
+            format!("SELECT FROM ironclaw.{table} t JOIN ironclaw.users u USING (owner_no) WHERE u.owner <> 'user 1'");
+        assert_eq!(must(&mut superuser, &left).await, 0, "{table}");
+    }
+    must(&mut locking, "ROLLBACK").await;
+    assert_eq!(maintenance.apply_retention().await.unwrap(), 3);
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
 }

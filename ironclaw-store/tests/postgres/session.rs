@@ -218,6 +218,9 @@ async fn limits_of_the_database_end_nothing_that_waits() {
     beyond(&database, SETTINGS, read).await.unwrap();
     let writer = store.clone();
     beyond(&database, SETTINGS, async move { writer.apply(&ada(), put("theme")).await }).await;
+    let writer = store.clone();
+    let row = "SELECT FROM ironclaw.users FOR NO KEY UPDATE";
+    beyond(&database, row, async move { writer.apply(&ada(), put("theme")).await }).await;
     let checker = operator.clone();
     let found = beyond(&database, SETTINGS, async move { checker.check_integrity().await }).await;
     // The limits are the database's, not the schema's.

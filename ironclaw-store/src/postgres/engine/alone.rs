@@ -28,19 +28,29 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(in crate::postgres) struct Lock(Mutex<PgConnection>);
 
 impl Lock {
-    /// Runs an operator's statements, each outside of any transaction and as the owner's role, for as long as they need,
-    /// up to the first that fails.
+    /// Runs an operator's statements, each outside of any transaction and as the owner's role, for as long as they need.
+    /// One that fails keeps none of the others; the first is told of.
     pub(in crate::postgres) async fn run_each(
         &self,
         operation: &'static str,
         statements: Vec<String>,
     ) -> Result<(), StoreError> {
         let mut connection = self.0.lock().await;
-        for statement in std::iter::once("SET ROLE ironclaw_owner".to_owned()).chain(statements) {
-            let call = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection);
-            bounded(UNBOUNDED, call).await.map_err(|error| from_sqlx(operation, error))?;
+        let run = async |connection: &mut PgConnection, statement: String| {
+            let call = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection);
+            bounded(UNBOUNDED, call).await.map_err(|error| from_sqlx(operation, error))
+        };
+        run(&mut connection, "SET ROLE ironclaw_owner".to_owned()).await?;
+        let mut done = Ok(());
+        for statement in statements {
+            let failed = run(&mut connection, statement).await;
+            let is_gone = failed.as_ref().is_err_and(|error| *error.kind() == StoreErrorKind::Unavailable);
+            done = done.and(failed.map(drop));
+            if is_gone {
+                break;
+            }
         }
-        Ok(())
+        done
     }
 }
 

@@ -127,11 +127,12 @@ impl Engine {
                             ", e.owner_no, e.status, e.held, e.now, set_config('statement_timeout', $5, true), \
                              set_config('idle_in_transaction_session_timeout', $6, true), ",
                             durable!("true"),
-                            ", ",
-                            unlimited!("true"),
                             " ",
                             migrated!(),
-                            " CROSS JOIN ironclaw.enter_to_write($1, $2, $3, $4) e"
+                            // Before the function is called, which waits for the user's row.
+                            " CROSS JOIN ironclaw.enter_to_write($1, $2, $3, concat($4::text, left(",
+                            unlimited!("true"),
+                            ", 0))) e"
                         ),
                         params![
                             scope.tenant().as_str(),

@@ -17,40 +17,80 @@ use crate::system::append;
 /// How many conversations, jobs or files one transaction deletes: changes wait for one such transaction at most.
 const DELETED_AT_ONCE: u32 = 50;
 
+const OPERATION: &str = "apply_retention";
+
 /// Deletes what no policy keeps any more, one small transaction after the other. How many
 /// conversations, jobs and files.
+///
+/// Whoever is locked is passed over at first, and waited for when all others have been gone through: nobody's long
+/// transaction keeps what is others'.
 pub(super) async fn apply(maintenance: &PostgresMaintenance) -> Result<u64, StoreError> {
-    const OPERATION: &str = "apply_retention";
-    let mut total = 0;
-    for policy in maintenance.categories.retention_policies(OPERATION).await? {
-        let mut from = Some(Place::default());
-        while let Some(place) = from {
-            let arguments = (policy.clone(), place, maintenance.operator.clone());
-            let (rows, next) = maintenance
-                .write(OPERATION, arguments, |tx, (policy, place, operator)| {
-                    async move {
-                        let (rows, next) = round(tx, &policy, place).await?;
-                        if rows > 0 {
-                            let record = AuditRecord::new(Action::RetentionApply)
-                                .detail("tenant", policy.tenant.as_str())
-                                .detail("category", policy.category.name())
-                                .detail("rows", rows.to_string());
-                            append(tx, operator.as_str(), None, &record).await?;
-                        }
-                        Ok((rows, next))
-                    }
-                    .boxed()
-                })
-                .await?;
-            total += rows;
-            from = next;
+    let policies = maintenance.categories.retention_policies(OPERATION).await?;
+    let (mut total, mut late) = (0, Vec::new());
+    for policy in policies {
+        let (rows, is_complete) = pass(maintenance, &policy, Locked::PassOver).await?;
+        total += rows;
+        if !is_complete {
+            late.push(policy);
         }
+    }
+    for policy in late {
+        total += pass(maintenance, &policy, Locked::WaitFor).await?.0;
     }
     Ok(total)
 }
 
-/// Deletes some of what the next user has that is no longer kept. How many rows, and where to go on; `None` at the end.
-async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, Option<Place>), StoreError> {
+/// What to do about a user who is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Locked {
+    PassOver,
+    WaitFor,
+}
+
+/// Goes through the users of a policy. How many rows were deleted, and whether nobody was passed over.
+async fn pass(
+    maintenance: &PostgresMaintenance,
+    policy: &RetentionPolicy,
+    locked: Locked,
+) -> Result<(u64, bool), StoreError> {
+    let (mut total, mut is_complete, mut from) = (0, true, Some(Place::default()));
+    while let Some(place) = from {
+        let arguments = (policy.clone(), place, maintenance.operator.clone());
+        let round = maintenance
+            .write(OPERATION, arguments, move |tx, (policy, place, operator)| {
+                async move {
+                    let round = round(tx, &policy, place, locked).await?;
+                    if round.rows > 0 {
+                        let record = AuditRecord::new(Action::RetentionApply)
+                            .detail("tenant", policy.tenant.as_str())
+                            .detail("category", policy.category.name())
+                            .detail("rows", round.rows.to_string());
+                        append(tx, operator.as_str(), None, &record).await?;
+                    }
+                    Ok(round)
+                }
+                .boxed()
+            })
+            .await?;
+        total += round.rows;
+        is_complete &= !round.passed_over;
+        from = round.next;
+    }
+    Ok((total, is_complete))
+}
+
+/// What became of the next user.
+#[derive(Debug, Default)]
+struct Round {
+    rows: u64,
+    /// Where to go on; `None` at the end.
+    next: Option<Place>,
+    /// Whether they were locked.
+    passed_over: bool,
+}
+
+/// Deletes some of what the next user has that is no longer kept.
+async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place, locked: Locked) -> Result<Round, StoreError> {
     // As it is now, and until the transaction ends: it may have been changed or deleted since the round before.
     let days = tx
         .query_row(
@@ -60,27 +100,33 @@ async fn round(tx: &Tx, policy: &RetentionPolicy, from: Place) -> Result<(u64, O
         )
         .await?;
     let Some(days) = days else {
-        return Ok((0, None));
+        return Ok(Round::default());
     };
     let before = tx.now().before(Duration::from_secs(u64::from(days) * 86_400));
     let sql = Statements::of(policy.category);
     let Some(place) = next_owner(tx, &sql, policy, from, before).await? else {
-        return Ok((0, None));
+        return Ok(Round::default());
     };
     let next = Some(Place { owner_no: place.owner_no + 1, ..place });
+    if locked == Locked::PassOver {
+        let free = "SELECT owner_no FROM ironclaw.users WHERE owner_no = $1 FOR UPDATE SKIP LOCKED";
+        if tx.query_row(free, params![place.owner_no], |_| Ok(())).await?.is_none() {
+            return Ok(Round { next, passed_over: true, ..Round::default() });
+        }
+    }
     let user = match tx.lock_owner(place.owner_no).await? {
         Some(user) if !user.held => user,
         // The hold or the erasure came between the two.
-        _ => return Ok((0, next)),
+        _ => return Ok(Round { next, ..Round::default() }),
     };
     let rows = delete(tx, &sql, user, policy.category, before).await?;
     let is_more = format!("SELECT (({}) < $2 IS TRUE)::integer::bigint", sql.oldest);
     if rows > 0 && tx.number(is_more, params![user.owner_no, before]).await? > 0 {
-        return Ok((rows, Some(place)));
+        return Ok(Round { rows, next: Some(place), passed_over: false });
     }
     let note = format!("UPDATE ironclaw.users SET {} = ({}) WHERE owner_no = $1", sql.since, sql.oldest);
     tx.execute(note, params![user.owner_no]).await?;
-    Ok((rows, next))
+    Ok(Round { rows, next, passed_over: false })
 }
 
 /// Users come by the time before which nothing of theirs was changed, and those of the same time by their numbers.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use ironclaw_core::store::StoreError;
+use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::PostgresMaintenance;
 use crate::postgres::engine::Lock;
@@ -32,8 +32,9 @@ impl PostgresMaintenance {
     ///
     /// # Errors
     /// [`Busy`](ironclaw_core::store::StoreErrorKind::Busy), with who it is and since when, if another operator makes
-    /// them. Otherwise a [`StoreError`]; indexes that were made before it stay, and what was left unfinished is made anew
-    /// next time.
+    /// them; [`Corrupt`](ironclaw_core::store::StoreErrorKind::Corrupt) if one could not be made of the rows that there
+    /// are. Otherwise a [`StoreError`]. An index that fails keeps none of the others; those that were made stay, and what
+    /// was left unfinished is made anew next time.
     pub async fn index_vectors(&self) -> Result<IndexedVectors, StoreError> {
         let (maintenance, most) = (self.clone(), self.vector_indexes);
         let work = move |lock: Arc<Lock>| async move {
@@ -41,10 +42,22 @@ impl PostgresMaintenance {
                 .read(OPERATION, most, |tx, most| async move { index_steps(tx, most).await }.boxed())
                 .await?;
             // In the session that keeps others out: two that make indexes of one table wait for each other for ever.
-            lock.run_each(OPERATION, steps.iter().filter_map(Step::statement).collect()).await?;
+            lock.run_each(OPERATION, steps.iter().filter_map(Step::statement).collect()).await.map_err(explain)?;
             Ok(done(steps))
         };
         self.engine().alone(OPERATION, self.operator(), OPERATION, work).await
+    }
+}
+
+/// What the server says of a row that no index takes is nothing of the store's own doing.
+fn explain(error: StoreError) -> StoreError {
+    match error.kind() {
+        StoreErrorKind::Internal => {
+            let why = "an index could not be made, and all others were: if a user's vectors are damaged, check_integrity \
+                       names them";
+            StoreError::new(StoreErrorKind::Corrupt, OPERATION, why).with_source(error)
+        }
+        _ => error,
     }
 }
 

@@ -75,12 +75,15 @@ impl Servers {
         if rests_until.is_some_and(|until| now < until) {
             return Some(written());
         }
-        match tokio::time::timeout(STANDBY, self.ask(operation, caller, patience)).await {
+        // A primary that is slow is asked for as long as the standby may be behind: what it says is worth the wait, as
+        // without it nothing bounds what is read.
+        match tokio::time::timeout(STANDBY.max(self.lag.limit), self.ask(operation, caller, patience)).await {
             Ok(Ok(is_known)) => {
                 *rests_until = None;
                 self.lag.needed(now).filter(|_| is_known).map(|needed| needed.max(written()))
             }
-            Ok(Err(error)) if *error.kind() == StoreErrorKind::Closed => None,
+            // It is there, and says itself that it can do no more right now.
+            Ok(Err(error)) if matches!(error.kind(), StoreErrorKind::Closed | StoreErrorKind::Busy) => None,
             // Nobody can tell what the standby lacks, and nobody else can answer.
             Ok(Err(_)) | Err(_) => {
                 *rests_until = Some(Instant::now() + REST);
