@@ -4,6 +4,7 @@
 //! what is done. What a command finds goes to standard output, and how it failed to standard error, with the status 1.
 
 use std::env;
+use std::io::Write;
 
 use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::{ConversationId, OperatorName, UserId};
@@ -52,24 +53,31 @@ async fn operate(command: &str, maintenance: &PostgresMaintenance) -> Result<(),
         "heads" => heads(maintenance).await,
         "check" => check(maintenance).await,
         _ => {
-            println!("{} conversations, jobs and files deleted", maintenance.apply_retention().await?);
+            say(&format!("{} conversations, jobs and files deleted", maintenance.apply_retention().await?));
             index(maintenance).await?;
             check(maintenance).await
         }
     }
 }
 
+/// Prints a line. Whoever reads them may stop before the last.
+fn say(line: &str) {
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(1);
+    }
+}
+
 async fn index(maintenance: &PostgresMaintenance) -> Result<(), Report> {
     let indexes = maintenance.index_vectors().await?;
-    println!("{} indexes made, {} kept", indexes.made, indexes.kept);
-    indexes.dropped.iter().for_each(|dropped| println!("dropped {dropped}"));
+    say(&format!("{} indexes made, {} kept", indexes.made, indexes.kept));
+    indexes.dropped.iter().for_each(|dropped| say(&format!("dropped {dropped}")));
     Ok(())
 }
 
 /// The chains of the audit trail are among what is checked.
 async fn check(maintenance: &PostgresMaintenance) -> Result<(), Report> {
     let findings = maintenance.check_integrity().await?;
-    findings.iter().for_each(|finding| println!("{finding}"));
+    findings.iter().for_each(|finding| say(finding));
     match findings.len() {
         0 => Ok(()),
         wrong => Err(Report::new(format!("findings of the check: {wrong}"))),
@@ -78,7 +86,7 @@ async fn check(maintenance: &PostgresMaintenance) -> Result<(), Report> {
 
 async fn scrub(maintenance: &PostgresMaintenance) -> Result<(), Report> {
     let pending = maintenance.scrub().await?.pending;
-    pending.iter().for_each(|table| println!("{table}"));
+    pending.iter().for_each(|table| say(table));
     match pending.len() {
         0 => Ok(()),
         left => Err(Report::new(format!("tables that are left: {left}; scrub again"))),
@@ -89,7 +97,7 @@ async fn scrub(maintenance: &PostgresMaintenance) -> Result<(), Report> {
 async fn heads(maintenance: &PostgresMaintenance) -> Result<(), Report> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     for head in maintenance.verify_audit().await?.iter().filter(|head| head.sequence > 0) {
-        println!("{},{},{}", hex(&head.stream.0), head.sequence, hex(&head.hash));
+        say(&format!("{},{},{}", hex(&head.stream.0), head.sequence, hex(&head.hash)));
     }
     Ok(())
 }
@@ -108,7 +116,7 @@ async fn write(title: &str) -> Result<(), Report> {
 async fn list() -> Result<(), Report> {
     let store = PostgresStore::connect(&url()?).await?;
     for conversation in store.conversations().conversations(&ada()?, &PageRequest::default()).await?.items {
-        println!("{}", conversation.title);
+        say(&conversation.title);
     }
     Ok(store.close().await?)
 }

@@ -65,8 +65,9 @@ pub(super) fn from_sqlx(operation: &'static str, error: Error) -> StoreError {
 const UNTRUSTED: &str = "TLS failed: check that the server has it switched on and that sslrootcert names the authority \
                          that signed the server's certificate for this host";
 
-const FORBIDDEN: &str = "the role may not do this: GRANT ironclaw_app TO the application's, ironclaw_owner TO an operator's; \
-                         if that was done, check_integrity names what belongs to others or was revoked";
+const FORBIDDEN: &str = "the role may not do this: GRANT ironclaw_app TO the application's, ironclaw_owner TO an operator's, \
+                         and each GRANT CONNECT ON DATABASE; if that was done, check_integrity names what belongs to \
+                         others or was revoked";
 
 /// A feature that is not supported: also a prepared statement whose result has other types now.
 const UNSUPPORTED: &str = "0A000";
@@ -157,7 +158,7 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
 }
 
 const NO_CONNECTION_LEFT: &str = "the server, or the pooler before it, has no connection left; let stores open fewer, or raise \
-                                  max_connections there or default_pool_size";
+                                  max_connections there, the role's CONNECTION LIMIT or default_pool_size";
 
 /// Says that the server has no connection left.
 pub(super) fn no_connection_left(operation: &'static str) -> StoreError {

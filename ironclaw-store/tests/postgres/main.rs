@@ -7,6 +7,7 @@ mod alone;
 mod audit;
 mod bad_input;
 mod cancellation;
+mod checking;
 mod connecting;
 mod copy;
 mod credentials;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         audit::tests(),
         bad_input::tests(),
         cancellation::tests(),
+        checking::tests(),
         connecting::tests(),
         copy::tests(),
         credentials::tests(),

@@ -64,22 +64,27 @@ async fn check_models(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Result
 /// Compares the postings of each part of a user's versions with those of its chunks' texts.
 async fn check_postings(tx: &Tx, owner_no: i64, found: &mut Vec<String>) -> Result<(), StoreError> {
     let (mut expected, mut missing, mut unreadable) = (0_i64, 0_i64, 0_u64);
-    let mut last = (-1_i64, -1_i64);
-    loop {
-        let part = tx
+    // Their places all at once: asked for one after the other, the server looks at all that are left for each.
+    let parts = tx
+        .query(
+            "SELECT p.version_no, p.start_byte FROM ironclaw.entry_parts p JOIN ironclaw.entry_versions v \
+             ON v.owner_no = p.owner_no AND v.version_no = p.version_no \
+             WHERE p.owner_no = $1 AND v.state <> 2 ORDER BY p.version_no, p.start_byte",
+            params![owner_no],
+            |row| Ok((row.i64(0)?, row.i64(1)?)),
+        )
+        .await?;
+    for (version_no, start) in parts {
+        let bytes = tx
             .query_row(
-                "SELECT p.version_no, p.start_byte, p.bytes FROM ironclaw.entry_parts p \
-                 JOIN ironclaw.entry_versions v ON v.owner_no = p.owner_no AND v.version_no = p.version_no \
-                 WHERE p.owner_no = $1 AND v.state <> 2 AND (p.version_no, p.start_byte) > ($2, $3) \
-                 ORDER BY p.version_no, p.start_byte LIMIT 1",
-                params![owner_no, last.0, last.1],
-                |row| Ok((row.i64(0)?, row.i64(1)?, row.blob(2)?)),
+                "SELECT bytes FROM ironclaw.entry_parts WHERE owner_no = $1 AND version_no = $2 AND start_byte = $3",
+                params![owner_no, version_no, start],
+                |row| row.blob(0),
             )
             .await?;
-        let Some((version_no, start, bytes)) = part else {
-            break;
+        let Some(bytes) = bytes else {
+            continue;
         };
-        last = (version_no, start);
         let bytes_of_part = bytes.len();
         let chunks = tx
             .query(
