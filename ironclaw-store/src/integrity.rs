@@ -31,7 +31,8 @@ impl Found {
 
     /// Notes something that is one of a kind: `line` is what is said of it alone.
     pub(crate) fn note_one(&mut self, kind: impl Into<String>, line: String) {
-        let count = self.kinds.entry(kind.into()).or_default();
+        let (kind, line) = (on_one_line(&kind.into()), on_one_line(&line));
+        let count = self.kinds.entry(kind).or_default();
         *count += 1;
         if *count <= TOLD && !self.lines.contains(&line) {
             self.lines.push(line);
@@ -44,6 +45,21 @@ impl Found {
         let more: Vec<String> = more.map(|(kind, count)| format!("{kind}: and {} more", count - TOLD)).collect();
         self.lines.into_iter().chain(more).collect()
     }
+}
+
+/// A text as it is, but for what would begin a line, or have a terminal show another: names are whatever somebody chose.
+fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                line.extend(letter.escape_unicode());
+            }
+            letter if letter.is_control() => line.extend(letter.escape_default()),
+            letter => line.push(letter),
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -61,5 +77,15 @@ mod tests {
         assert_eq!(lines.len(), 12);
         assert_eq!(lines[0], "messages.role makes no sense: row 0");
         assert_eq!(lines[11], "messages.role makes no sense: and 15 more");
+    }
+
+    #[test]
+    fn a_name_makes_no_lines_of_its_own() {
+        let mut found = Found::default();
+        found.note_one("a\n…: no migration made it", "view \"a\n0 findings\\\u{1b}[2J\u{202e}é\"".to_owned());
+        assert_eq!(found.into_lines(), ["view \"a\\n0 findings\\\\u{1b}[2J\\u{202e}é\""]);
+        let mut found = Found::default();
+        (0..=TOLD).for_each(|row| found.note("a\nb", Some(&row.to_string())));
+        assert!(found.into_lines().iter().all(|line| line.starts_with("a\\nb: ")));
     }
 }

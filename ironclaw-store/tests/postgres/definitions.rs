@@ -72,6 +72,9 @@ async fn whatever_was_changed_is_named() {
         made.push(definition);
     }
     let text = |text: &str| text.to_owned();
+    // Where the server keeps what is long has a name of a number.
+    let toast = "DO $$ BEGIN EXECUTE (SELECT format('{}', reltoastrelid::regclass) FROM pg_class \
+                 WHERE oid = 'ironclaw.entry_parts'::regclass); END $$";
     for (loosen, mend, named) in [
         (
             text("ALTER TABLE ironclaw.retention_policies NO FORCE ROW LEVEL SECURITY"),
@@ -224,6 +227,11 @@ async fn whatever_was_changed_is_named() {
             "constraint audit_events.audit_events_outcome_check",
         ),
         (
+            toast.replace("{}", &format!("GRANT SELECT ON %s {to_somebody}")),
+            toast.replace("{}", &format!("REVOKE SELECT ON %s FROM {somebody}")),
+            "grant SELECT on the toast table of entry_parts to ",
+        ),
+        (
             text("DROP INDEX ironclaw.receipts_by_age"),
             text("CREATE INDEX receipts_by_age ON ironclaw.receipts (owner_no, at)"),
             "index receipts_by_age",
@@ -276,8 +284,20 @@ async fn whatever_was_changed_is_named() {
         must(&mut superuser, &mend).await;
         assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new(), "{mend}");
     }
-    // An index over a user's vectors of a model is no change.
+    // How full pages are is for tuning.
+    must(
+        &mut superuser,
+        "ALTER INDEX ironclaw.receipts_by_age SET (fillfactor = 70, deduplicate_items = off); \
+         ALTER INDEX ironclaw.users_pkey SET (fillfactor = 70); ALTER TABLE ironclaw.users SET (fillfactor = 70)",
+    )
+    .await;
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
+    // An index over a user's vectors of a model is no change, unless it is made otherwise.
     must(&mut superuser, OF_A_MODEL).await;
     assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
+    must(&mut superuser, "ALTER INDEX ironclaw.chunk_vectors_7_00000000000000aa SET (ef_construction = 8)").await;
+    let wrong = maintenance.check_integrity().await.unwrap();
+    assert!(wrong.iter().any(|line| line.contains("index chunk_vectors_7_00000000000000aa")), "{wrong:?}");
+    must(&mut superuser, "DROP INDEX ironclaw.chunk_vectors_7_00000000000000aa").await;
     PostgresStore::connect(&app_url(database.name())).await.unwrap();
 }

@@ -14,10 +14,12 @@ ironclaw_testing::tests![
     an_index_that_was_left_unfinished_is_named,
     a_table_of_another_owner_is_told_as_that,
     a_number_in_use_is_not_given_again,
+    no_number_that_leaves_no_room_is_advised,
+    a_name_makes_no_lines_of_its_own,
 ];
 
 /// What others may make over the store's tables: how, how it is taken back, and what is said of it.
-const ELSEWHERE: [(&str, &str, &str); 17] = [
+const ELSEWHERE: [(&str, &str, &str); 25] = [
     (
         "CREATE VIEW public.report AS SELECT owner_no FROM ironclaw.messages",
         "DROP VIEW public.report",
@@ -109,6 +111,59 @@ const ELSEWHERE: [(&str, &str, &str); 17] = [
         "DROP TABLE public.its",
         "table public.its: no migration made it (of users)",
     ),
+    (
+        "CREATE VIEW public.report WITH (security_invoker) AS SELECT owner_no FROM ironclaw.messages; \
+         CREATE MATERIALIZED VIEW public.its AS SELECT * FROM public.report",
+        "DROP VIEW public.report CASCADE",
+        "materialized view public.its: no migration made it (of messages)",
+    ),
+    (
+        "CREATE VIEW public.report WITH (security_invoker) AS SELECT owner_no FROM ironclaw.messages; \
+         CREATE VIEW public.over AS SELECT * FROM public.report; \
+         CREATE FUNCTION public.its() RETURNS bigint LANGUAGE sql SECURITY DEFINER \
+         BEGIN ATOMIC SELECT count(*) FROM public.over; END",
+        "DROP VIEW public.report CASCADE",
+        "function public.its(): no migration made it (of messages)",
+    ),
+    (
+        "CREATE FUNCTION public.count() RETURNS bigint LANGUAGE sql \
+         BEGIN ATOMIC SELECT count(*) FROM ironclaw.users; END; \
+         CREATE MATERIALIZED VIEW public.its AS SELECT public.count() AS users",
+        "DROP FUNCTION public.count CASCADE",
+        "materialized view public.its: no migration made it (of users)",
+    ),
+    (
+        "CREATE VIEW public.report WITH (security_invoker) AS SELECT owner_no FROM ironclaw.messages; \
+         CREATE TABLE public.its (); CREATE POLICY its ON public.its USING (EXISTS (SELECT FROM public.report))",
+        "DROP TABLE public.its; DROP VIEW public.report",
+        "policy its on public.its: no migration made it (of messages)",
+    ),
+    (
+        "CREATE VIEW public.report WITH (security_invoker) AS SELECT owner_no FROM ironclaw.messages; \
+         CREATE TABLE public.its (); CREATE RULE its AS ON INSERT TO public.its DO ALSO SELECT * FROM public.report",
+        "DROP TABLE public.its; DROP VIEW public.report",
+        "rule its on public.its: no migration made it (of messages)",
+    ),
+    (
+        "CREATE SUBSCRIPTION its CONNECTION 'dbname=none password=none' PUBLICATION its \
+         WITH (connect = false, slot_name = NONE); \
+         INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) \
+         SELECT oid, 'ironclaw.messages'::regclass, 'r' FROM pg_subscription WHERE subname = 'its'",
+        "DROP SUBSCRIPTION its",
+        "subscription its: no migration made it (writes into messages)",
+    ),
+    (
+        "CREATE FUNCTION public.its(what text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER \
+         AS 'BEGIN EXECUTE what; END'; ALTER FUNCTION public.its OWNER TO ironclaw_app",
+        "DROP FUNCTION public.its",
+        "function public.its(pg_catalog.text): no migration made it (with the rights of its owner)",
+    ),
+    (
+        "CREATE FUNCTION public.its(what text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER \
+         AS 'BEGIN EXECUTE what; END'; ALTER FUNCTION public.its OWNER TO ironclaw_auditor",
+        "DROP FUNCTION public.its",
+        "function public.its(pg_catalog.text): no migration made it (with the rights of its owner)",
+    ),
 ];
 
 async fn what_stands_elsewhere_is_named() {
@@ -126,6 +181,7 @@ async fn what_stands_elsewhere_is_named() {
     must(
         &mut superuser,
         "CREATE VIEW public.report WITH (security_invoker = on) AS SELECT owner_no FROM ironclaw.messages; \
+         CREATE VIEW public.over AS SELECT * FROM public.report; \
          CREATE FUNCTION public.its() RETURNS bigint LANGUAGE sql \
          BEGIN ATOMIC SELECT count(*) FROM ironclaw.users; END; \
          CREATE FUNCTION public.other() RETURNS bigint LANGUAGE sql SECURITY DEFINER RETURN 1; CREATE PUBLICATION its",
@@ -190,6 +246,8 @@ async fn a_number_in_use_is_not_given_again() {
                        sequence, hash FROM ironclaw.audit_streams LIMIT 1";
     for (sequence, spoil, mend) in [
         ("users_owner_no_seq", "SELECT setval('ironclaw.users_owner_no_seq', 1, false)", ""),
+        ("users_owner_no_seq", "SELECT setval('ironclaw.users_owner_no_seq', 9223372036854775807)", ""),
+        ("holds_hold_no_seq", "SELECT setval('ironclaw.holds_hold_no_seq', 9223372036854775807)", ""),
         ("users_owner_no_seq", of_the_gone, "DELETE FROM ironclaw.audit_streams WHERE owner_no = 500"),
         ("messages_message_no_seq", "ALTER SEQUENCE ironclaw.messages_message_no_seq RESTART", ""),
         ("entry_versions_version_no_seq", "ALTER SEQUENCE ironclaw.entry_versions_version_no_seq RESTART", ""),
@@ -205,4 +263,39 @@ async fn a_number_in_use_is_not_given_again() {
         assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new(), "{spoil}");
     }
     Sample::write(&store, &Scope::user(UserId::parse("bob").unwrap()), SystemClock.now()).await.unwrap();
+}
+
+async fn no_number_that_leaves_no_room_is_advised() {
+    let database = Database::fresh().await;
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    Sample::write(&store, &Scope::user(UserId::parse("ada").unwrap()), SystemClock.now()).await.unwrap();
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
+    let mut superuser = database.superuser().await;
+    for number in [i64::MAX, i64::MAX - 1, i64::MAX / 2 + 2] {
+        let spoil = format!(
+            "INSERT INTO ironclaw.audit_streams SELECT {number}, substr(sha256(stream), 1, length(stream)), sequence, hash \
+             FROM ironclaw.audit_streams LIMIT 1"
+        );
+        must(&mut superuser, &spoil).await;
+        let wrong = maintenance.check_integrity().await.unwrap();
+        let named =
+            format!("sequence users_owner_no_seq: audit_streams.owner_no has the number {number}, which leaves");
+        assert!(wrong.iter().any(|line| line.starts_with(&named)), "{wrong:?}");
+        assert!(!wrong.iter().any(|line| line.contains("setval")), "{wrong:?}");
+        // As it says.
+        must(&mut superuser, &format!("DELETE FROM ironclaw.audit_streams WHERE owner_no = {number}")).await;
+        assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
+    }
+    Sample::write(&store, &Scope::user(UserId::parse("bob").unwrap()), SystemClock.now()).await.unwrap();
+}
+
+async fn a_name_makes_no_lines_of_its_own() {
+    let database = Database::fresh().await;
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
+    let mut superuser = database.superuser().await;
+    must(&mut superuser, "CREATE VIEW public.\"zz\n findings 0\" AS SELECT owner_no FROM ironclaw.messages").await;
+    let wrong = maintenance.check_integrity().await.unwrap();
+    assert_eq!(wrong, ["view public.\"zz\\n findings 0\": no migration made it (of messages)"]);
 }

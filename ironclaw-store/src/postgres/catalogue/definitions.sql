@@ -46,8 +46,14 @@ UNION ALL
 SELECT format('index %s', c.name), concat_ws(', ', i.definition, CASE WHEN NOT x.indisvalid THEN 'not valid' END,
     CASE WHEN NOT x.indisready THEN 'not kept up to date' END)
 FROM relations c JOIN pg_index x ON x.indexrelid = c.oid LEFT JOIN named v ON true
-CROSS JOIN LATERAL (SELECT coalesce(regexp_replace(pg_get_indexdef(c.oid), v.pattern, '\1', 'g'),
-    pg_get_indexdef(c.oid)) AS definition) i
+JOIN pg_am m ON m.oid = c.relam
+-- Storage parameters are for tuning, but for those that an index of vectors is made with.
+LEFT JOIN LATERAL (SELECT format(' WITH (%s)', string_agg(format('%s=%s', quote_ident(o.option_name),
+        CASE quote_ident(o.option_value) WHEN o.option_value THEN o.option_value ELSE quote_literal(o.option_value) END),
+        ', ' ORDER BY o.ordinality)) AS text
+    FROM pg_options_to_table(c.reloptions) WITH ORDINALITY o HAVING count(*) > 0) t ON m.amname <> 'hnsw'
+CROSS JOIN LATERAL (SELECT replace(pg_get_indexdef(c.oid), coalesce(t.text, ''), '') AS whole) d
+CROSS JOIN LATERAL (SELECT coalesce(regexp_replace(d.whole, v.pattern, '\1', 'g'), d.whole) AS definition) i
 WHERE NOT (i.definition ~ ('^CREATE INDEX chunk_vectors_[0-9]+_[0-9a-f]{16} ON ironclaw\.chunk_vectors '
     'USING hnsw \(\(\(embedding\)::halfvec\([0-9]+\)\) halfvec_cosine_ops\) WITH \(m=''16'', ef_construction=''128''\) '
     'WHERE \(\(owner_no = \(?''?[0-9]+''?\)?(::bigint)?\) AND \(model_key = \(?''?-?[0-9]+''?\)?(::(bigint|integer))?\)\)$')

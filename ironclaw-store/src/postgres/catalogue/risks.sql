@@ -25,19 +25,23 @@ WITH holders AS (
         AND d.refobjid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'ironclaw'::regnamespace)
 ), guarded AS (
     -- What the server, or an extension, was made with, and what was made of it. A function is in the list of the former
-    -- if it is not everybody's; so is each table of the server's.
+    -- if it is not everybody's; so is each table of the server's. The tables that keep what is long in others are nobody's,
+    -- and have no policies.
     SELECT i.classoid, i.objoid, 0 AS subid, coalesce(p.proacl, acldefault('f', p.proowner)) AS acl, i.initprivs AS made
     FROM pg_proc p JOIN pg_init_privs i ON i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid
     UNION ALL SELECT 'pg_class'::regclass, c.oid, 0, c.relacl, i.initprivs FROM pg_class c
     LEFT JOIN pg_init_privs i ON i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0
-    WHERE c.relnamespace = 'pg_catalog'::regnamespace
+    WHERE c.relnamespace IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace)
     -- Who has a table has its columns.
     UNION ALL SELECT 'pg_class'::regclass, c.oid, t.attnum, t.attacl,
-        coalesce(i.initprivs, '{}') || coalesce(w.initprivs, '{}')
+        nullif(coalesce(i.initprivs, '{}') || coalesce(w.initprivs, '{}'), '{}')
     FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid AND t.attacl IS NOT NULL
     LEFT JOIN pg_init_privs i ON i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = t.attnum
     LEFT JOIN pg_init_privs w ON w.classoid = 'pg_class'::regclass AND w.objoid = c.oid AND w.objsubid = 0
-    WHERE c.relnamespace = 'pg_catalog'::regnamespace
+    WHERE c.relnamespace IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace)
+    UNION ALL SELECT 'pg_namespace'::regclass, n.oid, 0, n.nspacl, i.initprivs FROM pg_namespace n
+    LEFT JOIN pg_init_privs i ON i.classoid = 'pg_namespace'::regclass AND i.objoid = n.oid
+    WHERE n.nspname = 'pg_toast'
 ), given AS (
     SELECT a.grantee, a.privilege_type, g.classoid, g.objoid, g.subid
     FROM guarded g CROSS JOIN LATERAL aclexplode(g.acl) a

@@ -144,6 +144,33 @@ pub(super) const UNFIT: &[(&str, &str, &str, &str)] = &[
         "has UPDATE on table pg_class",
     ),
     (
+        "reading_what_is_long",
+        "IN ROLE ironclaw_app",
+        "DO $$ BEGIN EXECUTE (SELECT format('GRANT SELECT ON %s TO reading_what_is_long', reltoastrelid::regclass) \
+     FROM pg_class WHERE oid = 'ironclaw.entry_parts'::regclass); END $$",
+        "reading_what_is_long has SELECT on toast table pg_toast.pg_toast_",
+    ),
+    (
+        "reading_long_columns",
+        "IN ROLE ironclaw_app",
+        "DO $$ BEGIN EXECUTE (SELECT format('GRANT SELECT (chunk_data) ON %s TO reading_long_columns', \
+     reltoastrelid::regclass) FROM pg_class WHERE oid = 'ironclaw.entry_parts'::regclass); END $$",
+        "reading_long_columns has SELECT on column chunk_data of toast table pg_toast.pg_toast_",
+    ),
+    (
+        "reading_long_samples",
+        "IN ROLE ironclaw_app",
+        "DO $$ BEGIN EXECUTE (SELECT format('GRANT SELECT ON %s TO reading_long_samples', reltoastrelid::regclass) \
+     FROM pg_class WHERE oid = 'pg_statistic'::regclass); END $$",
+        "reading_long_samples has SELECT on toast table pg_toast.pg_toast_",
+    ),
+    (
+        "entering",
+        "IN ROLE ironclaw_app",
+        "GRANT USAGE ON SCHEMA pg_toast TO PUBLIC",
+        "everybody has USAGE on schema pg_toast",
+    ),
+    (
         "connecting_elsewhere",
         "IN ROLE ironclaw_app",
         "CREATE EXTENSION dblink; GRANT EXECUTE ON FUNCTION dblink_connect_u(text) TO connecting_elsewhere",
@@ -203,6 +230,7 @@ pub(super) const TAKE_BACK: &str = "ALTER DATABASE agents OWNER TO CURRENT_USER;
     DROP TABLE IF EXISTS ironclaw.its; DROP FUNCTION IF EXISTS ironclaw.its; \
     REVOKE DELETE ON ironclaw.audit_events FROM PUBLIC, ironclaw_app; \
     REVOKE SET ON PARAMETER lc_messages FROM PUBLIC; REVOKE EXECUTE ON FUNCTION pg_reload_conf() FROM PUBLIC; \
+    REVOKE USAGE ON SCHEMA pg_toast FROM PUBLIC; \
     REVOKE SELECT ON pg_statistic FROM pg_monitor; ALTER LANGUAGE plpgsql OWNER TO CURRENT_USER; \
     DROP EXTENSION IF EXISTS dblink; DROP SUBSCRIPTION IF EXISTS its; DROP FOREIGN DATA WRAPPER IF EXISTS its CASCADE; \
     DO $$ DECLARE name text; BEGIN FOR name IN SELECT rolname FROM pg_roles WHERE rolname IN ('readers', 'team') LOOP \
