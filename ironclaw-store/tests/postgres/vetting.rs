@@ -20,6 +20,7 @@ ironclaw_testing::tests![
     for_development_a_role_may_be_anything,
     a_role_that_was_put_on_hides_nothing,
     many_roles_make_few_lines,
+    who_is_bound_by_nothing_is_told,
     who_may_take_the_owners_rights_is_refused,
     groups_that_others_made_beforehand_are_refused,
 ];
@@ -145,6 +146,21 @@ async fn many_roles_make_few_lines() {
     ] {
         assert!(is_told(said), "{said}: {told:#?}");
     }
+}
+
+/// A superuser is a member of every role, and is told of only where somebody made it one of these.
+async fn who_is_bound_by_nothing_is_told() {
+    let server = own::start(&[]).await;
+    let operator = OperatorName::parse("root").unwrap();
+    let maintenance = PostgresMaintenance::connect(&own::operator_url(&server), operator).await.unwrap();
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
+    let made = "CREATE ROLE sue SUPERUSER LOGIN; CREATE ROLE team IN ROLE ironclaw_app; \
+                CREATE ROLE ann SUPERUSER LOGIN IN ROLE team; CREATE ROLE aldo BYPASSRLS LOGIN IN ROLE ironclaw_auditor";
+    own::run(&server, made).await;
+    let told = maintenance.check_integrity().await.unwrap();
+    assert!(told.iter().any(|line| line.contains("ann is superuser")), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("aldo is BYPASSRLS")), "{told:#?}");
+    assert!(!told.iter().any(|line| line.contains("sue")), "{told:#?}");
 }
 
 /// Nobody gets in, nor does anything migrate: for what `named` says. What is to be run against it.

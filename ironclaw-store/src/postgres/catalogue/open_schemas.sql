@@ -55,7 +55,8 @@ WHERE c.nspname = 'ironclaw' AND c.who <> 'ironclaw_owner'
     OR c.nspname = 'public' AND NOT EXISTS (SELECT FROM extension) AND c.grantee NOT IN (SELECT t.oid FROM trusted t)
 UNION ALL
 SELECT format('%I owns the schema %I, which is pgvector''s, and may put another in its place: run ALTER SCHEMA %I OWNER '
-    'TO ironclaw_owner, or GRANT ironclaw_owner TO %I', pg_get_userbyid(s.owner), s.nspname, s.nspname,
+    'TO ironclaw_owner, let the database belong to another if it has the schema by that, or, if it is an operator, GRANT '
+    'ironclaw_owner TO %I', pg_get_userbyid(s.owner), s.nspname, s.nspname,
     pg_get_userbyid(s.owner))
 FROM schemas s
 WHERE s.oid = coalesce((SELECT e.oid FROM extension e), to_regnamespace('public')::oid)

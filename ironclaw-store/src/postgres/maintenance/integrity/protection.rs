@@ -13,6 +13,19 @@ use crate::postgres::{role, server};
 const APPLICATIONS: &str = "SELECT r.rolname::text FROM pg_roles r WHERE r.rolcanlogin AND NOT r.rolsuper \
                             AND pg_has_role(r.oid, 'ironclaw_app', 'USAGE, SET')";
 
+/// Whoever of the application or of the auditors the server lets do everything. A superuser counts as a member of every
+/// role, and is looked at only if somebody made it one of these.
+const UNBOUND: &str = "WITH RECURSIVE members AS ( \
+                           SELECT m.member FROM pg_auth_members m \
+                           WHERE m.roleid IN ('ironclaw_app'::regrole, 'ironclaw_auditor'::regrole) \
+                           UNION SELECT m.member FROM pg_auth_members m JOIN members g ON m.roleid = g.member \
+                       ) \
+                       SELECT 'unbound', format('%I is %s', r.rolname, CASE WHEN r.rolsuper THEN 'superuser' \
+                           ELSE 'BYPASSRLS' END) \
+                       FROM pg_roles r JOIN members g ON g.member = r.oid \
+                       WHERE r.rolsuper OR r.rolbypassrls AND NOT pg_has_role(r.oid, 'ironclaw_app', 'USAGE, SET') \
+                       ORDER BY r.rolname";
+
 /// What was loosened.
 #[derive(Debug, Default)]
 pub(super) struct Loosened {
@@ -28,7 +41,8 @@ impl Loosened {
         let differences = definitions::differences(&tx.query(definitions::query(), params![], pair).await?);
         let open = tx.query(server::OPEN_SCHEMAS, params![], |row| row.text(0)).await?;
         let applications = tx.query(APPLICATIONS, params![], |row| row.text(0)).await?;
-        let risks = tx.query(role::RISKS, params![applications], pair).await?;
+        let mut risks = tx.query(UNBOUND, params![], pair).await?;
+        risks.extend(tx.query(role::RISKS, params![applications], pair).await?);
         Ok(Self { differences, open, risks })
     }
 
@@ -45,7 +59,7 @@ impl Loosened {
         for line in &self.open {
             found.note_one("what others may do with the store's schemas", line.clone());
         }
-        let more = "a role of the application may do more than it should";
+        let more = "a role of the application or an auditor may do more than it should";
         for (kind, risk) in &self.risks {
             found.note_one(format!("{more}, by {kind}"), format!("{more}: {risk}"));
         }
