@@ -13,9 +13,12 @@ use crate::codes::decoded;
 use crate::cursor;
 use crate::sql::{Categories, Engine, Reach, Row, Transaction, params};
 
+mod kept;
 mod trail;
 mod walk;
 
+#[cfg(feature = "libsql")]
+pub(crate) use kept::wrong as wrong_beside;
 use trail::Trail;
 pub(crate) use walk::Walk;
 
@@ -67,6 +70,17 @@ impl<E: Engine> Categories<E> {
         const OPERATION: &str = "verify_audit";
         let trail = self.read_in_steps(OPERATION, Reach::All, Trail::default(), |tx, trail| trail.go_on(tx).boxed());
         trail.await?.unwrap_or_default().into_heads(OPERATION)
+    }
+
+    /// Verifies every chain and compares with it what is kept beside it. What is wrong, each with the row that it is of.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn check_audit(
+        &self,
+        operation: &'static str,
+    ) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        let trail = Trail::with_what_is_kept();
+        let trail = self.read_in_steps(operation, Reach::All, trail, |tx, trail| trail.go_on(tx).boxed());
+        Ok(trail.await?.unwrap_or_default().into_wrong(operation))
     }
 }
 

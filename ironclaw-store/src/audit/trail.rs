@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ironclaw_core::model::audit::{ChainHead, StreamId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::{SYSTEM_NO, Walk};
+use super::{SYSTEM_NO, Walk, kept};
 use crate::error::broken_chains;
 use crate::sql::{Transaction, params};
 
@@ -19,9 +19,17 @@ pub(super) struct Trail {
     broken: Vec<StreamId>,
     /// What is wrong with the first of those.
     first: Option<Arc<StoreError>>,
+    /// What is wrong beside whose chain, if that is looked at too.
+    beside: Option<Vec<(String, i64)>>,
 }
 
 impl Trail {
+    /// The same, and what is kept beside each chain is compared with it.
+    #[cfg(feature = "postgres")]
+    pub(super) fn with_what_is_kept() -> Self {
+        Self { beside: Some(Vec::new()), ..Self::default() }
+    }
+
     /// Verifies some more events. Whether that was all. A chain that was changed does not hide the others.
     pub(super) async fn go_on(&mut self, tx: &dyn Transaction) -> Result<bool, StoreError> {
         let (mut walk, stream) = match self.walk.take() {
@@ -39,6 +47,10 @@ impl Trail {
             Ok(true) => {
                 let is_told = |head: &ChainHead| head.sequence > 0 || self.last == Some(SYSTEM_NO);
                 self.heads.extend(walk.head().filter(is_told));
+                if let Some(beside) = &mut self.beside {
+                    let wrong = kept::wrong(&walk, tx).await?;
+                    beside.extend(wrong.into_iter().map(|what| (what, walk.owner_no())));
+                }
             }
             Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
                 self.broken.push(stream);
@@ -55,6 +67,15 @@ impl Trail {
             Some(first) => Err(broken_chains(operation, &self.broken, first)),
             None => Ok(self.heads),
         }
+    }
+
+    /// All that is wrong, each with the row that it is of, if it is of one.
+    #[cfg(feature = "postgres")]
+    pub(super) fn into_wrong(self, operation: &'static str) -> Vec<(String, Option<String>)> {
+        let broken = self.first.map(|first| broken_chains(operation, &self.broken, first));
+        let broken = broken.map(|error| (format!("audit_events: {}", error.context()), None));
+        let beside = self.beside.into_iter().flatten().map(|(what, owner_no)| (what, Some(owner_no.to_string())));
+        broken.into_iter().chain(beside).collect()
     }
 
     async fn next(&self, tx: &dyn Transaction) -> Result<Option<(i64, StreamId)>, StoreError> {

@@ -6,6 +6,7 @@ use ironclaw_core::audit::{ChainError, ChainProblem, ChainVerifier, commitment};
 use ironclaw_core::model::audit::ChainHead;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
+use super::kept::Bare;
 use super::{event, head};
 use crate::sql::{Row, Transaction, params};
 
@@ -13,21 +14,21 @@ use crate::sql::{Row, Transaction, params};
 const AT_ONCE: u64 = 500;
 
 /// A chain that is being verified. What was verified before stays so: nothing is ever changed in the middle.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Walk {
     owner_no: i64,
     verifier: Option<ChainVerifier>,
     /// The pseudonyms that its events have, of the user and of principals.
     users: HashSet<[u8; 16]>,
     principals: HashSet<(u8, [u8; 16])>,
+    bare: Bare,
 }
 
 impl Walk {
     pub(crate) fn new(owner_no: i64) -> Self {
-        Self { owner_no, verifier: None, users: HashSet::new(), principals: HashSet::new() }
+        Self { owner_no, ..Self::default() }
     }
 
-    #[cfg(feature = "libsql")]
     pub(crate) fn owner_no(&self) -> i64 {
         self.owner_no
     }
@@ -38,15 +39,18 @@ impl Walk {
     }
 
     /// The pseudonyms of the user that its events have.
-    #[cfg(feature = "libsql")]
-    pub(crate) fn users(&self) -> &HashSet<[u8; 16]> {
+    pub(super) fn users(&self) -> &HashSet<[u8; 16]> {
         &self.users
     }
 
     /// The kinds and pseudonyms of the principals that its events have.
-    #[cfg(feature = "libsql")]
-    pub(crate) fn principals(&self) -> &HashSet<(u8, [u8; 16])> {
+    pub(super) fn principals(&self) -> &HashSet<(u8, [u8; 16])> {
         &self.principals
+    }
+
+    /// Its events whose private part is not there.
+    pub(super) fn bare(&self) -> &Bare {
+        &self.bare
     }
 
     /// Verifies some more events. Whether that was all.
@@ -75,10 +79,12 @@ impl Walk {
             .await?;
         for (event, private) in &read {
             verifier.push(event).map_err(|error| broken(error.sequence, error.problem))?;
-            if let Some((salt, private)) = private
-                && commitment(salt, private) != event.commitment
-            {
-                return Err(broken(event.sequence, ChainProblem::Commitment));
+            match private {
+                Some((salt, private)) if commitment(salt, private) != event.commitment => {
+                    return Err(broken(event.sequence, ChainProblem::Commitment));
+                }
+                Some(_) => {}
+                None => self.bare.note(self.owner_no, event),
             }
             self.users.insert(event.user.0);
             self.principals.extend(event.principals.iter().map(|p| (p.kind.code(), p.pseudonym.0)));

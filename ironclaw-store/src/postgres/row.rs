@@ -31,7 +31,10 @@ impl<'a> Row<'a> {
     /// The error that says that a column can't be decoded: of which table and row.
     pub(super) fn corrupt(&self, column: usize) -> StoreError {
         let name = self.row.columns().get(column).map_or("?", |column| column.name());
-        let name = format!("{}.{name}", tables(self.sql));
+        let name = match tables(self.sql) {
+            tables if tables.is_empty() => name.to_owned(),
+            tables => format!("{tables}.{name}"),
+        };
         let id = match (self.row.try_get::<Uuid, _>(0), self.row.try_get::<i64, _>(0), self.row.try_get::<&str, _>(0)) {
             (Ok(id), ..) => Some(damage::id(id.as_bytes())),
             (_, Ok(number), _) => Some(number.to_string()),
@@ -171,11 +174,15 @@ impl sql::Row for Row<'_> {
 /// The tables that a statement names, as errors tell them.
 pub(super) fn tables(sql: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
-    for rest in sql.split("ironclaw.").skip(1) {
+    for (at, schema) in sql.match_indices("ironclaw.") {
+        let rest = &sql[at + schema.len()..];
+        let rest = rest.strip_prefix('"').unwrap_or(rest);
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        // What is called and not read is a function.
-        if !rest[end..].starts_with('(') && !names.contains(&&rest[..end]) {
-            names.push(&rest[..end]);
+        let (name, after) = rest.split_at(end);
+        // What is called and not read is a function, and what is quoted as a text is a setting.
+        let is_table = !after.starts_with('(') && !sql[..at].ends_with('\'');
+        if is_table && !name.is_empty() && !names.contains(&name) {
+            names.push(name);
         }
     }
     names.join(" or ")
@@ -350,3 +357,20 @@ macro_rules! params {
 }
 
 pub(super) use params;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_that_a_statement_names_are_told_once_each() {
+        for (sql, named) in [
+            ("SELECT 1 FROM ironclaw.messages m, ironclaw.users JOIN ironclaw.messages", "messages or users"),
+            ("SELECT (SELECT 1 FROM ironclaw.users u) FROM ironclaw.\"jobs\" t", "users or jobs"),
+            ("SELECT ironclaw.scope_no() FROM ironclaw.holds", "holds"),
+            ("SELECT current_setting('ironclaw.tenant'), format('ironclaw.%I', $1)", ""),
+        ] {
+            assert_eq!(tables(sql), named, "{sql}");
+        }
+    }
+}

@@ -216,13 +216,11 @@ impl Tx {
     /// The error of a statement; one that says that a stored value makes no sense names where it is.
     fn failed_at(&self, sql: &str, error: sqlx::Error) -> StoreError {
         let error = self.failed(error);
-        match error.kind() {
-            StoreErrorKind::Corrupt => {
-                let what = format!("a number of {} makes no sense", tables(sql));
-                damage::corrupt(self.operation, what).with_source(error)
-            }
-            _ => error,
+        let tables = tables(sql);
+        if *error.kind() != StoreErrorKind::Corrupt || tables.is_empty() {
+            return error;
         }
+        damage::corrupt(self.operation, format!("a number of {tables} makes no sense")).with_source(error)
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {

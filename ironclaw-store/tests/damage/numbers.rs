@@ -86,6 +86,7 @@ async fn rows_that_are_gone_and_objects_of_others_are_told() {
     let path = folder.path().join("agent.db");
     furnish(&path).await;
     for (sql, told) in [
+        ("DELETE FROM audit_private WHERE owner_no = 1", "audit_private: "),
         ("DELETE FROM workspace_statistics WHERE owner_no = 2", "entry_versions: the user's statistics are missing: 1"),
         (
             "CREATE TRIGGER t AFTER INSERT ON messages BEGIN DELETE FROM messages WHERE message_no = new.message_no; END",

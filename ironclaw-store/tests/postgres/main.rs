@@ -22,6 +22,7 @@ mod executor;
 mod fairness;
 mod findings;
 mod full;
+mod kept;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/library.rs"]
 mod library;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         fairness::tests(),
         findings::tests(),
         full::tests(),
+        kept::tests(),
         migrations::tests(),
         own_indexes::tests(),
         paths::tests(),

@@ -69,11 +69,8 @@ pub(super) async fn check(maintenance: &PostgresMaintenance) -> Result<Vec<Strin
             Err(error) => give_up(&mut found, about, error)?,
         }
     }
-    match maintenance.categories.verify_audit().await {
-        Ok(_) => {}
-        Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
-            found.note(format!("audit_events: {}", error.context()), None);
-        }
+    match maintenance.categories.check_audit(OPERATION).await {
+        Ok(wrong) => wrong.into_iter().for_each(|(what, row)| found.note(what, row.as_deref())),
         Err(error) => give_up(&mut found, "the audit trail", error)?,
     }
     loosened.note(&mut found);

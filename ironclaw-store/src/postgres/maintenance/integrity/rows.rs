@@ -126,9 +126,11 @@ fn expression(column: &Column) -> String {
     match column.kind.as_str() {
         "boolean" => format!("{name}::integer::bigint"),
         "smallint" | "integer" => format!("{name}::bigint"),
-        // What is no time at all is later than every time.
+        // What is no time at all is later than every time, as is what is too late to be counted in microseconds: one such
+        // row must not keep the others from being looked at.
         "timestamp with time zone" => format!(
-            "CASE WHEN isfinite({name}) THEN (extract(epoch FROM {name}) * 1000000)::bigint \
+            "CASE WHEN isfinite({name}) AND {name} < timestamptz '10000-01-01 00:00:00+00' \
+             THEN (extract(epoch FROM {name}) * 1000000)::bigint \
              WHEN {name} IS NOT NULL THEN 9223372036854775807 END"
         ),
         "uuid" => format!("uuid_send({name})"),
