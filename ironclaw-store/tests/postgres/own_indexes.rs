@@ -3,6 +3,7 @@
 use ironclaw_core::Scope;
 use ironclaw_core::change::{PrivacyOp, WorkspaceOp};
 use ironclaw_core::id::OperatorName;
+use ironclaw_core::store::StoreErrorKind;
 use ironclaw_store::{DropReason, IndexedVectors, PostgresStore};
 use sqlx::PgConnection;
 
@@ -18,6 +19,7 @@ ironclaw_testing::tests![
     every_user_comes_before_anybodys_second,
     who_has_an_index_keeps_it_at_the_border,
     an_index_that_somebody_made_is_no_way_to_search,
+    vectors_that_no_index_takes_keep_none_from_others,
     an_index_that_all_share_does_not_outlast_the_migration,
 ];
 
@@ -254,4 +256,27 @@ async fn an_index_that_all_share_does_not_outlast_the_migration() {
     assert_eq!(indexes(&mut superuser).await.len(), 1);
     must(&mut superuser, include_str!("../../src/postgres/schema/0003/vectors.sql")).await;
     assert_eq!(indexes(&mut superuser).await, Vec::<String>::new());
+}
+
+/// One user's row is damaged: the server can make no index of it.
+async fn vectors_that_no_index_takes_keep_none_from_others() {
+    let (database, store, maintenance) = opened().await;
+    let mut superuser = database.superuser().await;
+    let mut random = Random(41);
+    for name in ["ada", "bob", "eve"] {
+        register(&store, &user(name), MODEL, DIMENSIONS as u32).await;
+        fill(&store, &user(name), &mut random, "all", 3).await;
+    }
+    must(&mut superuser, "UPDATE ironclaw.embedding_models SET chunks = 5000").await;
+    let damage = "UPDATE ironclaw.chunk_vectors SET embedding = '[1,2]' WHERE owner_no = \
+                  (SELECT u.owner_no FROM ironclaw.users u WHERE u.owner = 'ada')";
+    assert_eq!(must(&mut superuser, damage).await, 3);
+    let error = maintenance.index_vectors().await.unwrap_err();
+    assert_eq!(*error.kind(), StoreErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains("check_integrity"), "{error}");
+    for name in ["bob", "eve"] {
+        let index = index_of(&mut superuser, &user(name)).await.unwrap();
+        let valid = format!("SELECT FROM pg_index WHERE indexrelid = 'ironclaw.{index}'::regclass AND indisvalid");
+        assert_eq!(must(&mut superuser, &valid).await, 1, "{name}");
+    }
 }
