@@ -75,7 +75,7 @@ pub(super) fn only_deletes(prepared: &Prepared) -> bool {
                 op,
                 Operation::Workspace(WorkspaceOp::DeleteEntry { .. } | WorkspaceOp::Abandon { .. })
                     | Operation::Settings(SettingOp::Delete { .. })
-                    | Operation::Secrets(SecretOp::Delete { .. })
+                    | Operation::Secrets(SecretOp::Delete { .. } | SecretOp::DestroyVersion { .. })
             )
     };
     let operations = prepared.change.operations();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::standby::{REST, STANDBY};
+use super::standby::REST;
 use super::{ASK, Position, Servers};
 use crate::postgres::turns::Caller;
 
@@ -75,9 +75,9 @@ impl Servers {
         if rests_until.is_some_and(|until| now < until) {
             return Some(written());
         }
-        // A primary that is slow is asked for as long as the standby may be behind: what it says is worth the wait, as
-        // without it nothing bounds what is read.
-        match tokio::time::timeout(STANDBY.max(self.lag.limit), self.ask(operation, caller, patience)).await {
+        // What a slow primary says is worth the wait, as without it nothing bounds what is read. One that hangs keeps
+        // readers for half of the time at most, however far the standby may be behind.
+        match tokio::time::timeout(REST, self.ask(operation, caller, patience)).await {
             Ok(Ok(is_known)) => {
                 *rests_until = None;
                 self.lag.needed(now).filter(|_| is_known).map(|needed| needed.max(written()))
