@@ -45,7 +45,9 @@ fn as_somebody(name: &str, path: &Path, folder: &Path) -> Vec<String> {
         }
         // Where the program lies, nobody may enter.
         let program = folder.parent().unwrap().join("program");
-        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        // A copy that this process wrote is busy while a child of another test has yet to close it.
+        let copied = std::process::Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+        assert!(copied.unwrap().success());
         set_mode(&program, 0o755);
         set_mode(folder.parent().unwrap(), 0o755);
         let mut theirs = std::process::Command::new(program);

@@ -186,8 +186,11 @@ mod tests {
             "#!/bin/sh\ncase $1 in --version) echo PostgreSQL {version};; --sharedir) echo '{}';; esac\n",
             share.display()
         );
-        fs::write(bin.join("pg_config"), answers).unwrap();
-        fs::set_permissions(bin.join("pg_config"), fs::Permissions::from_mode(0o755)).unwrap();
+        let text = bin.join("pg_config.sh");
+        fs::write(&text, answers).unwrap();
+        fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
+        // A program that this process wrote is busy while a child of another test has yet to close it.
+        assert!(Command::new("cp").arg(&text).arg(bin.join("pg_config")).status().unwrap().success());
         if let Some(vector) = vector {
             fs::write(share.join("extension/vector.control"), format!("default_version = '{vector}'\n")).unwrap();
         }
