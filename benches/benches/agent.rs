@@ -30,13 +30,7 @@ impl LlmProvider for Instantly {
     }
 
     async fn stream(&self, _: LlmRequest) -> Result<LlmStream, LlmError> {
-        let response = LlmResponse {
-            text: "Noted [1].".to_owned(),
-            tool_calls: Vec::new(),
-            finish: FinishReason::Stop,
-            usage: TokenUsage::default(),
-            model: "instantly".to_owned(),
-        };
+        let response = LlmResponse::new("instantly", "Noted [1].");
         Ok(Box::pin(stream::iter([Ok(LlmEvent::Text(response.text.clone())), Ok(LlmEvent::Finished(response))])))
     }
 }
@@ -55,10 +49,11 @@ async fn filled(folder: &std::path::Path) -> (LibsqlStore, HybridMemory) {
         store.apply(&scope, change).await.expect("messages");
     }
     let memory = HybridMemory::new(store.clone(), HashEmbedder::default());
-    let files = (0..CHUNKS).map(|i| NewFile {
-        path: WorkspacePath::parse(format!("notes/{i}.md")).expect("a path"),
-        content: prose(1_000_000 + i, 700).into_bytes(),
-        metadata: Value::Null,
+    let files = (0..CHUNKS).map(|i| {
+        NewFile::new(
+            WorkspacePath::parse(format!("notes/{i}.md")).expect("a path"),
+            prose(1_000_000 + i, 700).into_bytes(),
+        )
     });
     let written = memory.write_many(&scope, files.collect()).await.expect("files");
     assert_eq!(written.iter().map(|file| file.embedded as u64).sum::<u64>(), CHUNKS);

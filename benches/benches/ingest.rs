@@ -9,10 +9,11 @@ use serde_json::Value;
 
 fn files(count: usize, bytes: usize) -> Vec<NewFile> {
     (0..count)
-        .map(|i| NewFile {
-            path: WorkspacePath::parse(format!("notes/{i}.md")).expect("a path"),
-            content: prose(i as u64, bytes).into_bytes(),
-            metadata: Value::Null,
+        .map(|i| {
+            NewFile::new(
+                WorkspacePath::parse(format!("notes/{i}.md")).expect("a path"),
+                prose(i as u64, bytes).into_bytes(),
+            )
         })
         .collect()
 }

@@ -30,7 +30,7 @@ async fn import(chunks_per_file: usize) {
     let postgres = Postgres::start().await;
     let store = postgres.store(PostgresStore::builder()).await;
     let scope = Scope::user(UserId::parse("bench").expect("a user"));
-    let model = EmbeddingModel { id: model(), dimensions: DIMENSIONS as u32, lexical: false };
+    let model = EmbeddingModel::new(model(), DIMENSIONS as u32);
     store.apply(&scope, Change::new().with(WorkspaceOp::RegisterModel { model })).await.expect("a model");
     let mut took = Vec::new();
     for first in (0..CHUNKS).step_by(CHUNKS_PER_CHANGE) {
@@ -58,12 +58,12 @@ fn with_file(change: Change, first: usize, count: usize) -> Change {
         bytes.extend_from_slice(prose(chunk as u64, CHUNK_BYTES).as_bytes());
         let embedding = (0..DIMENSIONS).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).collect();
         let id = ChunkId::make(&SystemClock);
-        chunks.push(NewChunk { id, start, end: bytes.len() as u64, embedding: Some(embedding) });
+        chunks.push(NewChunk::new(id, start, bytes.len() as u64).embedding(embedding));
     }
     let (version, size, content_hash) = (VersionId::make(&SystemClock), bytes.len() as u64, ContentHash::of(&bytes));
     let path = WorkspacePath::parse(format!("files/{first}.txt")).expect("a path");
-    let begin = NewVersion { id: version, path, metadata: Value::Null, embedding_model: Some(model()) };
-    let parts = vec![Part { offset: 0, bytes, chunks }];
+    let begin = NewVersion::new(version, path).embedding_model(model());
+    let parts = vec![Part::new(0, bytes).chunks(chunks)];
     change
         .with(WorkspaceOp::BeginVersion { version: begin })
         .with(WorkspaceOp::PutParts { version, parts })

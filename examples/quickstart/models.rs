@@ -179,11 +179,8 @@ impl Chosen {
             }
         }
         for NewKey { variable, provider, host, value } in &self.new_keys {
-            let options = SecretOptions {
-                provider: Some((*provider).to_owned()),
-                bindings: vec![Binding { host: host.clone() }],
-                ..SecretOptions::default()
-            };
+            let options =
+                SecretOptions::default().provider((*provider).to_owned()).bindings(vec![Binding::new(host.clone())]);
             vault.put(scope, &SecretName::parse(*variable)?, value.clone(), options).await?;
             output.note(&format!("{variable} is in the vault now, for {host}; the variable is not needed any more."));
         }

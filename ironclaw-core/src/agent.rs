@@ -240,7 +240,7 @@ impl Agent {
         events: mpsc::Sender<Result<AgentEvent, AgentError>>,
     ) -> Result<(), AgentError> {
         const OPERATION: &str = "send";
-        let refused = |error| AgentError::input(OPERATION, error);
+        let refused = |error| AgentError::refused(OPERATION, error);
         if text.trim().is_empty() {
             return Err(refused(InputError::new("message", Problem::Empty)));
         }

@@ -137,6 +137,7 @@ impl ChainVerifier {
 /// Where and how a chain is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("audit chain broken at sequence {sequence}: {problem}")]
+#[non_exhaustive]
 pub struct ChainError {
     /// The sequence number that was expected.
     pub sequence: u64,
@@ -144,8 +145,16 @@ pub struct ChainError {
     pub problem: ChainProblem,
 }
 
+impl ChainError {
+    /// A chain broken at this place.
+    pub fn new(sequence: u64, problem: ChainProblem) -> Self {
+        Self { sequence, problem }
+    }
+}
+
 /// How a chain is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ChainProblem {
     /// The event belongs to another chain.
     #[error("an event of another stream")]

@@ -14,6 +14,7 @@ use crate::model::conversations::NewMessage;
 use crate::model::jobs::{JobState, JobStep, LlmCall, NewJob, SandboxJob};
 use crate::model::secrets::{PutSecret, WrappedKey};
 use crate::model::workspace::{ContentHash, NewVersion, Part, WorkspacePath};
+use crate::setters::setters;
 
 mod events;
 mod validate;
@@ -112,6 +113,7 @@ impl Change {
 
 /// What a change did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The time that the change's rows carry.
     pub at: Timestamp,
@@ -122,8 +124,21 @@ pub struct Receipt {
     pub replayed: bool,
 }
 
+impl Receipt {
+    /// The receipt of a change that was applied now.
+    pub fn new(at: Timestamp, numbers: Vec<u64>) -> Self {
+        Self { at, numbers, replayed: false }
+    }
+}
+
+setters! {
+    Receipt:
+    replayed: bool,
+}
+
 /// One write, by category.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum Operation {
     /// On conversations.
     Conversations(ConversationOp),
@@ -143,6 +158,7 @@ pub enum Operation {
 
 /// Writes on conversations.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum ConversationOp {
     /// Starts a conversation.
     Create {
@@ -174,6 +190,7 @@ pub enum ConversationOp {
 
 /// Writes on the workspace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum WorkspaceOp {
     /// Makes an embedding model known; again is no error, with other dimensions it is a conflict.
     RegisterModel {
@@ -215,6 +232,7 @@ pub enum WorkspaceOp {
 
 /// Writes on jobs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum JobOp {
     /// Creates a job in state [`JobState::Queued`].
     Create {
@@ -266,6 +284,7 @@ pub enum JobOp {
 
 /// Writes on secrets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum SecretOp {
     /// Keeps a wrapped data key. Its number must be one more than the highest; another is a conflict.
     PutDataKey {
@@ -308,6 +327,7 @@ pub enum SecretOp {
 
 /// Writes on access.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum AccessOp {
     /// Makes or changes an agent; its policy epoch is counted up.
     PutAgent {
@@ -387,6 +407,7 @@ pub enum AccessOp {
 
 /// Writes on settings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum SettingOp {
     /// Sets a setting.
     Put {
@@ -411,6 +432,7 @@ pub enum SettingOp {
 
 /// Writes on everything a user has.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "an operation that a store forgot must not compile")]
 pub enum PrivacyOp {
     /// Deletes the user's conversations, jobs and workspace, and the private parts of the audit events so far that are
     /// about them ([`Action::is_forgotten`](crate::model::audit::Action::is_forgotten)). Events about secrets, access
@@ -423,6 +445,7 @@ pub enum PrivacyOp {
 
 /// What must hold for a change to be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "a precondition that a store forgot must not compile")]
 pub enum Precondition {
     /// The row is at this version; 0 means that there is none.
     RowVersion {
@@ -456,6 +479,7 @@ pub enum Precondition {
 
 /// A row that counts its versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "a precondition that a store forgot must not compile")]
 pub enum Row {
     /// A conversation.
     Conversation(ConversationId),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::forward::forward;
 use crate::input::{InputError, Problem};
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z. Serialised as RFC 3339 text.
@@ -90,6 +91,11 @@ impl<'de> Deserialize<'de> for Timestamp {
 /// Where the time comes from.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+forward! {
+    Clock:
     fn now(&self) -> Timestamp;
 }
 

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::error::error_type;
+use crate::forward::forward;
 use crate::id::EmbeddingModelId;
+use crate::setters::setters;
 
 /// Turns texts into vectors that are near each other when the texts are alike.
 #[async_trait]
@@ -24,21 +26,16 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
     async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<T: Embedder + ?Sized> Embedder for std::sync::Arc<T> {
-    fn model(&self) -> &EmbeddingModel {
-        (**self).model()
-    }
-
-    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
-        (**self).embed(purpose, texts).await
-    }
+forward! {
+    Embedder:
+    fn model(&self) -> &EmbeddingModel;
+    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
 /// What the vectors are for; some models embed the two differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Purpose {
     /// To be found.
     Document,
@@ -48,6 +45,7 @@ pub enum Purpose {
 
 /// An embedding model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EmbeddingModel {
     /// Its id: everything that changes its vectors changes the id.
     pub id: EmbeddingModelId,
@@ -55,6 +53,18 @@ pub struct EmbeddingModel {
     pub dimensions: u32,
     /// Whether it compares words only (feature hashing), not meaning.
     pub lexical: bool,
+}
+
+impl EmbeddingModel {
+    /// A model of meaning, whose vectors have so many dimensions.
+    pub fn new(id: EmbeddingModelId, dimensions: u32) -> Self {
+        Self { id, dimensions, lexical: false }
+    }
+}
+
+setters! {
+    EmbeddingModel:
+    lexical: bool,
 }
 
 /// Which way an embedder failed.
@@ -83,12 +93,5 @@ pub enum EmbedErrorKind {
 
 error_type! {
     /// Why texts could not be embedded.
-    EmbedError, EmbedErrorKind
-}
-
-impl EmbedError {
-    /// Whether the same call may succeed later without a change.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), EmbedErrorKind::RateLimited | EmbedErrorKind::Unreachable)
-    }
+    EmbedError, EmbedErrorKind, retryable: [RateLimited, Unreachable]
 }

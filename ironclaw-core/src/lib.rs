@@ -30,7 +30,9 @@ pub mod tool;
 pub mod vault;
 
 mod error;
+mod forward;
 mod report;
+mod setters;
 
 pub use agent::Agent;
 pub use change::{Change, Receipt};

@@ -10,8 +10,10 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::error::error_type;
+use crate::forward::forward;
 use crate::id::ToolName;
-use crate::memory::Passage;
+use crate::model::workspace::Passage;
+use crate::setters::setters;
 use crate::tool::ToolSpec;
 
 pub(crate) mod framing;
@@ -37,16 +39,10 @@ pub trait LlmProvider: Send + Sync + std::fmt::Debug {
     async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError>;
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<T: LlmProvider + ?Sized> LlmProvider for std::sync::Arc<T> {
-    fn model(&self) -> &str {
-        (**self).model()
-    }
-
-    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError> {
-        (**self).stream(request).await
-    }
+forward! {
+    LlmProvider:
+    fn model(&self) -> &str;
+    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError>;
 }
 
 /// The pieces of an answer as they come.
@@ -185,6 +181,7 @@ impl ReasoningEffort {
 /// One turn of the conversation, as a model is shown it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "role")]
+#[non_exhaustive]
 pub enum LlmMessage {
     /// Instructions of the host.
     System {
@@ -228,6 +225,7 @@ impl LlmMessage {
 
 /// A model's wish to call a tool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolCall {
     /// The model's id of the call, unique within its answer.
     pub id: String,
@@ -235,6 +233,13 @@ pub struct ToolCall {
     pub name: String,
     /// The arguments: an object, or, if what the model wrote is none, its text as it came in a [`Value::String`].
     pub arguments: Value,
+}
+
+impl ToolCall {
+    /// A call of the tool of this name.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: Value) -> Self {
+        Self { id: id.into(), name: name.into(), arguments }
+    }
 }
 
 /// A piece of an answer.
@@ -249,6 +254,7 @@ pub enum LlmEvent {
 
 /// A model's whole answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LlmResponse {
     /// The text; may be empty when tools are called.
     pub text: String,
@@ -260,6 +266,26 @@ pub struct LlmResponse {
     pub usage: TokenUsage,
     /// The model that answered, as the service named it.
     pub model: String,
+}
+
+impl LlmResponse {
+    /// An answer that is this text and ended because the model was done.
+    pub fn new(model: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            tool_calls: Vec::new(),
+            finish: FinishReason::Stop,
+            usage: TokenUsage::default(),
+            model: model.into(),
+        }
+    }
+}
+
+setters! {
+    LlmResponse:
+    tool_calls: Vec<ToolCall>,
+    finish: FinishReason,
+    usage: TokenUsage,
 }
 
 /// Why an answer ended. Serialised as a word: `stop`, `tool_calls`, `length`, `filtered`, or the service's own.
@@ -318,6 +344,7 @@ impl From<FinishReason> for String {
 
 /// Tokens of one call, as the service counted them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TokenUsage {
     /// Tokens read, if known.
     pub input: Option<u64>,
@@ -325,6 +352,13 @@ pub struct TokenUsage {
     pub output: Option<u64>,
     /// What it cost, in millionths of a US dollar, if known.
     pub cost_micro_usd: Option<u64>,
+}
+
+setters! {
+    TokenUsage:
+    input: Option<u64>,
+    output: Option<u64>,
+    cost_micro_usd: Option<u64>,
 }
 
 /// Which way a model's call failed.
@@ -368,7 +402,7 @@ pub enum LlmErrorKind {
 
 error_type! {
     /// Why a model gave no answer.
-    LlmError, LlmErrorKind, { retry_after: Option<Duration> }
+    LlmError, LlmErrorKind, retryable: [RateLimited, Unreachable], { retry_after: Option<Duration> }
 }
 
 impl LlmError {
@@ -382,11 +416,6 @@ impl LlmError {
     /// After how long the service said to come back, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
-    }
-
-    /// Whether the same call may succeed later without a change.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), LlmErrorKind::RateLimited | LlmErrorKind::Unreachable)
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::change::Receipt;
+use crate::forward::forward;
 use crate::id::TenantId;
 use crate::model::access::User;
 use crate::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
@@ -68,7 +69,7 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`StoreErrorKind::Corrupt`](crate::store::StoreErrorKind::Corrupt), which names the streams of all chains that were
-    /// changed (as 32 hexadecimal digits), with the first break as its source.
+    /// changed (as 32 hexadecimal digits), with the first break as its cause.
     async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError>;
 
     /// Deletes what retention policies no longer keep, except what a legal hold protects. How many conversations, jobs and
@@ -95,9 +96,32 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
     async fn check_integrity(&self) -> Result<Vec<String>, StoreError>;
 }
 
+forward! {
+    Maintenance:
+    async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError>;
+    async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError>;
+    async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError>;
+    async fn retention_policies(&self) -> Result<Vec<RetentionPolicy>, StoreError>;
+    async fn erasures(&self, page: &PageRequest) -> Result<Page<Erasure>, StoreError>;
+    async fn system_events(&self, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError>;
+    async fn checkpoints(&self, page: &PageRequest) -> Result<Page<AuditCheckpoint>, StoreError>;
+    async fn verify_audit(&self) -> Result<Vec<ChainHead>, StoreError>;
+    async fn apply_retention(&self) -> Result<u64, StoreError>;
+    async fn scrub(&self) -> Result<Scrubbed, StoreError>;
+    async fn check_integrity(&self) -> Result<Vec<String>, StoreError>;
+}
+
 /// What a scrub did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Scrubbed {
     /// What could not be done yet and why, in words; empty when no deleted byte is left.
     pub pending: Vec<String>,
+}
+
+impl Scrubbed {
+    /// A scrub that left this to be done.
+    pub fn new(pending: Vec<String>) -> Self {
+        Self { pending }
+    }
 }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::embedder::EmbedError;
 use crate::error::error_type;
+use crate::forward::forward;
 use crate::model::workspace::{Entry, WorkspacePath};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
+use crate::setters::setters;
+use crate::store::StoreError;
 use crate::tool::Tool;
+
+pub use crate::model::workspace::Passage;
 
 /// A workspace that can be searched.
 #[async_trait]
@@ -81,57 +86,20 @@ pub trait Memory: Send + Sync + std::fmt::Debug {
     fn tools(&self) -> Vec<Arc<dyn Tool>>;
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<T: Memory + ?Sized> Memory for Arc<T> {
-    async fn write(
-        &self,
-        scope: &Scope,
-        path: &WorkspacePath,
-        content: &[u8],
-        metadata: Value,
-    ) -> Result<Written, MemoryError> {
-        (**self).write(scope, path, content, metadata).await
-    }
-
-    async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, MemoryError> {
-        (**self).entry(scope, path).await
-    }
-
-    async fn read(
-        &self,
-        scope: &Scope,
-        path: &WorkspacePath,
-        start: u64,
-        end: u64,
-    ) -> Result<Option<Vec<u8>>, MemoryError> {
-        (**self).read(scope, path, start, end).await
-    }
-
-    async fn list(
-        &self,
-        scope: &Scope,
-        prefix: Option<&WorkspacePath>,
-        page: &PageRequest,
-    ) -> Result<Page<Entry>, MemoryError> {
-        (**self).list(scope, prefix, page).await
-    }
-
-    async fn delete(&self, scope: &Scope, path: &WorkspacePath) -> Result<bool, MemoryError> {
-        (**self).delete(scope, path).await
-    }
-
-    async fn search(&self, scope: &Scope, query: &SearchQuery) -> Result<SearchResults, MemoryError> {
-        (**self).search(scope, query).await
-    }
-
-    fn tools(&self) -> Vec<Arc<dyn Tool>> {
-        (**self).tools()
-    }
+forward! {
+    Memory:
+    async fn write(&self, scope: &Scope, path: &WorkspacePath, content: &[u8], metadata: Value) -> Result<Written, MemoryError>;
+    async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, MemoryError>;
+    async fn read(&self, scope: &Scope, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, MemoryError>;
+    async fn list(&self, scope: &Scope, prefix: Option<&WorkspacePath>, page: &PageRequest) -> Result<Page<Entry>, MemoryError>;
+    async fn delete(&self, scope: &Scope, path: &WorkspacePath) -> Result<bool, MemoryError>;
+    async fn search(&self, scope: &Scope, query: &SearchQuery) -> Result<SearchResults, MemoryError>;
+    fn tools(&self) -> Vec<Arc<dyn Tool>>;
 }
 
 /// What a write did.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Written {
     /// The file as it is now.
     pub entry: Entry,
@@ -141,8 +109,16 @@ pub struct Written {
     pub embedded: usize,
 }
 
+impl Written {
+    /// What a write did to this file.
+    pub fn new(entry: Entry, changed: bool, embedded: usize) -> Self {
+        Self { entry, changed, embedded }
+    }
+}
+
 /// What to search for.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SearchQuery {
     /// The question or the words, in any language.
     pub text: String,
@@ -150,6 +126,12 @@ pub struct SearchQuery {
     pub limit: usize,
     /// Only files whose path is this or lies below it.
     pub prefix: Option<WorkspacePath>,
+}
+
+setters! {
+    SearchQuery:
+    limit: usize,
+    prefix: into Option<WorkspacePath>,
 }
 
 impl SearchQuery {
@@ -161,6 +143,7 @@ impl SearchQuery {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SearchResults {
     /// The passages, best first.
     pub passages: Vec<Passage>,
@@ -169,23 +152,20 @@ pub struct SearchResults {
     pub degraded: Vec<String>,
 }
 
+impl SearchResults {
+    /// These passages, and nothing left out.
+    pub fn new(passages: Vec<Passage>) -> Self {
+        Self { passages, degraded: Vec::new() }
+    }
+}
+
+setters! {
+    SearchResults:
+    degraded: Vec<String>,
+}
+
 /// How the label of an earlier message begins, where one is shown as a [`Passage`].
 pub(crate) const MESSAGES: &str = "conversations/";
-
-/// A piece of a file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Passage {
-    /// The file.
-    pub path: WorkspacePath,
-    /// Where the passage starts, in bytes from the start of the file.
-    pub start: u64,
-    /// Where it ends, exclusive.
-    pub end: u64,
-    /// Exactly those bytes.
-    pub text: String,
-    /// How well it fits: 0 to 1, comparable within one search.
-    pub score: f32,
-}
 
 /// Which way a memory failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -204,5 +184,5 @@ pub enum MemoryErrorKind {
 
 error_type! {
     /// Why a memory failed.
-    MemoryError, MemoryErrorKind
+    MemoryError, MemoryErrorKind, retryable: [], causes: [StoreError, EmbedError]
 }

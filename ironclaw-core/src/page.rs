@@ -69,11 +69,19 @@ impl Cursor {
 
 /// Some rows, and where to go on if there are more.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Page<T> {
     /// The rows, in the listing's order.
     pub items: Vec<T>,
     /// Present when there may be more rows.
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// These rows, and where to go on.
+    pub fn new(items: Vec<T>, next: Option<Cursor>) -> Self {
+        Self { items, next }
+    }
 }
 
 impl<T> Page<T> {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::error::one_line;
+
 /// An error with all its causes in one line, for a program that ends with it.
 ///
 /// What `main` returns is printed by its `Debug`, which of an error shows fields and quotes. That of a report is its
@@ -35,14 +37,7 @@ impl Report {
 
 impl<E: Error> From<E> for Report {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self { message }
+        Self { message: one_line(&error) }
     }
 }
 

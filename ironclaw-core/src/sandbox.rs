@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::error::error_type;
-use crate::tool::Tool;
+use crate::forward::forward;
+use crate::tool::{Tool, ToolError};
 
 /// A place where tools run with nothing but what they were granted.
 #[async_trait]
@@ -23,16 +24,10 @@ pub trait Sandbox: Send + Sync + std::fmt::Debug {
     async fn close(&self) -> Result<(), SandboxError>;
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<T: Sandbox + ?Sized> Sandbox for Arc<T> {
-    fn tools(&self) -> Vec<Arc<dyn Tool>> {
-        (**self).tools()
-    }
-
-    async fn close(&self) -> Result<(), SandboxError> {
-        (**self).close().await
-    }
+forward! {
+    Sandbox:
+    fn tools(&self) -> Vec<Arc<dyn Tool>>;
+    async fn close(&self) -> Result<(), SandboxError>;
 }
 
 /// Which way a sandbox failed, outside a call.
@@ -67,5 +62,5 @@ pub enum SandboxErrorKind {
 
 error_type! {
     /// Why a sandbox could not be built or closed.
-    SandboxError, SandboxErrorKind
+    SandboxError, SandboxErrorKind, retryable: [], causes: [ToolError]
 }

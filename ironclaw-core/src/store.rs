@@ -184,15 +184,10 @@ pub enum StoreErrorKind {
 
 error_type! {
     /// Why a store failed.
-    StoreError, StoreErrorKind
+    StoreError, StoreErrorKind, retryable: [Busy, Unavailable, TimedOut], input: InvalidInput, causes: [StoreError]
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without a change.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), StoreErrorKind::Busy | StoreErrorKind::Unavailable | StoreErrorKind::TimedOut)
-    }
-
     /// A refused argument of `operation`.
     pub fn invalid_input(operation: &'static str, input: InputError) -> Self {
         Self::new(StoreErrorKind::InvalidInput(input), operation, "")

@@ -6,8 +6,10 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::error::error_type;
+use crate::forward::forward;
 use crate::id::ToolName;
 use crate::scope::Scope;
+use crate::setters::setters;
 
 /// Something an agent can call with JSON and that answers with JSON.
 #[async_trait]
@@ -25,20 +27,15 @@ pub trait Tool: Send + Sync + std::fmt::Debug {
     async fn call(&self, scope: &Scope, arguments: Value) -> Result<ToolOutput, ToolError>;
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<T: Tool + ?Sized> Tool for std::sync::Arc<T> {
-    fn spec(&self) -> &ToolSpec {
-        (**self).spec()
-    }
-
-    async fn call(&self, scope: &Scope, arguments: Value) -> Result<ToolOutput, ToolError> {
-        (**self).call(scope, arguments).await
-    }
+forward! {
+    Tool:
+    fn spec(&self) -> &ToolSpec;
+    async fn call(&self, scope: &Scope, arguments: Value) -> Result<ToolOutput, ToolError>;
 }
 
 /// A tool's name, description and JSON Schemas, as a language model is told of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolSpec {
     /// The name it is called by: at most 64 of `a-z A-Z 0-9 _ -`, what every model's API accepts.
     pub name: ToolName,
@@ -50,8 +47,21 @@ pub struct ToolSpec {
     pub result: Option<Value>,
 }
 
+impl ToolSpec {
+    /// A tool that states no schema of its result.
+    pub fn new(name: ToolName, description: impl Into<String>, parameters: Value) -> Self {
+        Self { name, description: description.into(), parameters, result: None }
+    }
+}
+
+setters! {
+    ToolSpec:
+    result: into Option<Value>,
+}
+
 /// What a tool answered, with what it took.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ToolOutput {
     /// The answer.
     pub value: Value,
@@ -59,6 +69,12 @@ pub struct ToolOutput {
     pub logs: Vec<LogLine>,
     /// What the run took, for a sandboxed tool.
     pub usage: Option<SandboxUsage>,
+}
+
+setters! {
+    ToolOutput:
+    logs: Vec<LogLine>,
+    usage: into Option<SandboxUsage>,
 }
 
 impl ToolOutput {
@@ -70,6 +86,7 @@ impl ToolOutput {
 
 /// One line of a tool's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LogLine {
     /// How important it is.
     pub level: LogLevel,
@@ -77,9 +94,17 @@ pub struct LogLine {
     pub message: String,
 }
 
+impl LogLine {
+    /// A line of this importance.
+    pub fn new(level: LogLevel, message: impl Into<String>) -> Self {
+        Self { level, message: message.into() }
+    }
+}
+
 /// How important a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LogLevel {
     /// The finest detail.
     Trace,
@@ -95,6 +120,7 @@ pub enum LogLevel {
 
 /// What one sandboxed run took.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SandboxUsage {
     /// SHA-256 of the component that ran, in hex.
     pub component: String,
@@ -104,6 +130,14 @@ pub struct SandboxUsage {
     pub memory_bytes: u64,
     /// Wall-clock time, in microseconds.
     pub duration_us: u64,
+}
+
+setters! {
+    SandboxUsage:
+    component: into String,
+    fuel: u64,
+    memory_bytes: u64,
+    duration_us: u64,
 }
 
 /// Which way a tool's call failed.
@@ -182,12 +216,5 @@ impl ToolErrorKind {
 
 error_type! {
     /// Why a tool's call failed.
-    ToolError, ToolErrorKind
-}
-
-impl ToolError {
-    /// Whether the same call may succeed later without a change.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ToolErrorKind::Busy | ToolErrorKind::Unavailable)
-    }
+    ToolError, ToolErrorKind, retryable: [Busy, Unavailable]
 }

@@ -6,11 +6,14 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::error::error_type;
+use crate::forward::forward;
 use crate::id::SecretName;
 use crate::model::secrets::{Binding, Secret, WrappedKey};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 use crate::secret::SecretValue;
+use crate::setters::setters;
+use crate::store::StoreError;
 
 /// Keeps secrets that nobody but it can read.
 ///
@@ -69,8 +72,20 @@ pub trait Vault: Send + Sync + std::fmt::Debug {
     async fn close(&self);
 }
 
+forward! {
+    Vault:
+    async fn put(&self, scope: &Scope, name: &SecretName, value: SecretValue, options: SecretOptions) -> Result<Secret, VaultError>;
+    async fn reveal(&self, scope: &Scope, name: &SecretName, version: Option<u32>) -> Result<SecretValue, VaultError>;
+    async fn describe(&self, scope: &Scope, name: &SecretName) -> Result<Option<Secret>, VaultError>;
+    async fn list(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Secret>, VaultError>;
+    async fn versions(&self, scope: &Scope, name: &SecretName) -> Result<Vec<(u32, Timestamp)>, VaultError>;
+    async fn delete(&self, scope: &Scope, name: &SecretName) -> Result<bool, VaultError>;
+    async fn close(&self);
+}
+
 /// What is kept with a secret besides its value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SecretOptions {
     /// The service it is for, if any.
     pub provider: Option<String>,
@@ -78,6 +93,13 @@ pub struct SecretOptions {
     pub bindings: Vec<Binding>,
     /// When it stops being revealed; absent means never.
     pub expires_at: Option<Timestamp>,
+}
+
+setters! {
+    SecretOptions:
+    provider: into Option<String>,
+    bindings: Vec<Binding>,
+    expires_at: into Option<Timestamp>,
 }
 
 /// Which way a vault failed.
@@ -127,7 +149,7 @@ pub enum VaultErrorKind {
 
 error_type! {
     /// Why a vault failed.
-    VaultError, VaultErrorKind
+    VaultError, VaultErrorKind, retryable: [Conflict], causes: [StoreError, KeyError]
 }
 
 /// The 32 bytes of a root key: wiped from memory when dropped, never printed.
@@ -181,24 +203,12 @@ pub trait KeySource: Send + Sync + std::fmt::Debug {
     async fn unwrap(&self, wrapped: &WrappedKey, associated_data: &[u8]) -> Result<RootKeyBytes, KeyError>;
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods, reason = "a wrapper forwards everything")]
-impl<T: KeySource + ?Sized> KeySource for &T {
-    fn kind(&self) -> &'static str {
-        (**self).kind()
-    }
-
-    async fn create(&self) -> Result<(), KeyError> {
-        (**self).create().await
-    }
-
-    async fn wrap(&self, root: &RootKeyBytes, associated_data: &[u8]) -> Result<WrappedKey, KeyError> {
-        (**self).wrap(root, associated_data).await
-    }
-
-    async fn unwrap(&self, wrapped: &WrappedKey, associated_data: &[u8]) -> Result<RootKeyBytes, KeyError> {
-        (**self).unwrap(wrapped, associated_data).await
-    }
+forward! {
+    KeySource:
+    fn kind(&self) -> &'static str;
+    async fn create(&self) -> Result<(), KeyError>;
+    async fn wrap(&self, root: &RootKeyBytes, associated_data: &[u8]) -> Result<WrappedKey, KeyError>;
+    async fn unwrap(&self, wrapped: &WrappedKey, associated_data: &[u8]) -> Result<RootKeyBytes, KeyError>;
 }
 
 /// Which way a key source failed.
@@ -239,5 +249,5 @@ pub enum KeyErrorKind {
 
 error_type! {
     /// Why a key source failed.
-    KeyError, KeyErrorKind
+    KeyError, KeyErrorKind, retryable: [Unavailable, TimedOut]
 }

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn hit(id: u8, score: f64) -> ChunkHit {
-        ChunkHit { chunk: ChunkId::from_bytes([id; 16]), score }
+        ChunkHit::new(ChunkId::from_bytes([id; 16]), score)
     }
 
     fn fused(text: &[ChunkHit], vectors: &[ChunkHit], depth: usize, lexical: bool) -> BTreeMap<u8, f64> {

@@ -1,6 +1,5 @@
 //! The tools through which an agent uses a memory.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -168,13 +167,10 @@ impl MemoryTool {
 /// What a memory's failure is for a tool's caller.
 fn failed(error: MemoryError) -> ToolError {
     match error.kind() {
-        MemoryErrorKind::InvalidInput => {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            invalid(cause.to_string())
-        }
+        MemoryErrorKind::InvalidInput => invalid(match error.input() {
+            Some(input) => input.to_string(),
+            None => error.without_cause(),
+        }),
         _ => {
             let (kind, context) = match store_kind(&error).and_then(obstacle) {
                 Some((kind, obstacle)) => (kind, obstacle),
@@ -187,8 +183,7 @@ fn failed(error: MemoryError) -> ToolError {
 
 /// How the store failed, if it was the store.
 fn store_kind(error: &MemoryError) -> Option<&StoreErrorKind> {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.filter_map(|cause| cause.downcast_ref::<StoreError>()).map(StoreError::kind).next()
+    error.cause().and_then(|cause| cause.downcast_ref()).map(StoreError::kind)
 }
 
 /// What stands in the way of a call, if trying again does not help. Where the store is and what else its error tells are

@@ -153,7 +153,7 @@ proptest! {
         let path = WorkspacePath::parse("a.md").unwrap();
         for (chunk, range) in chunks.iter().zip(&ranges) {
             let (start, end) = (range.start as u64, range.end as u64);
-            let passage = Passage { path: path.clone(), start, end, text: (*chunk).to_owned(), score: 0.5 };
+            let passage = Passage::new(path.clone(), start, end, *chunk, 0.5);
             for question in words_of(chunk, "seen").into_iter().take(3) {
                 let answer = answer(question, vec![passage.clone()]);
                 prop_assert!(words_of(&answer, "secret").is_empty(), "{answer} of {chunk:?}");

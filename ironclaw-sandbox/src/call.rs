@@ -84,12 +84,11 @@ impl Program {
     }
 
     fn usage(&self, store: &Store<CallState>, elapsed: Duration) -> SandboxUsage {
-        SandboxUsage {
-            component: self.sha256.clone(),
-            fuel: self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
-            memory_bytes: store.data().memory.peak() as u64,
-            duration_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-        }
+        SandboxUsage::default()
+            .component(self.sha256.clone())
+            .fuel(self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)))
+            .memory_bytes(store.data().memory.peak() as u64)
+            .duration_us(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
     }
 
     fn stopped(&self, state: Option<&CallState>, cause: &wasmtime::Error) -> ToolError {

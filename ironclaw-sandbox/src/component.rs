@@ -141,7 +141,7 @@ fn spec(description: Description) -> Result<ToolSpec, String> {
     }
     let result = result_schema.map(|text| schema("result-schema", &text)).transpose()?;
     let name = name.parse().map_err(|e: ironclaw_core::InputError| e.to_string())?;
-    Ok(ToolSpec { name, description, parameters, result })
+    Ok(ToolSpec::new(name, description, parameters).result(result))
 }
 
 /// A JSON Schema that is an object; what is in it is the model's to understand.

@@ -97,7 +97,7 @@ impl Lines {
         if self.lines.len() == self.max_lines || self.bytes > self.max_bytes {
             return Err(Stop::LogTooLarge);
         }
-        self.lines.push(LogLine { level, message });
+        self.lines.push(LogLine::new(level, message));
         Ok(())
     }
 

@@ -54,7 +54,7 @@ impl Tool for WasmTool {
             }
         };
         let value = answer(outcome.result.0, self.program.limits.output_bytes)?;
-        Ok(ToolOutput { value, logs: outcome.logs, usage: Some(outcome.usage) })
+        Ok(ToolOutput::new(value).logs(outcome.logs).usage(outcome.usage))
     }
 }
 

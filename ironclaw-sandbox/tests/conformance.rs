@@ -56,11 +56,11 @@ impl SandboxHarness for Wasm {
     }
 
     fn example(&self) -> Example {
-        Example {
-            tool: "calculator",
-            arguments: json!({"expression": "(19.99 * 3 + 4.50) * 1.19"}),
-            answer: json!({"result": "76.7193", "exact": true}),
-            refused: json!({"expression": "1 +"}),
-        }
+        Example::new(
+            "calculator",
+            json!({"expression": "(19.99 * 3 + 4.50) * 1.19"}),
+            json!({"result": "76.7193", "exact": true}),
+            json!({"expression": "1 +"}),
+        )
     }
 }

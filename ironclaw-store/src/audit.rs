@@ -119,7 +119,7 @@ pub(crate) async fn events(
                     Some(bytes) if !is_forgotten => Some(serde_json::from_slice(&bytes).map_err(|_| row.corrupt(12))?),
                     _ => None,
                 };
-                Ok(AuditEntry { event, private })
+                Ok(AuditEntry::new(event, private))
             },
         )
         .await?;
@@ -130,29 +130,29 @@ async fn head(tx: &dyn Transaction, owner_no: i64) -> Result<Option<ChainHead>, 
     tx.query_row(
         "SELECT owner_no, stream, sequence, hash FROM ironclaw.audit_streams WHERE owner_no = ?1",
         params![owner_no],
-        |row| Ok(ChainHead { stream: StreamId(row.bytes(1)?), sequence: row.count(2)?, hash: row.bytes(3)? }),
+        |row| Ok(ChainHead::new(StreamId(row.bytes(1)?), row.count(2)?, row.bytes(3)?)),
     )
     .await
 }
 
 fn event(row: &dyn Row) -> Result<AuditEvent, StoreError> {
-    Ok(AuditEvent {
-        stream: StreamId(row.bytes(1)?),
-        sequence: row.count(0)?,
-        previous: row.bytes(2)?,
-        time: row.time(3)?,
-        user: Pseudonym(row.bytes(4)?),
-        principals: coded(row, 5, |code, bytes| {
-            let kind = PrincipalKind::from_code(code)?;
-            Some(AuditPrincipal { kind, pseudonym: Pseudonym(bytes) })
-        })?,
-        action: row.code(6, |code| Action::from_code(code.try_into().ok()?))?,
-        outcome: row.code(7, |code| Outcome::from_code(code.try_into().ok()?))?,
-        subjects: coded(row, 8, |code, id| Some(Subject { kind: SubjectKind::from_code(code)?, id }))?,
-        commitment: row.bytes(9)?,
-        hash: row.bytes(10)?,
-        tree_index: row.optional(11, <dyn Row>::count)?,
-    })
+    Ok(AuditEvent::new(
+        StreamId(row.bytes(1)?),
+        row.count(0)?,
+        row.bytes(2)?,
+        row.time(3)?,
+        row.code(6, |code| Action::from_code(code.try_into().ok()?))?,
+        row.code(7, |code| Outcome::from_code(code.try_into().ok()?))?,
+    )
+    .user(Pseudonym(row.bytes(4)?))
+    .principals(coded(row, 5, |code, bytes| {
+        let kind = PrincipalKind::from_code(code)?;
+        Some(AuditPrincipal::new(kind, Pseudonym(bytes)))
+    })?)
+    .subjects(coded(row, 8, |code, id| Some(Subject::new(SubjectKind::from_code(code)?, id)))?)
+    .commitment(row.bytes(9)?)
+    .hash(row.bytes(10)?)
+    .tree_index(row.optional(11, <dyn Row>::count)?))
 }
 
 fn coded<T>(row: &dyn Row, column: usize, decode: impl Fn(u8, [u8; 16]) -> Option<T>) -> Result<Vec<T>, StoreError> {

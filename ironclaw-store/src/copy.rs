@@ -27,6 +27,7 @@ impl<T: End> Movable for T {}
 
 /// What is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Selection {
     /// Everything: all tenants and users, the chains of users who were erased, the operators' chain. The target must
     /// have nothing of its own.
@@ -43,6 +44,7 @@ pub enum Selection {
 
 /// What was copied and compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Copied {
     /// How many users.
     pub users: u64,
@@ -52,6 +54,7 @@ pub struct Copied {
 
 /// What was copied of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CopiedTable {
     /// The table's name.
     pub name: &'static str,
@@ -63,6 +66,7 @@ pub struct CopiedTable {
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CopyProgress {
     /// How many users are finished.
     pub users_done: u64,

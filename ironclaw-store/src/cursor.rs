@@ -88,7 +88,7 @@ pub(crate) fn page<T, K: Key>(request: &PageRequest, mut items: Vec<T>, key: imp
     let more = items.len() > limit;
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|last| Cursor::new(key(last).write()));
-    Page { items, next }
+    Page::new(items, next)
 }
 
 /// Lower-case hex.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ironclaw_core::audit::ChainError;
 use ironclaw_core::model::audit::StreamId;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
@@ -50,18 +51,22 @@ pub(crate) fn repeat(error: &StoreError) -> StoreError {
 #[cfg(feature = "libsql")]
 pub(crate) fn repeat_for(operation: &'static str, error: &StoreError) -> StoreError {
     let repeated = StoreError::new(error.kind().clone(), operation, error.context());
-    match std::error::Error::source(error) {
-        Some(source) => repeated.with_source(source.to_string()),
+    match error.cause() {
+        Some(cause) => repeated.with_source(cause.to_string()),
         None => repeated,
     }
 }
 
-/// The error of a verification that found chains changed, all of whose streams it names. Its source is what is wrong with
+/// The error of a verification that found chains changed, all of whose streams it names. Its cause is what is wrong with
 /// the first.
 pub(crate) fn broken_chains(operation: &'static str, streams: &[StreamId], first: Arc<StoreError>) -> StoreError {
     let names: Vec<String> = streams.iter().map(|stream| format!("{:032x}", u128::from_be_bytes(stream.0))).collect();
     let context = format!("the audit trail was changed: streams {}", names.join(", "));
-    StoreError::new(StoreErrorKind::Corrupt, operation, context).with_source(first)
+    let broken = StoreError::new(StoreErrorKind::Corrupt, operation, context);
+    match first.cause().and_then(|cause| cause.downcast_ref::<ChainError>()) {
+        Some(problem) => broken.with_source(*problem),
+        None => broken.with_source(first),
+    }
 }
 
 pub(crate) fn closed(operation: &'static str) -> StoreError {

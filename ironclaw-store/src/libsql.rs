@@ -288,7 +288,7 @@ impl Apply for LibsqlStore {
         }
         if Prepared::is_empty(&change) {
             self.engine().check_open(APPLY)?;
-            return Ok(Receipt { at: self.engine().now(), numbers: Vec::new(), replayed: false });
+            return Ok(Receipt::new(self.engine().now(), Vec::new()));
         }
         let forgets = change.operations().iter().any(|op| matches!(op, Operation::Privacy(PrivacyOp::Forget)));
         let removed: Vec<_> = change.operations().iter().filter_map(removal::Removed::by).collect();

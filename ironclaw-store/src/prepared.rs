@@ -148,7 +148,7 @@ impl PreparedEvent {
         record: &AuditRecord,
         request: &RequestContext,
     ) -> Result<Self, StoreError> {
-        let private = private_bytes(&AuditPrivate { details: record.details.clone(), request: request.clone() });
+        let private = private_bytes(&AuditPrivate::new(record.details.clone(), request.clone()));
         let salt = random(operation)?;
         let subjects = record.subjects.clone();
         Ok(Self { action: record.action, outcome: record.outcome, subjects, salt, private })

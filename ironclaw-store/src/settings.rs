@@ -94,11 +94,11 @@ async fn quota(tx: &dyn Transaction, name: &QuotaName) -> Result<Option<Quota>, 
     tx.query_row(
         "SELECT name, allowed, used FROM ironclaw.quotas WHERE owner_no = ?1 AND name = ?2",
         params![tx.owner_no(), name.as_str()],
-        |row| Ok(Quota { name: row.parsed(0)?, limit: row.u64(1)?, used: row.u64(2)? }),
+        |row| Ok(Quota::new(row.parsed(0)?, row.u64(1)?).used(row.u64(2)?)),
     )
     .await
 }
 
 fn setting(row: &dyn Row) -> Result<Setting, StoreError> {
-    Ok(Setting { key: row.parsed(0)?, value: row.json(1)?, updated_at: row.time(2)?, version: row.count(3)? })
+    Ok(Setting::new(row.parsed(0)?, row.json(1)?, row.time(2)?).version(row.count(3)?))
 }

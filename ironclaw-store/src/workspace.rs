@@ -23,17 +23,17 @@ macro_rules! entry_columns {
 pub(crate) use entry_columns;
 
 pub(crate) fn entry(row: &dyn Row) -> Result<Entry, StoreError> {
-    Ok(Entry {
-        path: row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
-        version: VersionId::from_bytes(row.id(0)?),
-        size: row.count(2)?,
-        content_hash: ContentHash::from_bytes(row.bytes(3)?),
-        metadata: row.json(4)?,
-        embedding_model: row.optional(5, <dyn Row>::parsed)?,
-        chunks: row.count(6)?,
-        created_at: row.time(7)?,
-        updated_at: row.time(8)?,
-    })
+    Ok(Entry::new(
+        row.text(1)?.try_into().map_err(|_| row.corrupt(1))?,
+        VersionId::from_bytes(row.id(0)?),
+        row.count(2)?,
+        ContentHash::from_bytes(row.bytes(3)?),
+        row.time(7)?,
+    )
+    .metadata(row.json(4)?)
+    .embedding_model(row.optional(5, <dyn Row>::parsed)?)
+    .chunks(row.count(6)?)
+    .updated_at(row.time(8)?))
 }
 
 /// A chunk's id, path, place in the file, and text.
@@ -44,14 +44,14 @@ pub(crate) fn chunk_text(row: &dyn Row) -> Result<ChunkText, StoreError> {
         return Err(row.corrupt(3));
     }
     let path = row.text(1)?.try_into().map_err(|_| row.corrupt(1))?;
-    Ok(ChunkText { chunk: ChunkId::from_bytes(row.id(0)?), path, start, end, text })
+    Ok(ChunkText::new(ChunkId::from_bytes(row.id(0)?), path, start, end, text))
 }
 
 /// The models that the user's workspace knows.
 pub(crate) fn embedding_models(scope: &Scope) -> Query<EmbeddingModel> {
     let sql = "SELECT id, dimensions, lexical FROM ironclaw.embedding_models WHERE owner_no = ?1 ORDER BY id";
     Query::of_content(scope, sql, params![], |row| {
-        Ok(EmbeddingModel { id: row.parsed(0)?, dimensions: row.u32(1)?, lexical: row.bool(2)? })
+        Ok(EmbeddingModel::new(row.parsed(0)?, row.u32(1)?).lexical(row.bool(2)?))
     })
 }
 

@@ -88,7 +88,7 @@ async fn settled(store: &LibsqlStore) {
 }
 
 async fn forget_events(store: &LibsqlStore) -> usize {
-    let filter = AuditFilter { action: Some(Action::Forget), ..AuditFilter::default() };
+    let filter = AuditFilter::default().action(Action::Forget);
     store.audit().events(&ada(), &filter, &PageRequest::default()).await.unwrap().items.len()
 }
 
@@ -262,7 +262,7 @@ async fn a_hold_in_the_middle_is_told_and_kept() {
 async fn place_hold(store: &LibsqlStore) -> HoldId {
     let (id, owner) = (HoldId::make(&SystemClock), UserId::parse("ada").unwrap());
     let (tenant, reason, created_at) = (TenantId::default_tenant(), "court".to_owned(), SystemClock.now());
-    let hold = Hold { id, tenant, owner, reason, created_at, released_at: None };
+    let hold = Hold::new(id, tenant, owner, reason, created_at);
     operator(store).apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
     id
 }

@@ -11,7 +11,7 @@ use ironclaw_core::id::{
     AgentName, ChunkId, ConversationId, IdempotencyKey, JobId, LlmCallId, MessageId, OperatorName, SandboxJobId,
     TenantId, ToolName, UserId, VersionId, WorkerName,
 };
-use ironclaw_core::llm::{TokenUsage, ToolCall};
+use ironclaw_core::llm::ToolCall;
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::conversations::{NewMessage, Role, ToolResult};
 use ironclaw_core::model::jobs::{JobState, JobStep, LlmCall, NewJob, SandboxJob, ToolOutcome};
@@ -34,82 +34,52 @@ fn marked() -> Change {
     let conversation = ConversationId::make(&SystemClock);
     let job = JobId::make(&SystemClock);
     let now = SystemClock.now();
-    let message = NewMessage {
-        id: MessageId::make(&SystemClock),
-        role: Role::Assistant,
-        content: "zebracontent ".repeat(2_000),
-        tool_calls: vec![ToolCall { id: "c".into(), name: "zebratool".into(), arguments: json!("zebraargument") }],
-        tool_result: Some(ToolResult {
-            call_id: "zebracall".into(),
-            name: ToolName::parse("zebraresult").unwrap(),
-            is_error: false,
-        }),
-        metadata: json!({"zebrakey": "zebrametadata"}),
-    };
+    let message = NewMessage::text(MessageId::make(&SystemClock), Role::Assistant, "zebracontent ".repeat(2_000))
+        .tool_calls(vec![ToolCall::new("c", "zebratool", json!("zebraargument"))])
+        .tool_result(ToolResult::new("zebracall", ToolName::parse("zebraresult").unwrap()))
+        .metadata(json!({"zebrakey": "zebrametadata"}));
     let failure = ToolOutcome::Failure { code: "zebracode".into(), message: "zebrafailure".into() };
     let version = VersionId::make(&SystemClock);
     let text = b"zebrafile ".repeat(2_000);
-    let chunk = NewChunk { id: ChunkId::make(&SystemClock), start: 0, end: text.len() as u64, embedding: None };
+    let chunk = NewChunk::new(ChunkId::make(&SystemClock), 0, text.len() as u64);
     let staged = VersionId::make(&SystemClock);
     let begin = |id, path: &str| WorkspaceOp::BeginVersion {
-        version: NewVersion {
-            id,
-            path: WorkspacePath::parse(path).unwrap(),
-            metadata: json!({"m": "zebraentry"}),
-            embedding_model: None,
-        },
+        version: NewVersion::new(id, WorkspacePath::parse(path).unwrap()).metadata(json!({"m": "zebraentry"})),
     };
     Change::new()
         .with(ConversationOp::Create { id: conversation, title: "zebratitle".into() })
         .with(ConversationOp::AppendMessage { conversation, message })
         .with(JobOp::Create {
-            job: NewJob {
-                id: job,
-                kind: "zebrakind".into(),
-                conversation: Some(conversation),
-                agent: Some(AgentName::parse("zebraagent").unwrap()),
-                input: json!("zebrainput"),
-            },
+            job: NewJob::new(job, "zebrakind")
+                .conversation(conversation)
+                .agent(AgentName::parse("zebraagent").unwrap())
+                .input(json!("zebrainput")),
         })
         .with(JobOp::Claim { job, worker: WorkerName::parse("zebraworker").unwrap(), until: now })
         .with(JobOp::AppendEvent { job, step: JobStep::Note { text: "zebranote".into() } })
         .with(JobOp::RecordLlmCall {
-            call: LlmCall {
-                id: LlmCallId::make(&SystemClock),
-                job,
-                model: "zebramodel".into(),
-                request: json!("zebraprompt"),
-                response: Some(json!("zebraanswer")),
-                error: Some("zebraerror".into()),
-                usage: TokenUsage::default(),
-                latency_us: 1,
-                created_at: now,
-            },
+            call: LlmCall::new(LlmCallId::make(&SystemClock), job, "zebramodel", json!("zebraprompt"), now)
+                .response(json!("zebraanswer"))
+                .error("zebraerror".to_owned())
+                .latency_us(1),
         })
         .with(JobOp::RecordSandboxJob {
-            run: SandboxJob {
-                id: SandboxJobId::make(&SystemClock),
+            run: SandboxJob::new(
+                SandboxJobId::make(&SystemClock),
                 job,
-                tool: ToolName::parse("zebrasandbox").unwrap(),
-                parameters: json!("zebraparameter"),
-                outcome: failure,
-                log: "zebralog".into(),
-                usage: None,
-                created_at: now,
-            },
+                ToolName::parse("zebrasandbox").unwrap(),
+                json!("zebraparameter"),
+                failure,
+                now,
+            )
+            .log("zebralog"),
         })
         .with(JobOp::SetState { job, state: JobState::Failed, error: Some("zebrajoberror".into()) })
         .with(begin(version, "zebrapath.md"))
-        .with(WorkspaceOp::PutParts {
-            version,
-            parts: vec![Part { offset: 0, bytes: text.clone(), chunks: vec![chunk] }],
-        })
+        .with(WorkspaceOp::PutParts { version, parts: vec![Part::new(0, text.clone()).chunks(vec![chunk])] })
         .with(WorkspaceOp::Publish { version, size: text.len() as u64, content_hash: ContentHash::of(&text) })
         .with(begin(staged, "zebrastaged.md"))
-        .with(WorkspaceOp::PutParts {
-            version: staged,
-            parts: vec![Part { offset: 0, bytes: b"zebrastaging".to_vec(), chunks: Vec::new() }],
-        })
+        .with(WorkspaceOp::PutParts { version: staged, parts: vec![Part::new(0, b"zebrastaging".to_vec())] })
         .idempotent(IdempotencyKey::parse("zebraidempotency").unwrap())
 }
 

@@ -89,11 +89,7 @@ mod tests {
     use ironclaw_core::id::UserId;
 
     fn place() -> Place {
-        Place {
-            vault: VaultId::from_bytes([1; 16]),
-            tenant: TenantId::parse("acme").unwrap(),
-            owner: UserId::parse("ada").unwrap(),
-        }
+        Place::new(VaultId::from_bytes([1; 16]), TenantId::parse("acme").unwrap(), UserId::parse("ada").unwrap())
     }
 
     #[test]
@@ -150,11 +146,11 @@ mod tests {
     #[test]
     fn no_two_places_encode_alike() {
         let encode = |tenant: &str, owner: &str, name: &str| {
-            let place = Place {
-                vault: VaultId::from_bytes([1; 16]),
-                tenant: TenantId::parse(tenant).unwrap(),
-                owner: UserId::parse(owner).unwrap(),
-            };
+            let place = Place::new(
+                VaultId::from_bytes([1; 16]),
+                TenantId::parse(tenant).unwrap(),
+                UserId::parse(owner).unwrap(),
+            );
             let name = SecretName::parse(name).unwrap();
             secret(&place, &name, 1, DataKeyId::from_bytes([2; 16]), Algorithm::Aes256Gcm).unwrap()
         };

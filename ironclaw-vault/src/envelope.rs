@@ -161,7 +161,7 @@ impl Inner {
     }
 
     fn place(&self, scope: &Scope) -> Place {
-        Place { vault: self.id, tenant: scope.tenant().clone(), owner: scope.owner().clone() }
+        Place::new(self.id, scope.tenant().clone(), scope.owner().clone())
     }
 }
 

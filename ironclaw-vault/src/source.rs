@@ -33,7 +33,7 @@ fn wrap_under(
         .and_then(|bound| seal::seal(key, Purpose::RootKey, algorithm, &bound, root.expose()))
         .map_err(|error| seal_error("wrap", error))?;
     let parameters = [derivation, &sealed.salt].concat();
-    Ok(WrappedKey { format: FORMAT, algorithm, parameters, nonce: sealed.nonce, ciphertext: sealed.ciphertext })
+    Ok(WrappedKey::new(FORMAT, algorithm, sealed.nonce, sealed.ciphertext).parameters(parameters))
 }
 
 /// Opens what [`wrap_under`] wrapped. `derivation` is as [`derivation`] read it.

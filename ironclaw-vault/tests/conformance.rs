@@ -53,7 +53,7 @@ impl VaultHarness for Envelope {
         let options = VaultOptions::new().clock(clock).algorithm(self.0);
         options.init(&store, &store.maintenance(OperatorName::parse("conformance")?), &key).await?;
         let vault = options.open(store.clone(), &key).await?;
-        Ok(OpenedVault { vault: Arc::new(vault), store: Some(Arc::new(store)) })
+        Ok(OpenedVault::new(Arc::new(vault)).store(Arc::new(store)))
     }
 }
 
@@ -82,7 +82,7 @@ impl VaultHarness for OnPostgres {
         options.init(&store, &maintenance, &key).await?;
         maintenance.close().await;
         let vault = options.open(store.clone(), &key).await?;
-        Ok(OpenedVault { vault: Arc::new(vault), store: Some(Arc::new(store)) })
+        Ok(OpenedVault::new(Arc::new(vault)).store(Arc::new(store)))
     }
 }
 

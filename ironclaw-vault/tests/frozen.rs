@@ -71,16 +71,11 @@ async fn a_vault_of_format_1_opens() {
 
 fn vault() -> SystemChange {
     let created_at = Timestamp::from_micros(0);
-    let header = VaultHeader { id: VaultId::from_bytes([1; 16]), format: 1, root_key: 1, created_at };
-    let wrapped = WrappedKey {
-        format: 1,
-        algorithm: Algorithm::Aes256Gcm,
-        parameters: unhex(SALT),
-        nonce: unhex(&NONCE[..24]),
-        ciphertext: unhex(ROOT_KEY),
-    };
+    let header = VaultHeader::new(VaultId::from_bytes([1; 16]), 1, 1, created_at);
+    let wrapped =
+        WrappedKey::new(1, Algorithm::Aes256Gcm, unhex(&NONCE[..24]), unhex(ROOT_KEY)).parameters(unhex(SALT));
     let (id, source) = (RootKeyWrapId::from_bytes([3; 16]), "environment".to_owned());
-    let wrap = RootKeyWrap { id, root_key: 1, source, wrapped, created_at };
+    let wrap = RootKeyWrap::new(id, 1, source, wrapped, created_at);
     SystemChange::InitVault { tenant: TenantId::default_tenant(), header, wrap }
 }
 
@@ -88,13 +83,15 @@ impl Frozen {
     fn operations(&self) -> Vec<SecretOp> {
         let (algorithm, id, nonce) = (self.algorithm, DataKeyId::from_bytes([2; 16]), unhex(self.nonce));
         let (parameters, ciphertext) = (unhex(SALT), unhex(self.data_key));
-        let wrapped = WrappedKey { format: 1, algorithm, parameters, nonce: nonce.clone(), ciphertext };
+        let wrapped = WrappedKey::new(1, algorithm, nonce.clone(), ciphertext).parameters(parameters);
         let mut operations = vec![SecretOp::PutDataKey { id, number: 1, root_key: 1, wrapped }];
         for (number, ciphertext) in (1..).zip(self.secrets) {
             let (salt, ciphertext, nonce) = (unhex(SALT), unhex(ciphertext), nonce.clone());
-            let sealed = Sealed { format: 1, algorithm, data_key: id, salt, nonce, ciphertext };
+            let sealed = Sealed::new(1, algorithm, id, nonce, ciphertext).salt(salt);
             let (name, provider, bindings, expires_at) = (name("openai"), None, Vec::new(), None);
-            let secret = Box::new(PutSecret { name, provider, bindings, expires_at, number, sealed });
+            let secret = Box::new(
+                PutSecret::new(name, number, sealed).provider(provider).bindings(bindings).expires_at(expires_at),
+            );
             operations.push(SecretOp::Put { secret });
         }
         operations

@@ -50,9 +50,10 @@ async fn check(source: &dyn KeySource, another: &dyn KeySource) {
         change(&mut changed);
         assert_eq!(unwrap_kind(source, &changed, b"place").await, KeyErrorKind::WrongKey);
     }
-    let newer = WrappedKey { format: 2, ..wrapped.clone() };
+    let mut newer = wrapped.clone();
+    newer.format = 2;
     assert_eq!(unwrap_kind(source, &newer, b"place").await, KeyErrorKind::UnsupportedFormat);
-    let short = WrappedKey { parameters: Vec::new(), ..wrapped };
+    let short = wrapped.parameters(Vec::new());
     assert_eq!(unwrap_kind(source, &short, b"place").await, KeyErrorKind::UnsupportedFormat);
 }
 
@@ -209,12 +210,9 @@ async fn the_cost_is_that_of_the_wrapping() {
 #[tokio::test]
 async fn frozen_vectors() {
     let salt = "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f";
-    let wrapped = |parameters: &str, ciphertext: &str| WrappedKey {
-        format: 1,
-        algorithm: Algorithm::Aes256Gcm,
-        parameters: unhex(parameters),
-        nonce: unhex("404142434445464748494a4b"),
-        ciphertext: unhex(ciphertext),
+    let wrapped = |parameters: &str, ciphertext: &str| {
+        WrappedKey::new(1, Algorithm::Aes256Gcm, unhex("404142434445464748494a4b"), unhex(ciphertext))
+            .parameters(unhex(parameters))
     };
     let place = |kind: &str| {
         let fields = [&b"ironclaw-vault/1/vault"[..], &[1; 16], b"default", &1_u32.to_be_bytes(), kind.as_bytes()];

@@ -113,9 +113,10 @@ async fn a_secret_shows_nowhere() {
     let marker = || value(MARKER);
 
     // What succeeds.
-    let bindings = vec![Binding { host: "api.example.com".into() }];
+    let bindings = vec![Binding::new("api.example.com")];
     let expires_at = Some(clock.now().after(Duration::from_secs(60)));
-    let with_options = SecretOptions { provider: Some("example".into()), bindings, expires_at };
+    let with_options =
+        SecretOptions::default().provider("example".to_owned()).bindings(bindings).expires_at(expires_at);
     transcript.add(&vault.put(&ada, &name("s"), marker(), with_options).await.unwrap());
     transcript.add(&vault.put(&ada, &name("s"), marker(), SecretOptions::default()).await.unwrap());
     let revealed = vault.reveal(&ada, &name("s"), None).await.unwrap();
@@ -127,22 +128,21 @@ async fn a_secret_shows_nowhere() {
     // What fails.
     let put = async |value, options| vault.put(&ada, &name("s"), value, options).await;
     transcript.add_error(put(value(&MARKER.repeat(10_000)), SecretOptions::default()).await);
-    let hosts = |host: &str| SecretOptions { bindings: vec![Binding { host: host.into() }], ..Default::default() };
+    let hosts = |host: &str| SecretOptions::default().bindings(vec![Binding::new(host)]);
     transcript.add_error(put(marker(), hosts("https://example.com")).await);
     transcript.add_error(put(marker(), hosts(MARKER)).await);
-    transcript
-        .add_error(put(marker(), SecretOptions { provider: Some(format!("{MARKER}\0")), ..Default::default() }).await);
+    transcript.add_error(put(marker(), SecretOptions::default().provider(format!("{MARKER}\0"))).await);
     let agent = agent_of(&ada);
     transcript.add_error(vault.put(&agent, &name("s"), marker(), SecretOptions::default()).await);
     transcript.add_error(vault.reveal(&agent, &name("s"), None).await);
     transcript.add_error(vault.reveal(&ada, &name("s"), Some(9)).await);
-    let expired = SecretOptions { expires_at: Some(clock.now()), ..Default::default() };
+    let expired = SecretOptions::default().expires_at(clock.now());
     vault.put(&ada, &name("expired"), marker(), expired).await.unwrap();
     transcript.add_error(vault.reveal(&ada, &name("expired"), None).await);
     let sealed = store.secrets().secret_version(&ada, &name("s"), None).await.unwrap().unwrap().sealed;
     transcript.add(&sealed);
     let (name_of_copy, provider, bindings, expires_at) = (name("moved"), None, Vec::new(), None);
-    let moved = PutSecret { name: name_of_copy, provider, bindings, expires_at, number: 1, sealed };
+    let moved = PutSecret::new(name_of_copy, 1, sealed).provider(provider).bindings(bindings).expires_at(expires_at);
     store.apply(&ada, Change::new().with(SecretOp::Put { secret: Box::new(moved) })).await.unwrap();
     transcript.add_error(vault.reveal(&ada, &name("moved"), None).await);
 

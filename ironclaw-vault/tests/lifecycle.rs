@@ -4,7 +4,6 @@
 #[path = "support/fixture.rs"]
 mod fixture;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use fixture::{Fixture, another_key, key, kind, name, operator, put, reveal, user};
@@ -19,7 +18,7 @@ use ironclaw_vault::{EnvelopeVault, KeyFile, Passphrase, PassphraseCost, VaultOp
 /// Why the key source of a vault failed.
 fn key_error(error: &VaultError) -> KeyErrorKind {
     assert_eq!(error.kind(), &VaultErrorKind::KeySource);
-    error.source().unwrap().downcast_ref::<KeyError>().unwrap().kind().clone()
+    error.cause().unwrap().downcast_ref::<KeyError>().unwrap().kind().clone()
 }
 
 fn passphrase(text: &str) -> Passphrase {
@@ -91,7 +90,7 @@ async fn a_wrong_or_missing_key_is_found_at_open_and_none_is_made() {
     assert_eq!(key_error(&wrong), KeyErrorKind::WrongKey);
     let other_kind = EnvelopeVault::open(f.store.clone(), passphrase("x")).await.unwrap_err();
     assert_eq!(key_error(&other_kind), KeyErrorKind::WrongKey);
-    assert!(other_kind.source().unwrap().to_string().contains("only: environment"));
+    assert!(other_kind.cause().unwrap().to_string().contains("only: environment"));
 
     let directory = tempfile::tempdir().unwrap();
     let store = LibsqlStore::in_memory().await.unwrap();
@@ -125,7 +124,8 @@ async fn of_several_wrappings_of_a_kind_the_right_one_is_found() {
     let tenant = TenantId::default_tenant();
     let wrapped = other.secrets().root_key_wraps(&tenant).await.unwrap().remove(0);
     for id in [RootKeyWrapId::from_bytes([0; 16]), RootKeyWrapId::make(&SystemClock)] {
-        let wrap = RootKeyWrap { id, ..wrapped.clone() };
+        let mut wrap = wrapped.clone();
+        wrap.id = id;
         let change = SystemChange::AddRootKeyWrap { tenant: tenant.clone(), wrap };
         store.maintenance(operator()).apply_system(change).await.unwrap();
     }
@@ -209,8 +209,8 @@ async fn a_root_key_does_not_open_in_another_tenant() {
     let f = Fixture::new().await;
     let (default, acme) = (TenantId::default_tenant(), TenantId::parse("acme").unwrap());
     let header = f.store.secrets().vault(&default).await.unwrap().unwrap();
-    let wrap = f.store.secrets().root_key_wraps(&default).await.unwrap().remove(0);
-    let wrap = RootKeyWrap { id: RootKeyWrapId::make(&SystemClock), ..wrap };
+    let mut wrap = f.store.secrets().root_key_wraps(&default).await.unwrap().remove(0);
+    wrap.id = RootKeyWrapId::make(&SystemClock);
     let store = LibsqlStore::in_memory().await.unwrap();
     let maintenance = store.maintenance(operator());
     let init = |tenant: &TenantId, wrap: RootKeyWrap| {
@@ -219,7 +219,8 @@ async fn a_root_key_does_not_open_in_another_tenant() {
     init(&acme, wrap.clone()).await.unwrap();
     let moved = VaultOptions::new().tenant(acme).open(store.clone(), key()).await.unwrap_err();
     assert_eq!(key_error(&moved), KeyErrorKind::WrongKey);
-    init(&default, RootKeyWrap { id: RootKeyWrapId::make(&SystemClock), ..wrap }).await.unwrap();
+    wrap.id = RootKeyWrapId::make(&SystemClock);
+    init(&default, wrap).await.unwrap();
     EnvelopeVault::open(store, key()).await.unwrap();
 }
 

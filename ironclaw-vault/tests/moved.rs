@@ -4,8 +4,6 @@
 #[path = "support/fixture.rs"]
 mod fixture;
 
-use std::error::Error;
-
 use fixture::{Fixture, key, kind, name, operator, put, reveal, user};
 use ironclaw_core::change::SecretOp;
 use ironclaw_core::id::DataKeyId;
@@ -26,7 +24,8 @@ async fn sealed(store: &LibsqlStore, scope: &Scope, secret: &str, number: u32) -
 async fn plant(store: &LibsqlStore, scope: &Scope, secret: &str, sealed: Sealed) {
     let number = store.secrets().next_secret_version(scope, &name(secret)).await.unwrap();
     let (name, provider, bindings, expires_at) = (name(secret), None, Vec::new(), None);
-    let secret = Box::new(PutSecret { name, provider, bindings, expires_at, number, sealed });
+    let secret =
+        Box::new(PutSecret::new(name, number, sealed).provider(provider).bindings(bindings).expires_at(expires_at));
     store.apply(scope, Change::new().with(SecretOp::Put { secret })).await.unwrap();
 }
 
@@ -41,7 +40,7 @@ async fn assert_closed(f: &Fixture, scope: &Scope, secret: &str) {
     for vault in [&f.vault, &fresh] {
         let error = vault.reveal(scope, &name(secret), None).await.unwrap_err();
         assert_eq!(error.kind(), &VaultErrorKind::Decryption);
-        assert_eq!((error.to_string().as_str(), error.source().is_none()), ("reveal: decryption failed", true));
+        assert_eq!((error.to_string().as_str(), error.cause().is_none()), ("reveal: decryption failed", true));
     }
     assert_eq!(f.trail(scope).await.last(), Some(&(Action::SecretUse, Outcome::Failed)));
     assert_eq!(f.store.secrets().secret(scope, &name(secret)).await.unwrap().unwrap().usage_count, 0);
@@ -88,7 +87,9 @@ async fn to_another_user_who_has_a_data_key() {
     put(&f.vault, &ada, "a", "one").await;
     put(&f.vault, &bob, "b", "two").await;
     let data_key = f.store.secrets().newest_data_key(&bob).await.unwrap().unwrap().id;
-    plant(&f.store, &bob, "a", Sealed { data_key, ..sealed(&f.store, &ada, "a", 1).await }).await;
+    let mut moved = sealed(&f.store, &ada, "a", 1).await;
+    moved.data_key = data_key;
+    plant(&f.store, &bob, "a", moved).await;
     assert_closed(&f, &bob, "a").await;
     assert_eq!(reveal(&f.vault, &bob, "b").await, "two");
 }
@@ -119,11 +120,13 @@ async fn a_data_key_under_another_number_or_id() {
     let f = Fixture::new().await;
     let ada = user("ada");
     put(&f.vault, &ada, "a", "one").await;
-    let key = f.store.secrets().newest_data_key(&ada).await.unwrap().unwrap();
+    let mut key = f.store.secrets().newest_data_key(&ada).await.unwrap().unwrap();
     let id = DataKeyId::make(&SystemClock);
-    plant_key(&f.store, &ada, DataKey { id, number: 2, ..key }).await;
-    let one = sealed(&f.store, &ada, "a", 1).await;
-    plant(&f.store, &ada, "a", Sealed { data_key: id, ..one }).await;
+    (key.id, key.number) = (id, 2);
+    plant_key(&f.store, &ada, key).await;
+    let mut one = sealed(&f.store, &ada, "a", 1).await;
+    one.data_key = id;
+    plant(&f.store, &ada, "a", one).await;
     assert_closed(&f, &ada, "a").await;
 }
 

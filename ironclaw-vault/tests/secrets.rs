@@ -11,7 +11,7 @@ use ironclaw_core::input::Problem;
 use ironclaw_core::model::audit::{Action, AuditFilter, Outcome};
 use ironclaw_core::model::secrets::{Algorithm, Binding};
 use ironclaw_core::vault::{SecretOptions, Vault, VaultError, VaultErrorKind};
-use ironclaw_core::{Clock, InputError, Limits, PageRequest, SecretValue, VaultStore};
+use ironclaw_core::{Clock, Limits, PageRequest, SecretValue, VaultStore};
 
 #[tokio::test]
 async fn any_bytes_come_back() {
@@ -76,8 +76,9 @@ async fn metadata_is_as_it_was_put_and_used() {
     let f = Fixture::new().await;
     let ada = user("ada");
     let expires_at = Some(f.clock.now().after(Duration::from_secs(60)));
-    let bindings = vec![Binding { host: "api.openai.com".into() }, Binding { host: "*.openai.com".into() }];
-    let options = SecretOptions { provider: Some("openai".into()), bindings: bindings.clone(), expires_at };
+    let bindings = vec![Binding::new("api.openai.com"), Binding::new("*.openai.com")];
+    let options =
+        SecretOptions::default().provider("openai".to_owned()).bindings(bindings.clone()).expires_at(expires_at);
     let first = f.vault.put(&ada, &name("s"), value("one"), options.clone()).await.unwrap();
     assert_eq!(f.vault.describe(&ada, &name("s")).await.unwrap().as_ref(), Some(&first));
     assert_eq!((first.provider.as_deref(), &first.bindings, first.expires_at), (Some("openai"), &bindings, expires_at));
@@ -130,7 +131,7 @@ async fn an_expired_secret_is_not_revealed() {
     let f = Fixture::new().await;
     let ada = user("ada");
     let expires_at = Some(f.clock.now().after(Duration::from_secs(60)));
-    let options = SecretOptions { expires_at, ..SecretOptions::default() };
+    let options = SecretOptions::default().expires_at(expires_at);
     f.vault.put(&ada, &name("s"), value("one"), options).await.unwrap();
     f.clock.advance(Duration::from_micros(59_999_999));
     reveal(&f.vault, &ada, "s").await;
@@ -181,7 +182,7 @@ async fn every_call_that_changes_or_opens_is_audited_by_name() {
         (Action::SecretDelete, Outcome::Success),
     ];
     assert_eq!(f.trail(&ada).await, expected);
-    let filter = AuditFilter { action: Some(Action::SecretUse), ..AuditFilter::default() };
+    let filter = AuditFilter::default().action(Action::SecretUse);
     let uses = f.store.audit().events(&ada, &filter, &PageRequest::default()).await.unwrap();
     let details = |at: usize| uses.items[at].private.clone().unwrap().details;
     assert_eq!((details(0)["secret"].as_str(), details(0)["version"].as_str()), ("s", "1"));
@@ -190,8 +191,8 @@ async fn every_call_that_changes_or_opens_is_audited_by_name() {
 
 fn problem(error: &VaultError) -> (&'static str, Problem) {
     assert_eq!(error.kind(), &VaultErrorKind::InvalidInput);
-    let source = std::error::Error::source(error).unwrap().downcast_ref::<InputError>().unwrap();
-    (source.field(), source.problem().clone())
+    let input = error.input().unwrap();
+    (input.field(), input.problem().clone())
 }
 
 #[tokio::test]
@@ -202,11 +203,8 @@ async fn bad_input_is_refused_with_its_field_and_limit() {
         problem(&f.vault.put(&ada, &name("s"), value, options).await.unwrap_err())
     };
     let options = SecretOptions::default;
-    let provider = |text: String| SecretOptions { provider: Some(text), ..options() };
-    let hosts = |hosts: &[&str]| SecretOptions {
-        bindings: hosts.iter().map(|&host| Binding { host: host.to_owned() }).collect(),
-        ..options()
-    };
+    let provider = |text: String| options().provider(text);
+    let hosts = |hosts: &[&str]| options().bindings(hosts.iter().map(|&host| Binding::new(host)).collect());
     assert_eq!(refused(value(""), options()).await, ("secret value", Problem::Empty));
     let too_large = Problem::TooLarge { limit: 65_536, actual: 65_537, unit: "bytes" };
     assert_eq!(refused(SecretValue::new(vec![1; 65_537]), options()).await, ("secret value", too_large));

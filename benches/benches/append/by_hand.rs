@@ -69,23 +69,14 @@ impl ByHand {
         let terms = analyze(&message.content);
         let op = ConversationOp::AppendMessage { conversation: self.conversation, message: message.clone() };
         let record = Operation::from(op).event();
-        let private = private_bytes(&AuditPrivate { details: record.details, request: RequestContext::default() });
+        let private = private_bytes(&AuditPrivate::new(record.details, RequestContext::default()));
         let salt = *blob::<32>(message.id.as_bytes());
         let user = Pseudonym([7; 16]);
-        let event = AuditEvent {
-            stream: StreamId([7; 16]),
-            sequence: 0,
-            previous: [0; 32],
-            time: SystemClock.now(),
-            user,
-            principals: vec![AuditPrincipal { kind: PrincipalKind::User, pseudonym: user }],
-            action: record.action,
-            outcome: record.outcome,
-            subjects: record.subjects,
-            commitment: commitment(&salt, &private),
-            hash: [0; 32],
-            tree_index: None,
-        };
+        let event = AuditEvent::new(StreamId([7; 16]), 0, [0; 32], SystemClock.now(), record.action, record.outcome)
+            .user(user)
+            .principals(vec![AuditPrincipal::new(PrincipalKind::User, user)])
+            .subjects(record.subjects)
+            .commitment(commitment(&salt, &private));
         Prepared { message, terms, salt, private, event }
     }
 

@@ -64,7 +64,7 @@ impl ByHand {
         let terms = analyze(&message.content);
         let op = ConversationOp::AppendMessage { conversation, message: message.clone() };
         let record = Operation::from(op).event();
-        let private = private_bytes(&AuditPrivate { details: record.details, request: RequestContext::default() });
+        let private = private_bytes(&AuditPrivate::new(record.details, RequestContext::default()));
         let mut salt = [0; 32];
         salt.iter_mut().zip(message.id.as_bytes().iter().cycle()).for_each(|(to, from)| *to = *from);
         let (words, frequencies) = terms.counts.iter().map(|(term, count)| (term.clone(), count.cast_signed())).unzip();

@@ -48,7 +48,7 @@ impl User {
         mut next: impl FnMut() -> Vec<f32>,
     ) -> Self {
         let scope = Scope::user(UserId::parse(format!("user-{number}")).expect("a user"));
-        let model = EmbeddingModel { id: model(), dimensions: DIMENSIONS as u32, lexical: false };
+        let model = EmbeddingModel::new(model(), DIMENSIONS as u32);
         let register = Change::new().with(WorkspaceOp::RegisterModel { model });
         store.apply(&scope, register).await.expect("a model");
         let mut user = Self { scope, number, vectors: Vec::with_capacity(chunks) };
@@ -72,7 +72,7 @@ impl User {
             let seed = self.number << 40 | (file * CHUNKS_PER_FILE + chunk) as u64;
             bytes.extend_from_slice(prose(seed, CHUNK_BYTES).as_bytes());
             let (id, vector) = (ChunkId::make(&SystemClock), next());
-            own.push(NewChunk { id, start, end: bytes.len() as u64, embedding: Some(vector.clone()) });
+            own.push(NewChunk::new(id, start, bytes.len() as u64).embedding(vector.clone()));
             self.vectors.push((id, vector));
         }
         let start = Instant::now();
@@ -100,7 +100,7 @@ impl User {
             // Words as rare as the middle of a text: those that everybody uses are left out.
             let text: Vec<String> = (0..4).map(|_| word(80 + random.zipf(5_000))).collect();
             let text = TextQuery::new(&text.join(" "), &Limits::default());
-            let vector = VectorQuery { model: model(), vector: space.vector(&mut random) };
+            let vector = VectorQuery::new(model(), space.vector(&mut random));
             let start = Instant::now();
             store.search_text(&self.scope, &text, &filter, NEAREST as u32).await.expect("hits");
             let by_words = start.elapsed();
@@ -148,7 +148,7 @@ impl User {
     ) -> (Vec<Duration>, f64, Vec<Vec<ChunkId>>) {
         let (mut took, mut found, mut chunks) = (Vec::new(), 0, Vec::new());
         for (query, vector) in self.queries(space).into_iter().enumerate() {
-            let query_vector = VectorQuery { model: model(), vector };
+            let query_vector = VectorQuery::new(model(), vector);
             let start = Instant::now();
             let hits = store.search_vectors(&self.scope, &query_vector, &SearchFilter::default(), NEAREST as u32).await;
             let duration = start.elapsed();
@@ -176,13 +176,9 @@ impl User {
 async fn write(store: &PostgresStore, scope: &Scope, file: usize, bytes: Vec<u8>, chunks: Vec<NewChunk>) {
     let (version, size) = (VersionId::make(&SystemClock), bytes.len() as u64);
     let content_hash = ContentHash::of(&bytes);
-    let begin = NewVersion {
-        id: version,
-        path: WorkspacePath::parse(format!("files/{file}.txt")).expect("a path"),
-        metadata: Value::Null,
-        embedding_model: Some(model()),
-    };
-    let parts = vec![Part { offset: 0, bytes, chunks }];
+    let begin = NewVersion::new(version, WorkspacePath::parse(format!("files/{file}.txt")).expect("a path"))
+        .embedding_model(model());
+    let parts = vec![Part::new(0, bytes).chunks(chunks)];
     let change = [
         Operation::from(WorkspaceOp::BeginVersion { version: begin }),
         WorkspaceOp::PutParts { version, parts }.into(),

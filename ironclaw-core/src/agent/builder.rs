@@ -267,7 +267,7 @@ impl AgentBuilder {
         }
         let name = match self.name {
             Some(name) => name,
-            None => AgentName::parse("assistant").map_err(|error| AgentError::input("build", error))?,
+            None => AgentName::parse("assistant").map_err(|error| AgentError::refused("build", error))?,
         };
         let worker = match self.worker {
             Some(worker) => worker,
@@ -299,5 +299,5 @@ fn refused(context: impl Into<String>) -> AgentError {
 fn default_worker(name: &AgentName, clock: &dyn Clock) -> Result<WorkerName, AgentError> {
     let name = name.as_str();
     let name = &name[..name.floor_char_boundary(200)];
-    WorkerName::parse(format!("{name}-{}", JobId::make(clock))).map_err(|error| AgentError::input("build", error))
+    WorkerName::parse(format!("{name}-{}", JobId::make(clock))).map_err(|error| AgentError::refused("build", error))
 }

@@ -3,6 +3,7 @@ use thiserror::Error;
 use crate::error::error_type;
 use crate::input::InputError;
 use crate::llm::LlmError;
+use crate::memory::MemoryError;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Which way an agent failed.
@@ -43,33 +44,21 @@ pub enum AgentErrorKind {
 
 error_type! {
     /// Why an agent gave no answer.
-    AgentError, AgentErrorKind
+    ///
+    /// What a failed call recorded stays: unless the kind is [`AgentErrorKind::Store`], the user's message is in the
+    /// conversation already, also where the call may be made again.
+    AgentError, AgentErrorKind, retryable: [DeadlineExceeded], input: InvalidInput,
+    causes: [StoreError, LlmError, MemoryError]
 }
 
 impl AgentError {
-    /// Whether the same call may succeed later without a change. What the failed call recorded stays: unless the kind
-    /// is [`AgentErrorKind::Store`], the user's message is in the conversation already.
-    pub fn is_retryable(&self) -> bool {
-        let source = std::error::Error::source(self);
-        match self.kind() {
-            AgentErrorKind::DeadlineExceeded => true,
-            AgentErrorKind::Llm => {
-                source.and_then(|s| s.downcast_ref::<LlmError>()).is_some_and(LlmError::is_retryable)
-            }
-            AgentErrorKind::Store => {
-                source.and_then(|s| s.downcast_ref::<StoreError>()).is_some_and(StoreError::is_retryable)
-            }
-            _ => false,
-        }
-    }
-
-    pub(super) fn input(operation: &'static str, error: InputError) -> Self {
+    pub(super) fn refused(operation: &'static str, error: InputError) -> Self {
         Self::new(AgentErrorKind::InvalidInput(error), operation, "")
     }
 
     pub(super) fn store(operation: &'static str, error: StoreError) -> Self {
         let kind = match error.kind() {
-            StoreErrorKind::InvalidInput(input) => AgentErrorKind::InvalidInput(input.clone()),
+            StoreErrorKind::InvalidInput(input) => return Self::refused(operation, input.clone()),
             StoreErrorKind::NotFound => AgentErrorKind::NotFound,
             StoreErrorKind::Closed => AgentErrorKind::Closed,
             _ => AgentErrorKind::Store,

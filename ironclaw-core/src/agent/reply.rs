@@ -61,6 +61,7 @@ pub struct Citation {
 
 /// An earlier message of the same user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CitedMessage {
     /// Its conversation.
     pub conversation: ConversationId,

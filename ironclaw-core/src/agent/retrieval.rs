@@ -64,7 +64,9 @@ pub(super) async fn retrieve(
                 let query = SearchQuery { limit: limits.passages, ..SearchQuery::new(query) };
                 match tokio::time::timeout(limits.retrieval_deadline, memory.search(scope, &query)).await {
                     Ok(Ok(results)) => (results.passages, results.degraded),
-                    Ok(Err(error)) => (Vec::new(), vec![Omission::Workspace { cause: error.to_string() }.to_string()]),
+                    Ok(Err(error)) => {
+                        (Vec::new(), vec![Omission::Workspace { cause: error.without_cause() }.to_string()])
+                    }
                     Err(_) => (Vec::new(), vec![Omission::Workspace { cause: TOO_LONG.to_owned() }.to_string()]),
                 }
             }
@@ -81,7 +83,9 @@ pub(super) async fn retrieve(
         let search = messages.search_messages(scope, &query, limit);
         match tokio::time::timeout(limits.retrieval_deadline, search).await {
             Ok(Ok(hits)) => (hits, query.omission().map(|words| words.to_string()).into_iter().collect()),
-            Ok(Err(error)) => (Vec::new(), vec![Omission::EarlierMessages { cause: error.to_string() }.to_string()]),
+            Ok(Err(error)) => {
+                (Vec::new(), vec![Omission::EarlierMessages { cause: error.without_cause() }.to_string()])
+            }
             Err(_) => (Vec::new(), vec![Omission::EarlierMessages { cause: TOO_LONG.to_owned() }.to_string()]),
         }
     };

@@ -111,7 +111,7 @@ impl Called {
                 }
             }
             Err(error) => {
-                let message = clean(cut(error.to_string(), ERROR_BYTES.min(shown_bytes.max(REASON_BYTES))));
+                let message = clean(cut(error.without_cause(), ERROR_BYTES.min(shown_bytes.max(REASON_BYTES))));
                 Self {
                     shown: cut(message.clone(), shown_bytes),
                     outcome: ToolOutcome::Failure { code: error.kind().code().to_owned(), message },

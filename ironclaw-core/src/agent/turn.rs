@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::answer::{add, fit, malformed, unnamed};
-use super::bounds::{REASON_BYTES, reason, record, short};
+use super::bounds::{reason, record, short};
 use super::citations::cited;
 use super::context::Prompt;
 use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
@@ -209,7 +209,7 @@ impl Turn {
         let answer = answer.and_then(|response| fit(response, &self.inner.config).map_err(failed));
         let (response, error, usage) = match &answer {
             Ok((response, _)) => (Some(to_record(serde_json::to_value(response), limits)), None, response.usage),
-            Err(error) => (None, Some(describe(error)), TokenUsage::default()),
+            Err(error) => (None, Some(reason(error.to_string())), TokenUsage::default()),
         };
         let call = LlmCall {
             id: LlmCallId::make(&*self.inner.clock),
@@ -379,7 +379,7 @@ impl Turn {
     async fn end_without_answer(&mut self, error: &AgentError) {
         let (state, why) = match error.kind() {
             AgentErrorKind::Cancelled => (JobState::Cancelled, None),
-            _ => (JobState::Failed, Some(describe(error))),
+            _ => (JobState::Failed, Some(reason(error.to_string()))),
         };
         let end = [state_event(self.job, state), JobOp::SetState { job: self.job, state, error: why }.into()];
         self.pending.extend(end.iter().cloned());
@@ -448,23 +448,12 @@ fn cancelled() -> AgentError {
 
 /// What the store refuses of the record is no fault of the caller's input, which was taken already.
 fn refused_record(error: StoreError) -> AgentError {
-    let kind = match error.kind() {
-        StoreErrorKind::NotFound => AgentErrorKind::NotFound,
-        StoreErrorKind::Closed => AgentErrorKind::Closed,
-        _ => AgentErrorKind::Store,
-    };
-    AgentError::new(kind, "send", "").with_source(error)
-}
-
-/// An error with its causes, as it is recorded: in one line, bounded.
-fn describe(error: &AgentError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source.filter(|_| text.len() <= REASON_BYTES) {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+    match error.kind() {
+        StoreErrorKind::InvalidInput(_) => {
+            AgentError::new(AgentErrorKind::Store, "send", "").with_source(error.to_string())
+        }
+        _ => AgentError::store("send", error),
     }
-    reason(text)
 }
 
 /// A model's request or response as it is recorded. It has values inside that are as deep as a value may be.

@@ -1,11 +1,12 @@
 //! How a case fails, and what cases assert with.
 
-use std::fmt::{self, Debug, Write};
+use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::error::one_line;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Why a case failed: where, and the error with its sources. Any error converts into it.
@@ -38,14 +39,7 @@ impl Failure {
 impl<E: std::error::Error> From<E> for Failure {
     #[track_caller]
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            // Writing to a string does not fail.
-            let _ = write!(message, ": {error}");
-            source = error.source();
-        }
-        Self::new(message)
+        Self::new(one_line(&error))
     }
 }
 

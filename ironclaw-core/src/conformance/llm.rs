@@ -27,6 +27,7 @@ pub trait LlmHarness: Send + Sync {
 
 /// What a service that a model is asked from says, in its own protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an answer that a harness forgot must not compile")]
 pub enum Says {
     /// [`TEXT`](Self::TEXT), whole.
     Text,

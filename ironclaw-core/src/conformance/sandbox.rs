@@ -50,6 +50,7 @@ pub enum Scarce {
 
 /// A call and its answer.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Example {
     /// The tool's name.
     pub tool: &'static str,
@@ -59,6 +60,13 @@ pub struct Example {
     pub answer: Value,
     /// An object that the tool refuses.
     pub refused: Value,
+}
+
+impl Example {
+    /// A call of this tool, its answer, and arguments that the tool refuses.
+    pub fn new(tool: &'static str, arguments: Value, answer: Value, refused: Value) -> Self {
+        Self { tool, arguments, answer, refused }
+    }
 }
 
 pub(crate) fn cases() -> Vec<Case<dyn SandboxHarness>> {

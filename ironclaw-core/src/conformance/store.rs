@@ -105,11 +105,19 @@ pub trait StoreHarness: Send + Sync {
 
 /// An open store with its admin plane.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Opened {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Its admin plane.
     pub maintenance: Arc<dyn Maintenance>,
+}
+
+impl Opened {
+    /// A store and its admin plane.
+    pub fn new(store: Arc<dyn Store>, maintenance: Arc<dyn Maintenance>) -> Self {
+        Self { store, maintenance }
+    }
 }
 
 /// How to change a stored audit trail, which has at least five events.

@@ -27,11 +27,26 @@ pub trait VaultHarness: Send + Sync {
 
 /// An open vault.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct OpenedVault {
     /// The vault.
     pub vault: Arc<dyn Vault>,
     /// Where it keeps what it seals, with [`Capability::Audit`].
     pub store: Option<Arc<dyn VaultStore>>,
+}
+
+impl OpenedVault {
+    /// A vault that shows no store.
+    pub fn new(vault: Arc<dyn Vault>) -> Self {
+        Self { vault, store: None }
+    }
+
+    /// With the store that it keeps what it seals in.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn VaultStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
 }
 
 pub(crate) fn cases() -> Vec<Case<dyn VaultHarness>> {

@@ -1,7 +1,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::markdown::{BlockKind, is_markdown, is_spaced, passage};
-use crate::memory::Passage;
+use crate::model::workspace::Passage;
 
 /// The longest sentence that is quoted whole, in bytes.
 const SENTENCE_BYTES: usize = 600;

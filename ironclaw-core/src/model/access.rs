@@ -7,9 +7,11 @@ use crate::clock::Timestamp;
 use crate::id::{
     AgentName, ApiKeyId, ApprovalId, LeaseId, PolicyId, RoleName, SecretName, TokenId, ToolGrantId, ToolName, UserId,
 };
+use crate::setters::setters;
 
 /// A user that the store knows: one who was given a status or roles by an operator, or wrote something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct User {
     /// The user's id.
     pub id: UserId,
@@ -23,9 +25,27 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
+impl User {
+    /// An active user without roles.
+    pub fn new(id: UserId, created_at: Timestamp) -> Self {
+        Self { id, status: UserStatus::Active, roles: Vec::new(), created_at, updated_at: created_at }
+    }
+}
+
+setters! {
+    User:
+    status: UserStatus,
+    roles: Vec<RoleName>,
+    updated_at: Timestamp,
+}
+
 /// Whether a user may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every store keeps each of them by a code of its own: one that a store forgot must not compile"
+)]
 pub enum UserStatus {
     /// Yes.
     Active,
@@ -35,6 +55,7 @@ pub enum UserStatus {
 
 /// A role of a tenant: a named set of permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UserRole {
     /// Its name.
     pub name: RoleName,
@@ -44,8 +65,16 @@ pub struct UserRole {
     pub updated_at: Timestamp,
 }
 
+impl UserRole {
+    /// A role that permits this.
+    pub fn new(name: RoleName, permissions: Vec<String>, updated_at: Timestamp) -> Self {
+        Self { name, permissions, updated_at }
+    }
+}
+
 /// An agent of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Agent {
     /// Its name.
     pub name: AgentName,
@@ -59,8 +88,23 @@ pub struct Agent {
     pub updated_at: Timestamp,
 }
 
+impl Agent {
+    /// An active agent as it is when it was made.
+    pub fn new(name: AgentName, created_at: Timestamp) -> Self {
+        Self { name, active: true, policy_epoch: 1, created_at, updated_at: created_at }
+    }
+}
+
+setters! {
+    Agent:
+    active: bool,
+    policy_epoch: u64,
+    updated_at: Timestamp,
+}
+
 /// What an agent may do with which secrets, from when until when. A changed policy is a revoked one and a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Policy {
     /// Its id.
     pub id: PolicyId,
@@ -78,8 +122,28 @@ pub struct Policy {
     pub valid_until: Option<Timestamp>,
 }
 
+impl Policy {
+    /// A policy without conditions, in force from then on.
+    pub fn new(
+        id: PolicyId,
+        agent: AgentName,
+        resource: impl Into<String>,
+        actions: Vec<String>,
+        valid_from: Timestamp,
+    ) -> Self {
+        Self { id, agent, resource: resource.into(), actions, conditions: Value::Null, valid_from, valid_until: None }
+    }
+}
+
+setters! {
+    Policy:
+    conditions: Value,
+    valid_until: into Option<Timestamp>,
+}
+
 /// A token that an agent proves itself with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Token {
     /// Its id.
     pub id: TokenId,
@@ -97,8 +161,28 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
 }
 
+impl Token {
+    /// A token that is not revoked.
+    pub fn new(
+        id: TokenId,
+        agent: AgentName,
+        policy_epoch: u64,
+        hash: [u8; 32],
+        created_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { id, agent, policy_epoch, hash, created_at, expires_at, revoked_at: None }
+    }
+}
+
+setters! {
+    Token:
+    revoked_at: into Option<Timestamp>,
+}
+
 /// A key that a program proves itself with for a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ApiKey {
     /// Its id.
     pub id: ApiKeyId,
@@ -114,8 +198,22 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+impl ApiKey {
+    /// A key that never ends and is not revoked.
+    pub fn new(id: ApiKeyId, label: impl Into<String>, hash: [u8; 32], created_at: Timestamp) -> Self {
+        Self { id, label: label.into(), hash, created_at, expires_at: None, revoked_at: None }
+    }
+}
+
+setters! {
+    ApiKey:
+    expires_at: into Option<Timestamp>,
+    revoked_at: into Option<Timestamp>,
+}
+
 /// A right to use a secret a number of times until a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Lease {
     /// Its id.
     pub id: LeaseId,
@@ -133,8 +231,28 @@ pub struct Lease {
     pub revoked_at: Option<Timestamp>,
 }
 
+impl Lease {
+    /// A lease that is not revoked.
+    pub fn new(
+        id: LeaseId,
+        secret: SecretName,
+        agent: AgentName,
+        uses_left: u32,
+        created_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { id, secret, agent, uses_left, created_at, expires_at, revoked_at: None }
+    }
+}
+
+setters! {
+    Lease:
+    revoked_at: into Option<Timestamp>,
+}
+
 /// A question to a person: may this be done?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Approval {
     /// Its id.
     pub id: ApprovalId,
@@ -154,9 +272,42 @@ pub struct Approval {
     pub decided_at: Option<Timestamp>,
 }
 
+impl Approval {
+    /// A question without details, not decided yet.
+    pub fn new(
+        id: ApprovalId,
+        agent: AgentName,
+        action: impl Into<String>,
+        created_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            agent,
+            action: action.into(),
+            details: Value::Null,
+            state: ApprovalState::Pending,
+            created_at,
+            expires_at,
+            decided_at: None,
+        }
+    }
+}
+
+setters! {
+    Approval:
+    details: Value,
+    state: ApprovalState,
+    decided_at: into Option<Timestamp>,
+}
+
 /// Where an approval stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every store keeps each of them by a code of its own: one that a store forgot must not compile"
+)]
 pub enum ApprovalState {
     /// Not decided.
     Pending,
@@ -168,6 +319,7 @@ pub enum ApprovalState {
 
 /// One capability granted to a tool by its user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolGrant {
     /// Its id.
     pub id: ToolGrantId,
@@ -183,4 +335,26 @@ pub struct ToolGrant {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl ToolGrant {
+    /// A capability without parameters, which never ends.
+    pub fn new(id: ToolGrantId, tool: ToolName, capability: impl Into<String>, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            tool,
+            capability: capability.into(),
+            parameters: Value::Null,
+            created_at,
+            expires_at: None,
+            revoked_at: None,
+        }
+    }
+}
+
+setters! {
+    ToolGrant:
+    parameters: Value,
+    expires_at: into Option<Timestamp>,
+    revoked_at: into Option<Timestamp>,
 }

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::scope::RequestContext;
+use crate::setters::setters;
 
 /// What a change says of itself for the audit trail; the store adds who, when and where in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuditRecord {
     /// What was done.
     pub action: Action,
@@ -246,6 +248,7 @@ actions! {
 /// How an audited call went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "the stored format of the trail knows these and no others")]
 pub enum Outcome {
     /// It was done.
     Success,
@@ -278,11 +281,19 @@ impl Outcome {
 
 /// What an action was done to: the id of a row, never a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Subject {
     /// What kind of row.
     pub kind: SubjectKind,
     /// Its id.
     pub id: [u8; 16],
+}
+
+impl Subject {
+    /// The row of this kind and id.
+    pub fn new(kind: SubjectKind, id: [u8; 16]) -> Self {
+        Self { kind, id }
+    }
 }
 
 /// Defines the kinds of subjects with their stable codes.
@@ -358,6 +369,7 @@ subject_kinds! {
 /// A hash chain of the log: a user's random pseudonym, or [`StreamId::SYSTEM`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[expect(clippy::exhaustive_structs, reason = "sixteen bytes, and never anything else")]
 pub struct StreamId(pub [u8; 16]);
 
 impl StreamId {
@@ -368,10 +380,12 @@ impl StreamId {
 /// A random stand-in for a user or principal in the log. What it stands for is a side row, which erasure deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[expect(clippy::exhaustive_structs, reason = "sixteen bytes, and never anything else")]
 pub struct Pseudonym(pub [u8; 16]);
 
 /// A principal as the log keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuditPrincipal {
     /// User, agent, tool or operator.
     pub kind: PrincipalKind,
@@ -379,9 +393,17 @@ pub struct AuditPrincipal {
     pub pseudonym: Pseudonym,
 }
 
+impl AuditPrincipal {
+    /// A principal of this kind, known by this pseudonym.
+    pub fn new(kind: PrincipalKind, pseudonym: Pseudonym) -> Self {
+        Self { kind, pseudonym }
+    }
+}
+
 /// What kind of principal acted. The codes are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "the stored format of the trail knows these and no others")]
 pub enum PrincipalKind {
     /// A person.
     User,
@@ -418,6 +440,7 @@ impl PrincipalKind {
 
 /// An event of the log, without its private part.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuditEvent {
     /// Its chain.
     pub stream: StreamId,
@@ -445,8 +468,47 @@ pub struct AuditEvent {
     pub tree_index: Option<u64>,
 }
 
+impl AuditEvent {
+    /// An event at this place of its chain, of the system's own and by nobody, with all else zero or empty: what is
+    /// hashed has to be set before the [hash](crate::audit::event_hash) is.
+    pub fn new(
+        stream: StreamId,
+        sequence: u64,
+        previous: [u8; 32],
+        time: Timestamp,
+        action: Action,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            stream,
+            sequence,
+            previous,
+            time,
+            user: Pseudonym([0; 16]),
+            principals: Vec::new(),
+            action,
+            outcome,
+            subjects: Vec::new(),
+            commitment: [0; 32],
+            hash: [0; 32],
+            tree_index: None,
+        }
+    }
+}
+
+setters! {
+    AuditEvent:
+    user: Pseudonym,
+    principals: Vec<AuditPrincipal>,
+    subjects: Vec<Subject>,
+    commitment: [u8; 32],
+    hash: [u8; 32],
+    tree_index: Option<u64>,
+}
+
 /// The private part of an event: deleted by erasure, while the chain still verifies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuditPrivate {
     /// Names, paths and other details.
     pub details: BTreeMap<String, String>,
@@ -454,8 +516,16 @@ pub struct AuditPrivate {
     pub request: RequestContext,
 }
 
+impl AuditPrivate {
+    /// These details of a call that came from there.
+    pub fn new(details: BTreeMap<String, String>, request: RequestContext) -> Self {
+        Self { details, request }
+    }
+}
+
 /// An event as its owner reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuditEntry {
     /// The event.
     pub event: AuditEvent,
@@ -463,8 +533,16 @@ pub struct AuditEntry {
     pub private: Option<AuditPrivate>,
 }
 
+impl AuditEntry {
+    /// An event with its private part, unless that was erased.
+    pub fn new(event: AuditEvent, private: Option<AuditPrivate>) -> Self {
+        Self { event, private }
+    }
+}
+
 /// Which events to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuditFilter {
     /// Only this action.
     pub action: Option<Action>,
@@ -476,8 +554,17 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
 }
 
+setters! {
+    AuditFilter:
+    action: into Option<Action>,
+    outcome: into Option<Outcome>,
+    from: into Option<Timestamp>,
+    until: into Option<Timestamp>,
+}
+
 /// The end of a chain: what to keep elsewhere to notice a cut log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChainHead {
     /// The chain.
     pub stream: StreamId,
@@ -487,8 +574,16 @@ pub struct ChainHead {
     pub hash: [u8; 32],
 }
 
+impl ChainHead {
+    /// The end of a chain of so many events.
+    pub fn new(stream: StreamId, sequence: u64, hash: [u8; 32]) -> Self {
+        Self { stream, sequence, hash }
+    }
+}
+
 /// A signed state of the whole log. The store keeps what a log server made, and makes none itself: see `docs/audit.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuditCheckpoint {
     /// How many events the tree has.
     pub size: u64,
@@ -498,4 +593,11 @@ pub struct AuditCheckpoint {
     pub note: String,
     /// When.
     pub created_at: Timestamp,
+}
+
+impl AuditCheckpoint {
+    /// A state of the log with its signed text.
+    pub fn new(size: u64, root: [u8; 32], note: impl Into<String>, created_at: Timestamp) -> Self {
+        Self { size, root, note: note.into(), created_at }
+    }
 }

@@ -6,9 +6,11 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::id::{ConversationId, MessageId, ToolName};
 use crate::llm::ToolCall;
+use crate::setters::setters;
 
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Conversation {
     /// Its id.
     pub id: ConversationId,
@@ -24,8 +26,24 @@ pub struct Conversation {
     pub version: u64,
 }
 
+impl Conversation {
+    /// A conversation without title and messages, as it is when it was started.
+    pub fn new(id: ConversationId, created_at: Timestamp) -> Self {
+        Self { id, title: String::new(), created_at, updated_at: created_at, messages: 0, version: 1 }
+    }
+}
+
+setters! {
+    Conversation:
+    title: into String,
+    updated_at: Timestamp,
+    messages: u64,
+    version: u64,
+}
+
 /// A message to append.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NewMessage {
     /// Its id.
     pub id: MessageId,
@@ -42,6 +60,13 @@ pub struct NewMessage {
     pub metadata: Value,
 }
 
+setters! {
+    NewMessage:
+    tool_calls: Vec<ToolCall>,
+    tool_result: into Option<ToolResult>,
+    metadata: Value,
+}
+
 impl NewMessage {
     /// A message of text alone.
     pub fn text(id: MessageId, role: Role, content: impl Into<String>) -> Self {
@@ -51,6 +76,7 @@ impl NewMessage {
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Message {
     /// Its conversation.
     pub conversation: ConversationId,
@@ -63,9 +89,20 @@ pub struct Message {
     pub message: NewMessage,
 }
 
+impl Message {
+    /// A message that was appended at this place.
+    pub fn new(conversation: ConversationId, sequence: u64, created_at: Timestamp, message: NewMessage) -> Self {
+        Self { conversation, sequence, created_at, message }
+    }
+}
+
 /// Who says a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every store keeps each of them by a code of its own: one that a store forgot must not compile"
+)]
 pub enum Role {
     /// The person.
     User,
@@ -79,6 +116,7 @@ pub enum Role {
 
 /// Which call a tool's message answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolResult {
     /// The [`ToolCall::id`].
     pub call_id: String,
@@ -88,11 +126,31 @@ pub struct ToolResult {
     pub is_error: bool,
 }
 
+impl ToolResult {
+    /// An answer to this call of this tool, which is no error.
+    pub fn new(call_id: impl Into<String>, name: ToolName) -> Self {
+        Self { call_id: call_id.into(), name, is_error: false }
+    }
+}
+
+setters! {
+    ToolResult:
+    is_error: bool,
+}
+
 /// A message that a search found.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct MessageHit {
     /// The message.
     pub message: Message,
     /// Its BM25 score with the user's own statistics; higher is better.
     pub score: f64,
+}
+
+impl MessageHit {
+    /// A message with its score.
+    pub fn new(message: Message, score: f64) -> Self {
+        Self { message, score }
+    }
 }

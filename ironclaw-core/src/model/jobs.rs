@@ -6,10 +6,12 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::id::{AgentName, ConversationId, JobId, LlmCallId, SandboxJobId, ToolName, WorkerName};
 use crate::llm::TokenUsage;
+use crate::setters::setters;
 use crate::tool::SandboxUsage;
 
 /// A job to create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NewJob {
     /// Its id.
     pub id: JobId,
@@ -23,8 +25,23 @@ pub struct NewJob {
     pub input: Value,
 }
 
+impl NewJob {
+    /// A job of this kind, of no conversation and no agent, without input.
+    pub fn new(id: JobId, kind: impl Into<String>) -> Self {
+        Self { id, kind: kind.into(), conversation: None, agent: None, input: Value::Null }
+    }
+}
+
+setters! {
+    NewJob:
+    conversation: into Option<ConversationId>,
+    agent: into Option<AgentName>,
+    input: Value,
+}
+
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Job {
     /// What was created.
     #[serde(flatten)]
@@ -43,8 +60,25 @@ pub struct Job {
     pub version: u64,
 }
 
+impl Job {
+    /// A job as it is when it was created: queued, and nobody's.
+    pub fn new(job: NewJob, created_at: Timestamp) -> Self {
+        Self { job, state: JobState::Queued, claim: None, error: None, created_at, updated_at: created_at, version: 1 }
+    }
+}
+
+setters! {
+    Job:
+    state: JobState,
+    claim: into Option<Claim>,
+    error: into Option<String>,
+    updated_at: Timestamp,
+    version: u64,
+}
+
 /// Who works on a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Claim {
     /// The worker.
     pub worker: WorkerName,
@@ -52,9 +86,20 @@ pub struct Claim {
     pub until: Timestamp,
 }
 
+impl Claim {
+    /// A claim of this worker.
+    pub fn new(worker: WorkerName, until: Timestamp) -> Self {
+        Self { worker, until }
+    }
+}
+
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every store keeps each of them by a code of its own: one that a store forgot must not compile"
+)]
 pub enum JobState {
     /// Waiting for a worker.
     Queued,
@@ -77,6 +122,7 @@ impl JobState {
 
 /// A step of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobEvent {
     /// The job.
     pub job: JobId,
@@ -86,6 +132,13 @@ pub struct JobEvent {
     pub created_at: Timestamp,
     /// What happened.
     pub step: JobStep,
+}
+
+impl JobEvent {
+    /// A step at this place in its job.
+    pub fn new(job: JobId, sequence: u64, created_at: Timestamp, step: JobStep) -> Self {
+        Self { job, sequence, created_at, step }
+    }
 }
 
 /// What happened in a step.
@@ -130,6 +183,7 @@ pub enum JobStep {
 /// How a tool's call ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ToolOutcome {
     /// With an answer.
     Success(Value),
@@ -144,6 +198,7 @@ pub enum ToolOutcome {
 
 /// One call of a language model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LlmCall {
     /// Its id.
     pub id: LlmCallId,
@@ -165,8 +220,34 @@ pub struct LlmCall {
     pub created_at: Timestamp,
 }
 
+impl LlmCall {
+    /// A call that began then, with neither response nor error yet.
+    pub fn new(id: LlmCallId, job: JobId, model: impl Into<String>, request: Value, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            job,
+            model: model.into(),
+            request,
+            response: None,
+            error: None,
+            usage: TokenUsage::default(),
+            latency_us: 0,
+            created_at,
+        }
+    }
+}
+
+setters! {
+    LlmCall:
+    response: into Option<Value>,
+    error: into Option<String>,
+    usage: TokenUsage,
+    latency_us: u64,
+}
+
 /// One run of a sandboxed tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SandboxJob {
     /// Its id.
     pub id: SandboxJobId,
@@ -186,11 +267,38 @@ pub struct SandboxJob {
     pub created_at: Timestamp,
 }
 
+impl SandboxJob {
+    /// A run that began then and ended so, which logged nothing.
+    pub fn new(
+        id: SandboxJobId,
+        job: JobId,
+        tool: ToolName,
+        parameters: Value,
+        outcome: ToolOutcome,
+        created_at: Timestamp,
+    ) -> Self {
+        Self { id, job, tool, parameters, outcome, log: String::new(), usage: None, created_at }
+    }
+}
+
+setters! {
+    SandboxJob:
+    log: into String,
+    usage: into Option<SandboxUsage>,
+}
+
 /// Which jobs to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobFilter {
     /// Only in this state.
     pub state: Option<JobState>,
     /// Only of this conversation.
     pub conversation: Option<ConversationId>,
+}
+
+setters! {
+    JobFilter:
+    state: into Option<JobState>,
+    conversation: into Option<ConversationId>,
 }

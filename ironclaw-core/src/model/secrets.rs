@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::{DataKeyId, RootKeyWrapId, SecretName, TenantId, UserId, VaultId};
+use crate::setters::setters;
 
 /// A secret's name and metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Secret {
     /// Its name.
     pub name: SecretName,
@@ -30,15 +32,54 @@ pub struct Secret {
     pub version: u64,
 }
 
+impl Secret {
+    /// A secret as it is when its first version was put: bound to nothing, and never used.
+    pub fn new(name: SecretName, created_at: Timestamp) -> Self {
+        Self {
+            name,
+            provider: None,
+            bindings: Vec::new(),
+            expires_at: None,
+            current_version: 1,
+            created_at,
+            updated_at: created_at,
+            last_used_at: None,
+            usage_count: 0,
+            version: 1,
+        }
+    }
+}
+
+setters! {
+    Secret:
+    provider: into Option<String>,
+    bindings: Vec<Binding>,
+    expires_at: into Option<Timestamp>,
+    current_version: u32,
+    updated_at: Timestamp,
+    last_used_at: into Option<Timestamp>,
+    usage_count: u64,
+    version: u64,
+}
+
 /// A host that a secret may be sent to, by its owner's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Binding {
     /// The exact host name, or `*.` and a domain for its subdomains.
     pub host: String,
 }
 
+impl Binding {
+    /// A binding to this host. What is no host is refused when the secret is put.
+    pub fn new(host: impl Into<String>) -> Self {
+        Self { host: host.into() }
+    }
+}
+
 /// What is put: metadata and one sealed version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PutSecret {
     /// The secret's name.
     pub name: SecretName,
@@ -56,8 +97,23 @@ pub struct PutSecret {
     pub sealed: Sealed,
 }
 
+impl PutSecret {
+    /// A version of this number, bound to nothing, that never expires.
+    pub fn new(name: SecretName, number: u32, sealed: Sealed) -> Self {
+        Self { name, provider: None, bindings: Vec::new(), expires_at: None, number, sealed }
+    }
+}
+
+setters! {
+    PutSecret:
+    provider: into Option<String>,
+    bindings: Vec<Binding>,
+    expires_at: into Option<Timestamp>,
+}
+
 /// One version of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SecretVersion {
     /// The secret's name.
     pub name: SecretName,
@@ -69,8 +125,16 @@ pub struct SecretVersion {
     pub created_at: Timestamp,
 }
 
+impl SecretVersion {
+    /// A version as it was put then.
+    pub fn new(name: SecretName, number: u32, sealed: Sealed, created_at: Timestamp) -> Self {
+        Self { name, number, sealed, created_at }
+    }
+}
+
 /// An authenticated ciphertext and what is needed to open it, all but the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Sealed {
     /// The number of the format: what the associated data and the derivation look like.
     pub format: u16,
@@ -86,6 +150,18 @@ pub struct Sealed {
     pub ciphertext: Vec<u8>,
 }
 
+impl Sealed {
+    /// A value sealed with this data key, without a salt.
+    pub fn new(format: u16, algorithm: Algorithm, data_key: DataKeyId, nonce: Vec<u8>, ciphertext: Vec<u8>) -> Self {
+        Self { format, algorithm, data_key, salt: Vec::new(), nonce, ciphertext }
+    }
+}
+
+setters! {
+    Sealed:
+    salt: Vec<u8>,
+}
+
 /// An authenticated cipher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,6 +175,7 @@ pub enum Algorithm {
 
 /// A user's data key, wrapped by the root key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DataKey {
     /// Its id.
     pub id: DataKeyId,
@@ -114,8 +191,21 @@ pub struct DataKey {
     pub created_at: Timestamp,
 }
 
+impl DataKey {
+    /// A data key with which nothing was sealed yet.
+    pub fn new(id: DataKeyId, number: u32, root_key: u32, wrapped: WrappedKey, created_at: Timestamp) -> Self {
+        Self { id, number, root_key, wrapped, seals: 0, created_at }
+    }
+}
+
+setters! {
+    DataKey:
+    seals: u64,
+}
+
 /// A key sealed by another key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WrappedKey {
     /// The number of the format.
     pub format: u16,
@@ -129,8 +219,21 @@ pub struct WrappedKey {
     pub ciphertext: Vec<u8>,
 }
 
+impl WrappedKey {
+    /// A wrapped key whose source needs no parameters.
+    pub fn new(format: u16, algorithm: Algorithm, nonce: Vec<u8>, ciphertext: Vec<u8>) -> Self {
+        Self { format, algorithm, parameters: Vec::new(), nonce, ciphertext }
+    }
+}
+
+setters! {
+    WrappedKey:
+    parameters: Vec<u8>,
+}
+
 /// A vault: there is at most one for each tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VaultHeader {
     /// Its id, bound into everything it seals.
     pub id: VaultId,
@@ -142,8 +245,16 @@ pub struct VaultHeader {
     pub created_at: Timestamp,
 }
 
+impl VaultHeader {
+    /// A vault of this format and root key.
+    pub fn new(id: VaultId, format: u16, root_key: u32, created_at: Timestamp) -> Self {
+        Self { id, format, root_key, created_at }
+    }
+}
+
 /// The root key as one key source wraps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RootKeyWrap {
     /// Its id.
     pub id: RootKeyWrapId,
@@ -157,8 +268,22 @@ pub struct RootKeyWrap {
     pub created_at: Timestamp,
 }
 
+impl RootKeyWrap {
+    /// The root key of this number as this kind of source wraps it.
+    pub fn new(
+        id: RootKeyWrapId,
+        root_key: u32,
+        source: impl Into<String>,
+        wrapped: WrappedKey,
+        created_at: Timestamp,
+    ) -> Self {
+        Self { id, root_key, source: source.into(), wrapped, created_at }
+    }
+}
+
 /// What a sealed value or a wrapped key is bound to, besides its own name, number and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Place {
     /// The vault.
     pub vault: VaultId,
@@ -166,4 +291,11 @@ pub struct Place {
     pub tenant: TenantId,
     /// The user.
     pub owner: UserId,
+}
+
+impl Place {
+    /// The place of what this user has in this vault.
+    pub fn new(vault: VaultId, tenant: TenantId, owner: UserId) -> Self {
+        Self { vault, tenant, owner }
+    }
 }

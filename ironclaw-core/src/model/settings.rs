@@ -5,9 +5,11 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{QuotaName, SettingKey};
+use crate::setters::setters;
 
 /// A user's setting or feature flag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Setting {
     /// Its key.
     pub key: SettingKey,
@@ -19,8 +21,21 @@ pub struct Setting {
     pub version: u64,
 }
 
+impl Setting {
+    /// A setting as it is when it was first put.
+    pub fn new(key: SettingKey, value: Value, updated_at: Timestamp) -> Self {
+        Self { key, value, updated_at, version: 1 }
+    }
+}
+
+setters! {
+    Setting:
+    version: u64,
+}
+
 /// A limit that an operator set for a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Quota {
     /// What is limited.
     pub name: QuotaName,
@@ -28,4 +43,16 @@ pub struct Quota {
     pub limit: u64,
     /// How much is used.
     pub used: u64,
+}
+
+impl Quota {
+    /// A limit of which nothing is used.
+    pub fn new(name: QuotaName, limit: u64) -> Self {
+        Self { name, limit, used: 0 }
+    }
+}
+
+setters! {
+    Quota:
+    used: u64,
 }

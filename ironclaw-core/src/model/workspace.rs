@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::id::{ChunkId, EmbeddingModelId, VersionId};
 use crate::input::{InputError, Problem, check_size, check_text};
+use crate::setters::setters;
 
 /// A path in a user's workspace: relative, `/` between its parts, no way to escape.
 ///
@@ -79,6 +80,7 @@ impl From<WorkspacePath> for String {
 
 /// A file as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Entry {
     /// Its path.
     pub path: WorkspacePath,
@@ -98,6 +100,37 @@ pub struct Entry {
     pub created_at: Timestamp,
     /// When this version was published.
     pub updated_at: Timestamp,
+}
+
+impl Entry {
+    /// A file as it is when it was first published, with neither metadata nor chunks.
+    pub fn new(
+        path: WorkspacePath,
+        version: VersionId,
+        size: u64,
+        content_hash: ContentHash,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            path,
+            version,
+            size,
+            content_hash,
+            metadata: Value::Null,
+            embedding_model: None,
+            chunks: 0,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+}
+
+setters! {
+    Entry:
+    metadata: Value,
+    embedding_model: into Option<EmbeddingModelId>,
+    chunks: u64,
+    updated_at: Timestamp,
 }
 
 /// A SHA-256 of content, as lower-case hex in text.
@@ -153,6 +186,7 @@ impl TryFrom<String> for ContentHash {
 
 /// A new version of a file: invisible until it is published.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct NewVersion {
     /// Its id.
     pub id: VersionId,
@@ -164,8 +198,22 @@ pub struct NewVersion {
     pub embedding_model: Option<EmbeddingModelId>,
 }
 
+impl NewVersion {
+    /// A version of the file at this path, without metadata and embeddings.
+    pub fn new(id: VersionId, path: WorkspacePath) -> Self {
+        Self { id, path, metadata: Value::Null, embedding_model: None }
+    }
+}
+
+setters! {
+    NewVersion:
+    metadata: Value,
+    embedding_model: into Option<EmbeddingModelId>,
+}
+
 /// A piece of a version's content with the chunks that lie in it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Part {
     /// Where the piece starts, in bytes from the start of the file. Parts are put in order, without gaps.
     pub offset: u64,
@@ -173,6 +221,18 @@ pub struct Part {
     pub bytes: Vec<u8>,
     /// The chunks, each wholly within these bytes.
     pub chunks: Vec<NewChunk>,
+}
+
+impl Part {
+    /// These bytes, of which nothing is searched.
+    pub fn new(offset: u64, bytes: Vec<u8>) -> Self {
+        Self { offset, bytes, chunks: Vec::new() }
+    }
+}
+
+setters! {
+    Part:
+    chunks: Vec<NewChunk>,
 }
 
 impl Part {
@@ -188,6 +248,7 @@ impl Part {
 
 /// A piece of a file that is searched.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct NewChunk {
     /// Its id.
     pub id: ChunkId,
@@ -197,6 +258,18 @@ pub struct NewChunk {
     pub end: u64,
     /// Its vector, of the version's model; present exactly if the version has a model.
     pub embedding: Option<Vec<f32>>,
+}
+
+impl NewChunk {
+    /// A chunk of the bytes from `start` to `end`, without a vector.
+    pub fn new(id: ChunkId, start: u64, end: u64) -> Self {
+        Self { id, start, end, embedding: None }
+    }
+}
+
+setters! {
+    NewChunk:
+    embedding: into Option<Vec<f32>>,
 }
 
 /// Refuses a vector that is not of `dimensions` finite numbers.
@@ -217,6 +290,7 @@ pub fn check_vector(vector: &[f32], dimensions: usize) -> Result<(), InputError>
 
 /// A chunk that a search found.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct ChunkHit {
     /// The chunk.
     pub chunk: ChunkId,
@@ -224,8 +298,16 @@ pub struct ChunkHit {
     pub score: f64,
 }
 
+impl ChunkHit {
+    /// A chunk with its score.
+    pub fn new(chunk: ChunkId, score: f64) -> Self {
+        Self { chunk, score }
+    }
+}
+
 /// A chunk's place and text.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChunkText {
     /// The chunk.
     pub chunk: ChunkId,
@@ -237,4 +319,34 @@ pub struct ChunkText {
     pub end: u64,
     /// Exactly those bytes.
     pub text: String,
+}
+
+impl ChunkText {
+    /// The text of the bytes from `start` to `end` of this file.
+    pub fn new(chunk: ChunkId, path: WorkspacePath, start: u64, end: u64, text: impl Into<String>) -> Self {
+        Self { chunk, path, start, end, text: text.into() }
+    }
+}
+
+/// A piece of a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Passage {
+    /// The file.
+    pub path: WorkspacePath,
+    /// Where the passage starts, in bytes from the start of the file.
+    pub start: u64,
+    /// Where it ends, exclusive.
+    pub end: u64,
+    /// Exactly those bytes.
+    pub text: String,
+    /// How well it fits: 0 to 1, comparable within one search.
+    pub score: f32,
+}
+
+impl Passage {
+    /// The text of the bytes from `start` to `end` of this file.
+    pub fn new(path: WorkspacePath, start: u64, end: u64, text: impl Into<String>, score: f32) -> Self {
+        Self { path, start, end, text: text.into(), score }
+    }
 }

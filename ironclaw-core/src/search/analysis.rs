@@ -12,6 +12,7 @@ const TERM_BYTES: usize = 64;
 
 /// The terms of a text and how often each occurs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Terms {
     /// Each distinct term with its count, ordered by the bytes of the term.
     pub counts: BTreeMap<String, u32>,

@@ -2,6 +2,7 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::clock::Timestamp;
+use crate::forward::forward;
 use crate::id::{AgentName, ApiKeyId, ApprovalId, LeaseId, TokenId, ToolName};
 use crate::model::access::{Agent, ApiKey, Approval, Lease, Policy, Token, ToolGrant, User, UserRole};
 use crate::page::{Page, PageRequest};
@@ -59,4 +60,20 @@ pub trait Access: Send + Sync {
         tool: &ToolName,
         page: &PageRequest,
     ) -> Result<Page<ToolGrant>, StoreError>;
+}
+
+forward! {
+    Access:
+    async fn user(&self, scope: &Scope) -> Result<Option<User>, StoreError>;
+    async fn roles(&self, scope: &Scope) -> Result<Vec<UserRole>, StoreError>;
+    async fn agent(&self, scope: &Scope, name: &AgentName) -> Result<Option<Agent>, StoreError>;
+    async fn agents(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Agent>, StoreError>;
+    async fn policies(&self, scope: &Scope, agent: Option<&AgentName>, at: Option<Timestamp>, page: &PageRequest) -> Result<Page<Policy>, StoreError>;
+    async fn token(&self, scope: &Scope, id: TokenId) -> Result<Option<Token>, StoreError>;
+    async fn api_key(&self, scope: &Scope, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError>;
+    async fn api_keys(&self, scope: &Scope, page: &PageRequest) -> Result<Page<ApiKey>, StoreError>;
+    async fn lease(&self, scope: &Scope, id: LeaseId) -> Result<Option<Lease>, StoreError>;
+    async fn approval(&self, scope: &Scope, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
+    async fn approvals(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Approval>, StoreError>;
+    async fn tool_grants(&self, scope: &Scope, tool: &ToolName, page: &PageRequest) -> Result<Page<ToolGrant>, StoreError>;
 }

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::forward::forward;
 use crate::model::audit::{AuditEntry, AuditFilter, ChainHead};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
@@ -26,6 +27,13 @@ pub trait Audit: Send + Sync {
     ///
     /// # Errors
     /// [`StoreErrorKind::Corrupt`](super::StoreErrorKind::Corrupt) with a
-    /// [`ChainError`](crate::audit::ChainError) as its source.
+    /// [`ChainError`](crate::audit::ChainError) as its [cause](super::StoreError::cause).
+    async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError>;
+}
+
+forward! {
+    Audit:
+    async fn events(&self, scope: &Scope, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError>;
+    async fn head(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError>;
     async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError>;
 }

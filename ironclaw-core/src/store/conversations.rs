@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::forward::forward;
 use crate::id::ConversationId;
 use crate::model::conversations::{Conversation, Message, MessageHit};
 use crate::page::{Page, PageRequest};
@@ -44,4 +45,13 @@ pub trait Conversations: Send + Sync {
         query: &TextQuery,
         limit: u32,
     ) -> Result<Vec<MessageHit>, StoreError>;
+}
+
+forward! {
+    Conversations:
+    async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError>;
+    async fn conversations(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Conversation>, StoreError>;
+    async fn messages(&self, scope: &Scope, conversation: ConversationId, page: &PageRequest) -> Result<Page<Message>, StoreError>;
+    async fn recent_messages(&self, scope: &Scope, conversation: ConversationId, limit: u32) -> Result<Vec<Message>, StoreError>;
+    async fn search_messages(&self, scope: &Scope, query: &TextQuery, limit: u32) -> Result<Vec<MessageHit>, StoreError>;
 }

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::forward::forward;
 use crate::id::JobId;
 use crate::model::jobs::{Job, JobEvent, JobFilter, LlmCall, SandboxJob};
 use crate::page::{Page, PageRequest};
@@ -27,4 +28,13 @@ pub trait Jobs: Send + Sync {
     /// A job's runs of sandboxed tools, in the order of their ids.
     async fn sandbox_jobs(&self, scope: &Scope, job: JobId, page: &PageRequest)
     -> Result<Page<SandboxJob>, StoreError>;
+}
+
+forward! {
+    Jobs:
+    async fn job(&self, scope: &Scope, id: JobId) -> Result<Option<Job>, StoreError>;
+    async fn jobs(&self, scope: &Scope, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, StoreError>;
+    async fn job_events(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<JobEvent>, StoreError>;
+    async fn llm_calls(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<LlmCall>, StoreError>;
+    async fn sandbox_jobs(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<SandboxJob>, StoreError>;
 }

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::forward::forward;
 use crate::id::{DataKeyId, SecretName, TenantId};
 use crate::model::secrets::{DataKey, RootKeyWrap, Secret, SecretVersion, VaultHeader};
 use crate::page::{Page, PageRequest};
@@ -49,4 +50,17 @@ pub trait Secrets: Send + Sync {
         name: &SecretName,
         page: &PageRequest,
     ) -> Result<Page<SecretVersion>, StoreError>;
+}
+
+forward! {
+    Secrets:
+    async fn vault(&self, tenant: &TenantId) -> Result<Option<VaultHeader>, StoreError>;
+    async fn root_key_wraps(&self, tenant: &TenantId) -> Result<Vec<RootKeyWrap>, StoreError>;
+    async fn data_key(&self, scope: &Scope, id: DataKeyId) -> Result<Option<DataKey>, StoreError>;
+    async fn newest_data_key(&self, scope: &Scope) -> Result<Option<DataKey>, StoreError>;
+    async fn secret(&self, scope: &Scope, name: &SecretName) -> Result<Option<Secret>, StoreError>;
+    async fn secrets(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Secret>, StoreError>;
+    async fn next_secret_version(&self, scope: &Scope, name: &SecretName) -> Result<u32, StoreError>;
+    async fn secret_version(&self, scope: &Scope, name: &SecretName, number: Option<u32>) -> Result<Option<SecretVersion>, StoreError>;
+    async fn secret_versions(&self, scope: &Scope, name: &SecretName, page: &PageRequest) -> Result<Page<SecretVersion>, StoreError>;
 }

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::forward::forward;
 use crate::id::{QuotaName, SettingKey};
 use crate::model::settings::{Quota, Setting};
 use crate::page::{Page, PageRequest};
@@ -19,5 +20,12 @@ pub trait Settings: Send + Sync {
     async fn settings(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Setting>, StoreError>;
 
     /// A quota, or `None` if nobody set it: then it is unlimited.
+    async fn quota(&self, scope: &Scope, name: &QuotaName) -> Result<Option<Quota>, StoreError>;
+}
+
+forward! {
+    Settings:
+    async fn setting(&self, scope: &Scope, key: &SettingKey) -> Result<Option<Setting>, StoreError>;
+    async fn settings(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Setting>, StoreError>;
     async fn quota(&self, scope: &Scope, name: &QuotaName) -> Result<Option<Quota>, StoreError>;
 }

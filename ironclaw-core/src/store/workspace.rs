@@ -2,11 +2,13 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::embedder::EmbeddingModel;
+use crate::forward::forward;
 use crate::id::{ChunkId, EmbeddingModelId};
 use crate::model::workspace::{ChunkHit, ChunkText, Entry, WorkspacePath};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 use crate::search::TextQuery;
+use crate::setters::setters;
 
 /// Reads and searches workspace files. Only published versions are seen.
 ///
@@ -68,18 +70,43 @@ pub trait Workspace: Send + Sync {
     async fn chunks(&self, scope: &Scope, chunks: &[ChunkId]) -> Result<Vec<ChunkText>, StoreError>;
 }
 
+forward! {
+    Workspace:
+    async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError>;
+    async fn entries(&self, scope: &Scope, prefix: Option<&WorkspacePath>, page: &PageRequest) -> Result<Page<Entry>, StoreError>;
+    async fn content(&self, scope: &Scope, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError>;
+    async fn embedding_models(&self, scope: &Scope) -> Result<Vec<EmbeddingModel>, StoreError>;
+    async fn search_text(&self, scope: &Scope, query: &TextQuery, filter: &SearchFilter, limit: u32) -> Result<Vec<ChunkHit>, StoreError>;
+    async fn search_vectors(&self, scope: &Scope, query: &VectorQuery, filter: &SearchFilter, limit: u32) -> Result<Vec<ChunkHit>, StoreError>;
+    async fn chunks(&self, scope: &Scope, chunks: &[ChunkId]) -> Result<Vec<ChunkText>, StoreError>;
+}
+
 /// Where to search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SearchFilter {
     /// Only files at or below this path.
     pub prefix: Option<WorkspacePath>,
 }
 
+setters! {
+    SearchFilter:
+    prefix: into Option<WorkspacePath>,
+}
+
 /// What to search near.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct VectorQuery {
     /// The model that made the vector.
     pub model: EmbeddingModelId,
     /// The vector.
     pub vector: Vec<f32>,
+}
+
+impl VectorQuery {
+    /// Near this vector of this model.
+    pub fn new(model: EmbeddingModelId, vector: Vec<f32>) -> Self {
+        Self { model, vector }
+    }
 }

@@ -26,16 +26,13 @@ fn text(role: Role, content: impl Into<String>) -> NewMessage {
 }
 
 fn calls(ids: &[&str]) -> NewMessage {
-    let call = |id: &&str| ToolCall { id: (*id).into(), name: "echo".into(), arguments: json!({}) };
-    NewMessage { tool_calls: ids.iter().map(call).collect(), ..text(Role::Assistant, "calling") }
+    let call = |id: &&str| ToolCall::new(*id, "echo", json!({}));
+    text(Role::Assistant, "calling").tool_calls(ids.iter().map(call).collect())
 }
 
 fn result(id: &str, content: &str) -> NewMessage {
     let name = ToolName::parse("echo").unwrap();
-    NewMessage {
-        tool_result: Some(ToolResult { call_id: id.into(), name, is_error: false }),
-        ..text(Role::Tool, content)
-    }
+    text(Role::Tool, content).tool_result(ToolResult::new(id, name))
 }
 
 #[tokio::test]
@@ -265,7 +262,7 @@ async fn the_request_stays_within_its_budget_with_all_frames_counted() {
 }
 
 fn calls_of(n: usize) -> NewMessage {
-    NewMessage { metadata: json!({ "job": n.to_string() }), ..calls(&["a"]) }
+    calls(&["a"]).metadata(json!({ "job": n.to_string() }))
 }
 
 #[tokio::test]

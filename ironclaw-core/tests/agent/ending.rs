@@ -1,6 +1,6 @@
 //! Why an answer ended, and how it was to be made.
 
-use ironclaw_core::llm::{FinishReason, LlmOptions, LlmResponse, ReasoningEffort};
+use ironclaw_core::llm::{FinishReason, LlmOptions, ReasoningEffort};
 use serde_json::json;
 
 use crate::support::{Echo, Script, Step, World, response};
@@ -13,7 +13,7 @@ async fn the_reason_reaches_the_reply_and_the_message() {
         (FinishReason::Filtered, "filtered"),
         (FinishReason::Other("pause_turn".into()), "pause_turn"),
     ] {
-        let answer = LlmResponse { finish: finish.clone(), ..response("First, you must ne", Vec::new()) };
+        let answer = response("First, you must ne", Vec::new()).finish(finish.clone());
         let world = World::new(Script::new([Step::Raw(answer)])).await;
         let reply = world.send("What is to be done?").await.unwrap();
         assert_eq!(reply.finish, finish);

@@ -71,7 +71,7 @@ impl Embedder for Faulty {
         match purpose {
             Purpose::Query if self.1 => std::future::pending().await,
             Purpose::Query => Err(EmbedError::new(EmbedErrorKind::Unreachable, "embed", "scripted")),
-            Purpose::Document => self.0.embed(purpose, texts).await,
+            _ => self.0.embed(purpose, texts).await,
         }
     }
 }
@@ -130,13 +130,8 @@ async fn leave(
     for (kind, name, worker, seconds) in jobs {
         let id = JobId::make(clock);
         ids.push(id);
-        let job = NewJob {
-            id,
-            kind: (*kind).into(),
-            conversation: Some(conversation),
-            agent: Some(AgentName::parse(*name).unwrap()),
-            input: json!({}),
-        };
+        let job =
+            NewJob::new(id, *kind).conversation(conversation).agent(AgentName::parse(*name).unwrap()).input(json!({}));
         let until = clock.now().after(Duration::from_secs(*seconds));
         let claim = JobOp::Claim { job: id, worker: WorkerName::parse(*worker).unwrap(), until };
         store.apply(scope, Change::new().with(JobOp::Create { job }).with(claim)).await.unwrap();
@@ -192,7 +187,7 @@ async fn what_a_killed_process_of_the_same_name_left_is_ended_at_once() {
     assert_eq!(agent.recover(&scope).await.unwrap(), [ids[0]]);
     let job = store.jobs().job(&scope, ids[0]).await.unwrap().unwrap();
     assert_eq!((job.state, job.error.as_deref()), (JobState::Failed, Some("interrupted")));
-    let running = JobFilter { state: Some(JobState::Running), conversation: None };
+    let running = JobFilter::default().state(JobState::Running);
     assert_eq!(store.jobs().jobs(&scope, &running, &PageRequest::default()).await.unwrap().items.len(), 4);
     drop(events);
     agent.close().await;

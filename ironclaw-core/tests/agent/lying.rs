@@ -53,7 +53,7 @@ struct Puppet(ToolSpec, Make<Result<ToolOutput, ToolError>>);
 impl Puppet {
     fn new(answer: impl Fn() -> Result<ToolOutput, ToolError> + Send + Sync + 'static) -> Self {
         let (name, parameters) = (ToolName::parse("t").unwrap(), json!({"type": "object"}));
-        Self(ToolSpec { name, description: String::new(), parameters, result: None }, Box::new(answer))
+        Self(ToolSpec::new(name, "", parameters), Box::new(answer))
     }
 }
 
@@ -75,11 +75,11 @@ impl Tool for Puppet {
 }
 
 fn call(id: &str, name: &str, arguments: Value) -> ToolCall {
-    ToolCall { id: id.into(), name: name.into(), arguments }
+    ToolCall::new(id, name, arguments)
 }
 
 fn calls(tool_calls: Vec<ToolCall>) -> LlmResponse {
-    LlmResponse { tool_calls, ..response("", Vec::new()) }
+    response("", Vec::new()).tool_calls(tool_calls)
 }
 
 fn deep(levels: usize) -> Value {
@@ -156,10 +156,10 @@ async fn an_answer_with_nothing_in_it_is_an_error_and_no_answer() {
         ("", FinishReason::Filtered, "withheld"),
         ("", FinishReason::Other("\0".repeat(999)), "neither text nor calls"),
     ] {
-        let lie = move || Ok(LlmResponse { finish: finish.clone(), ..response(text, Vec::new()) });
+        let lie = move || Ok(response(text, Vec::new()).finish(finish.clone()));
         let (world, script, came) = lies(lie, plain()).await;
         let error = came.unwrap_err();
-        let source = std::error::Error::source(&error).unwrap();
+        let source = error.cause().unwrap();
         assert_eq!(source.downcast_ref::<LlmError>().unwrap().kind(), &LlmErrorKind::EmptyAnswer);
         assert!(source.to_string().contains(said), "{source}");
         assert_eq!(world.said().await[..2], ["user: go", "user: and now?"]);
@@ -207,9 +207,9 @@ async fn ids_names_counts_and_reasons_that_contradict_are_kept() {
             call("\0", "no such tool/ä", json!("{\"a\": ")),
             call("call-1", "t", json!({})),
         ];
-        let usage = TokenUsage { input: Some(u64::MAX), output: Some(u64::MAX), cost_micro_usd: Some(u64::MAX) };
+        let usage = TokenUsage::default().input(Some(u64::MAX)).output(Some(u64::MAX)).cost_micro_usd(Some(u64::MAX));
         let model = "m\0".repeat(9_999);
-        Ok(LlmResponse { text: "so\0".into(), finish: FinishReason::Length, usage, model, ..calls(odd) })
+        Ok(LlmResponse::new(model, "so\0").tool_calls(odd).finish(FinishReason::Length).usage(usage))
     };
     let (world, _, came) = lies(lie, plain()).await;
     let reply = came.unwrap();
@@ -227,14 +227,13 @@ async fn ids_names_counts_and_reasons_that_contradict_are_kept() {
 #[tokio::test]
 async fn results_that_grow_when_they_are_encoded_are_kept() {
     let run = |value: Value| {
-        let logs = vec![LogLine { level: LogLevel::Info, message: "\0".repeat(5 << 20) }];
-        let usage = SandboxUsage {
-            component: "c".repeat(9_999),
-            fuel: u64::MAX,
-            memory_bytes: u64::MAX,
-            duration_us: u64::MAX,
-        };
-        ToolOutput { logs, usage: Some(usage), ..ToolOutput::new(value) }
+        let logs = vec![LogLine::new(LogLevel::Info, "\0".repeat(5 << 20))];
+        let usage = SandboxUsage::default()
+            .component("c".repeat(9_999))
+            .fuel(u64::MAX)
+            .memory_bytes(u64::MAX)
+            .duration_us(u64::MAX);
+        ToolOutput::new(value).logs(logs).usage(usage)
     };
     let one = || Ok(calls(vec![call("1", "t", json!({}))]));
     for value in [

@@ -82,17 +82,12 @@ fn whole(response: LlmResponse) -> LlmStream {
 }
 
 pub(crate) fn response(text: &str, calls: Vec<(&str, Value)>) -> LlmResponse {
-    let tool_calls: Vec<ToolCall> = (0..)
-        .zip(calls)
-        .map(|(n, (name, arguments))| ToolCall { id: format!("c{n}"), name: name.to_owned(), arguments })
-        .collect();
-    LlmResponse {
-        text: text.to_owned(),
-        finish: if tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls },
-        tool_calls,
-        usage: TokenUsage { input: Some(10), output: Some(2), cost_micro_usd: None },
-        model: "scripted-2026".to_owned(),
-    }
+    let tool_calls: Vec<ToolCall> =
+        (0..).zip(calls).map(|(n, (name, arguments))| ToolCall::new(format!("c{n}"), name, arguments)).collect();
+    LlmResponse::new("scripted-2026", text)
+        .finish(if tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls })
+        .tool_calls(tool_calls)
+        .usage(TokenUsage::default().input(Some(10)).output(Some(2)))
 }
 
 /// A tool that does what its arguments say.
@@ -104,12 +99,7 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn new(name: &str) -> Self {
-        let spec = ToolSpec {
-            name: ToolName::parse(name).unwrap(),
-            description: "Does what it is told".to_owned(),
-            parameters: json!({"type": "object"}),
-            result: None,
-        };
+        let spec = ToolSpec::new(ToolName::parse(name).unwrap(), "Does what it is told", json!({"type": "object"}));
         Self { spec, chains: Arc::default() }
     }
 }
@@ -127,10 +117,7 @@ impl Tool for Echo {
             Some("panic") => panic!("as told"),
             Some("hang") => std::future::pending().await,
             Some("deny") => Err(ToolError::new(ToolErrorKind::Denied, "call", "not for you")),
-            Some("run") => Ok(ToolOutput {
-                usage: Some(SandboxUsage { fuel: 7, ..SandboxUsage::default() }),
-                ..ToolOutput::new(json!("ran"))
-            }),
+            Some("run") => Ok(ToolOutput::new(json!("ran")).usage(SandboxUsage::default().fuel(7))),
             _ => Ok(ToolOutput::new(arguments)),
         }
     }
@@ -229,7 +216,6 @@ pub(crate) fn shown(request: &LlmRequest) -> Vec<String> {
         .messages
         .iter()
         .filter_map(|message| match message {
-            LlmMessage::System { .. } => None,
             LlmMessage::User { text } => Some(format!("user: {text}")),
             LlmMessage::Assistant { text, tool_calls } => Some(match tool_calls.len() {
                 0 => format!("assistant: {text}"),
@@ -239,6 +225,7 @@ pub(crate) fn shown(request: &LlmRequest) -> Vec<String> {
                 true => format!("tool error: {content}"),
                 false => format!("tool: {content}"),
             }),
+            _ => None,
         })
         .collect()
 }

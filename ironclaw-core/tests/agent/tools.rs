@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use ironclaw_core::agent::{AgentErrorKind, AgentEvent};
-use ironclaw_core::llm::{LlmMessage, LlmResponse, ToolCall};
+use ironclaw_core::llm::{LlmMessage, ToolCall};
 use ironclaw_core::model::jobs::{JobState, JobStep, ToolOutcome};
 use ironclaw_core::{ExtractiveLlm, PageRequest, Store};
 use serde_json::{Value, json};
@@ -120,10 +120,10 @@ async fn calls_beyond_the_limit_are_refused_and_said_so() {
 
 #[tokio::test]
 async fn what_no_store_keeps_is_replaced() {
-    let call = |id: &str, name: &str, arguments: Value| ToolCall { id: id.into(), name: name.into(), arguments };
+    let call = |id: &str, name: &str, arguments: Value| ToolCall::new(id, name, arguments);
     let tool_calls =
         vec![call("", "echo", json!({"a\0": "b\0"})), call("x", "echo\u{7}", json!({})), call("x", "echo", json!({}))];
-    let odd = LlmResponse { tool_calls, ..response("so\0", Vec::new()) };
+    let odd = response("so\0", Vec::new()).tool_calls(tool_calls);
     let script = Script::new([Step::Raw(odd), Step::Say("A\0B")]);
     let world = world(&script).await;
     let reply = world.send("do it").await.unwrap();
@@ -134,7 +134,7 @@ async fn what_no_store_keeps_is_replaced() {
     ids.dedup();
     assert_eq!(ids.len(), 3, "every call has an id of its own");
 
-    let nameless = LlmResponse { tool_calls: vec![call("x", "", json!({}))], ..response("", Vec::new()) };
+    let nameless = response("", Vec::new()).tool_calls(vec![call("x", "", json!({}))]);
     let world = self::world(&Script::new([Step::Raw(nameless)])).await;
     assert_eq!(world.send("do it").await.unwrap_err().kind(), &AgentErrorKind::Llm);
 }

@@ -87,7 +87,7 @@ impl World {
         self.put(conversation, history).await;
         for question in ["When is the launch?", "Thank you."] {
             let answer = self.agent.send(&self.scope, conversation, question).await;
-            answer.map_err(|error| format!("{error}: {}", std::error::Error::source(&error).unwrap()))?;
+            answer.map_err(|error| error.to_string())?;
         }
         Ok(())
     }
@@ -105,28 +105,21 @@ fn message() -> impl Strategy<Value = NewMessage> {
     let name = prop::sample::select(vec!["echo", "memory_search", "", "a.b", "no such tool", "名"]);
     let arguments =
         prop::sample::select(vec![json!({}), json!({"a": 1}), json!(null), json!("{\"a"), json!([1]), json!(7)]);
-    let call = (id(), name.clone(), arguments).prop_map(|(id, name, arguments)| ToolCall {
-        id: id.into(),
-        name: name.into(),
-        arguments,
-    });
+    let call = (id(), name.clone(), arguments).prop_map(|(id, name, arguments)| ToolCall::new(id, name, arguments));
     let result = prop::option::weighted(0.9, (id(), name, any::<bool>())).prop_map(|result| {
-        result.map(|(id, name, is_error)| ToolResult {
-            call_id: id.into(),
-            name: ToolName::parse(name).unwrap_or_else(|_| ToolName::parse("x").unwrap()),
-            is_error,
+        result.map(|(id, name, is_error)| {
+            ToolResult::new(id, ToolName::parse(name).unwrap_or_else(|_| ToolName::parse("x").unwrap()))
+                .is_error(is_error)
         })
     });
     let role =
         prop::sample::select(vec![Role::User, Role::Assistant, Role::Assistant, Role::System, Role::Tool, Role::Tool]);
     let job = prop::sample::select(vec![Value::Null, json!({"job": "1"}), json!({"job": "2"})]);
     (role, text, prop::collection::vec(call, 0..4), result, job).prop_map(|(role, text, calls, result, metadata)| {
-        NewMessage {
-            tool_calls: if role == Role::Assistant { calls } else { Vec::new() },
-            tool_result: if role == Role::Tool { result } else { None },
-            metadata,
-            ..NewMessage::text(MessageId::make(&SystemClock), role, text)
-        }
+        NewMessage::text(MessageId::make(&SystemClock), role, text)
+            .tool_calls(if role == Role::Assistant { calls } else { Vec::new() })
+            .tool_result(if role == Role::Tool { result } else { None })
+            .metadata(metadata)
     })
 }
 

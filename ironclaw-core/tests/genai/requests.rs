@@ -95,7 +95,7 @@ async fn options_are_said_in_each_protocol() {
 
 #[tokio::test]
 async fn strict_services_find_nothing_empty_and_nothing_that_is_no_object() {
-    let call = ToolCall { id: "a".into(), name: "weather".into(), arguments: json!("{\"city\": ") };
+    let call = ToolCall::new("a", "weather", json!("{\"city\": "));
     let asked = LlmRequest::new(vec![
         LlmMessage::User { text: "Hello".into() },
         LlmMessage::Assistant { text: String::new(), tool_calls: vec![call] },

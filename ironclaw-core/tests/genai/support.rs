@@ -31,25 +31,18 @@ pub(crate) fn request() -> LlmRequest {
         result("c2", "no such city", true),
         LlmMessage::User { text: "And the launch?".into() },
     ];
-    let passage = Passage {
-        path: WorkspacePath::parse("notes/launch.md").unwrap(),
-        start: 0,
-        end: 23,
-        text: "The launch is on 3 May.".into(),
-        score: 0.9,
-    };
-    let tool = ToolSpec {
-        name: ToolName::parse("weather").unwrap(),
-        description: "The weather of a city".into(),
-        parameters: json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
-        result: None,
-    };
+    let passage = Passage::new(WorkspacePath::parse("notes/launch.md").unwrap(), 0, 23, "The launch is on 3 May.", 0.9);
+    let tool = ToolSpec::new(
+        ToolName::parse("weather").unwrap(),
+        "The weather of a city",
+        json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
+    );
     let options = LlmOptions::default().max_output_tokens(200);
     LlmRequest::new(messages).passages(vec![passage]).tools(vec![tool]).options(options)
 }
 
 fn call(id: &str, city: &str) -> ToolCall {
-    ToolCall { id: id.into(), name: "weather".into(), arguments: json!({"city": city}) }
+    ToolCall::new(id, "weather", json!({"city": city}))
 }
 
 fn result(id: &str, content: &str, is_error: bool) -> LlmMessage {

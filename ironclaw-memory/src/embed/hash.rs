@@ -53,7 +53,7 @@ impl HashEmbedder {
         }
         // The words come from core's analysis: another version of it makes other vectors.
         let id = EmbeddingModelId::parse(format!("hash-v1-a{ANALYSIS_VERSION}-{dimensions}"))?;
-        Ok(Self { model: EmbeddingModel { id, dimensions, lexical: true } })
+        Ok(Self { model: EmbeddingModel::new(id, dimensions).lexical(true) })
     }
 }
 

@@ -114,7 +114,7 @@ impl HttpEmbedder {
         for vector in &mut vectors {
             check_vector(vector, self.model.dimensions as usize).map_err(|refused| {
                 let advice = "a vector is not of the stated dimensions; check model and dimensions";
-                malformed(advice).with_source(refused)
+                malformed(advice).with_source(refused.to_string())
             })?;
             normalize(vector);
         }
@@ -265,7 +265,7 @@ impl HttpEmbedderBuilder {
             api: self.api,
             url,
             name: self.name,
-            model: EmbeddingModel { id, dimensions: self.dimensions, lexical: false },
+            model: EmbeddingModel::new(id, self.dimensions),
             client,
             batch: self.batch,
             retries: self.retries,

@@ -97,5 +97,5 @@ fn load(folder: &Path) -> Result<StaticEmbedder, EmbedError> {
         StaticModel::from_bytes(tokenizer, model, config, Some(true)).map_err(|error| refused(error.into()))?;
     let id = EmbeddingModelId::parse(format!("model2vec:{hash}")).map_err(|error| refused(error.into()))?;
     let dimensions = u32::try_from(loaded.dim()).map_err(|error| refused(error.into()))?;
-    Ok(StaticEmbedder { model: EmbeddingModel { id, dimensions, lexical: false }, loaded: Arc::new(loaded) })
+    Ok(StaticEmbedder { model: EmbeddingModel::new(id, dimensions), loaded: Arc::new(loaded) })
 }

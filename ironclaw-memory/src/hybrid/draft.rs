@@ -33,13 +33,11 @@ impl Draft {
 
     /// The part, with the next of `vectors` for each of its chunks.
     pub(super) fn into_part(self, vectors: &mut impl Iterator<Item = Vec<f32>>, clock: &dyn Clock) -> Part {
-        let chunk = |range: Range<usize>| NewChunk {
-            id: ChunkId::make(clock),
-            start: self.offset + range.start as u64,
-            end: self.offset + range.end as u64,
-            embedding: vectors.next(),
+        let chunk = |range: Range<usize>| {
+            NewChunk::new(ChunkId::make(clock), self.offset + range.start as u64, self.offset + range.end as u64)
+                .embedding(vectors.next())
         };
-        Part { offset: self.offset, chunks: self.ranges.into_iter().map(chunk).collect(), bytes: self.bytes }
+        Part::new(self.offset, self.bytes).chunks(self.ranges.into_iter().map(chunk).collect())
     }
 }
 
@@ -67,8 +65,9 @@ impl Inner {
             return Err(error::malformed(format!("{} vectors for {asked} texts", vectors.len())));
         }
         for vector in &vectors {
-            check_vector(vector, model.dimensions as usize)
-                .map_err(|refused| error::malformed("a vector is not what the model states").with_source(refused))?;
+            check_vector(vector, model.dimensions as usize).map_err(|refused| {
+                error::malformed("a vector is not what the model states").with_source(refused.to_string())
+            })?;
         }
         Ok(vectors)
     }

@@ -38,7 +38,7 @@ impl Inner {
         let prepared = Prepared {
             text: TextQuery::new(&query.text, &self.options.limits),
             vector,
-            filter: SearchFilter { prefix: query.prefix.clone() },
+            filter: SearchFilter::default().prefix(query.prefix.clone()),
             depth: self.options.candidates.max(u32::try_from(query.limit).unwrap_or(u32::MAX)),
         };
         let mut attempt = 1;
@@ -48,10 +48,9 @@ impl Inner {
             if complete || attempt == ATTEMPTS {
                 let replaced = (!complete).then_some(Omission::Replaced);
                 let omissions = meaning.into_iter().chain(prepared.text.omission()).chain(replaced);
-                return Ok(SearchResults {
-                    passages,
-                    degraded: omissions.map(|omission| omission.to_string()).collect(),
-                });
+                return Ok(
+                    SearchResults::new(passages).degraded(omissions.map(|omission| omission.to_string()).collect())
+                );
             }
             attempt += 1;
         }
@@ -74,11 +73,11 @@ impl Inner {
             Ok(mut vectors) => {
                 let vector = vectors.pop().filter(|vector| vector.iter().any(|x| *x != 0.0));
                 let model = self.embedder.model().id.clone();
-                (vector.map(|vector| VectorQuery { model, vector }), None)
+                (vector.map(|vector| VectorQuery::new(model, vector)), None)
             }
             Err(error) => {
                 tracing::warn!(%error, "a query could not be embedded");
-                (None, Some(Omission::Meaning { cause: error.to_string() }))
+                (None, Some(Omission::Meaning { cause: error.without_cause() }))
             }
         }
     }
@@ -134,9 +133,9 @@ fn passages(
     let similarity = vectors.iter().map(|hit| hit.score).fold(0.0, f64::max);
     let fit = covered.max(similarity).clamp(0.0, 1.0);
 
-    let passage = |ChunkText { chunk, path, start, end, text }| {
+    let passage = |ChunkText { chunk, path, start, end, text, .. }| {
         let score = (fit * score(&chunk)) as f32;
-        Passage { path, start, end, text, score }
+        Passage::new(path, start, end, text, score)
     };
     let mut passages: Vec<Passage> = found.into_iter().map(passage).collect();
     passages.sort_by(order);

@@ -36,7 +36,7 @@ impl Version {
 
     pub(super) fn begin(&self) -> WorkspaceOp {
         let (path, metadata) = (self.path.clone(), self.metadata.clone());
-        let version = NewVersion { id: self.id, path, metadata, embedding_model: self.model.clone() };
+        let version = NewVersion::new(self.id, path).metadata(metadata).embedding_model(self.model.clone());
         WorkspaceOp::BeginVersion { version }
     }
 
@@ -57,17 +57,11 @@ impl Version {
     /// What the write did, once it was published at that time.
     pub(super) fn written(self, size: u64, content_hash: ContentHash, at: Timestamp) -> Written {
         let embedded = usize::try_from(self.chunks).unwrap_or(usize::MAX);
-        let entry = Entry {
-            path: self.path,
-            version: self.id,
-            size,
-            content_hash,
-            metadata: self.metadata,
-            embedding_model: self.model,
-            chunks: self.chunks,
-            created_at: self.created_at.unwrap_or(at),
-            updated_at: at,
-        };
-        Written { entry, changed: true, embedded }
+        let entry = Entry::new(self.path, self.id, size, content_hash, self.created_at.unwrap_or(at))
+            .metadata(self.metadata)
+            .embedding_model(self.model)
+            .chunks(self.chunks)
+            .updated_at(at);
+        Written::new(entry, true, embedded)
     }
 }

@@ -21,6 +21,7 @@ use crate::error;
 
 /// A file to write.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct NewFile {
     /// Where.
     pub path: WorkspacePath,
@@ -28,6 +29,20 @@ pub struct NewFile {
     pub content: Vec<u8>,
     /// Whatever the host keeps with it: an object, or null.
     pub metadata: Value,
+}
+
+impl NewFile {
+    /// A file of these bytes, without metadata.
+    pub fn new(path: WorkspacePath, content: impl Into<Vec<u8>>) -> Self {
+        Self { path, content: content.into(), metadata: Value::Null }
+    }
+
+    /// With this [`metadata`](field@Self::metadata).
+    #[must_use]
+    pub fn metadata(mut self, metadata: Value) -> Self {
+        self.metadata = metadata;
+        self
+    }
 }
 
 /// How many entries are read at once.
@@ -60,7 +75,7 @@ impl Inner {
         if content.len() > self.options.batch_bytes {
             return self.write_stream(scope, path, metadata, Box::new(Cursor::new(content))).await;
         }
-        let ready = self.prepare(scope, vec![NewFile { path: path.clone(), content, metadata }]).await?;
+        let ready = self.prepare(scope, vec![NewFile::new(path.clone(), content).metadata(metadata)]).await?;
         let mut written = self.write_group(scope, ready, &mut false).await?;
         written.pop().ok_or_else(|| MemoryError::new(MemoryErrorKind::Store, "write", "nothing was written"))
     }
@@ -83,7 +98,7 @@ impl Inner {
             let (done, following) = match group? {
                 Group::Small(files) => join(self.write_group(scope, files, &mut registered), groups.next()).await,
                 Group::Large(file) => {
-                    let NewFile { path, content, metadata } = file;
+                    let NewFile { path, content, metadata, .. } = file;
                     let source = Box::new(Cursor::new(content));
                     let one = self.write_stream(scope, &path, metadata, source).await?;
                     (Ok(vec![one]), groups.next().await)
@@ -193,7 +208,7 @@ impl Inner {
     }
 
     fn plan(&self, file: NewFile, entry: Option<Entry>) -> std::io::Result<Plan> {
-        let NewFile { path, content, metadata } = file;
+        let NewFile { path, content, metadata, .. } = file;
         let survey = Survey::of(content.as_slice(), u64::MAX)?;
         let entry = match entry {
             Some(entry) if self.is_unchanged(&entry, &survey, &metadata) => {
@@ -261,7 +276,7 @@ impl Plan {
 
 /// What a write did that had nothing to do.
 pub(super) fn unchanged(entry: Entry) -> Written {
-    Written { entry, changed: false, embedded: 0 }
+    Written::new(entry, false, 0)
 }
 
 /// A copy, made in steps short enough not to hold up the executor.

@@ -132,15 +132,15 @@ pub(super) fn list() -> ToolSpec {
 
 #[allow(clippy::expect_used, reason = "the names are constants of a few letters")]
 fn spec(name: &str, description: &str, properties: &Value, required: &[&str], result: Value) -> ToolSpec {
-    ToolSpec {
-        name: ToolName::parse(name).expect("a valid name"),
-        description: description.to_owned(),
-        parameters: json!({
+    ToolSpec::new(
+        ToolName::parse(name).expect("a valid name"),
+        description,
+        json!({
             "type": "object",
             "properties": properties,
             "required": required,
             "additionalProperties": false,
         }),
-        result: Some(result),
-    }
+    )
+    .result(result)
 }

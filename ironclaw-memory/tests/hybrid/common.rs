@@ -69,7 +69,7 @@ pub(crate) enum Broken {
 }
 
 static BROKEN_MODEL: LazyLock<EmbeddingModel> =
-    LazyLock::new(|| EmbeddingModel { id: EmbeddingModelId::parse("broken").unwrap(), dimensions: 4, lexical: false });
+    LazyLock::new(|| EmbeddingModel::new(EmbeddingModelId::parse("broken").unwrap(), 4));
 
 #[async_trait]
 impl Embedder for Broken {

@@ -140,7 +140,7 @@ async fn queries_out_of_bounds_are_refused() {
     let refused = |text: String, limit: usize| {
         let memory = memory.clone();
         async move {
-            let query = SearchQuery { text, limit, prefix: None };
+            let query = SearchQuery::new(text).limit(limit);
             memory.search(&ada(), &query).await.unwrap_err().kind().clone()
         }
     };

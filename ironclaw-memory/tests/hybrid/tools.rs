@@ -171,14 +171,7 @@ async fn what_the_store_refuses_is_no_outage() {
     write("One.").await.unwrap();
     let operator = store.maintenance(OperatorName::parse("root").unwrap());
     let (id, tenant, owner) = (HoldId::make(&SystemClock), TenantId::default_tenant(), UserId::parse("ada").unwrap());
-    let hold = Hold {
-        id,
-        tenant: tenant.clone(),
-        owner: owner.clone(),
-        reason: "court".to_owned(),
-        created_at: SystemClock.now(),
-        released_at: None,
-    };
+    let hold = Hold::new(id, tenant.clone(), owner.clone(), "court", SystemClock.now());
     operator.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
     let (kind, said) = write("Two.").await.unwrap_err();
     assert_eq!(kind, ToolErrorKind::Denied);

@@ -31,7 +31,7 @@ ironclaw_testing::tests![
 
 async fn refused(bytes: impl Into<Vec<u8>>, kind: SandboxErrorKind) -> SandboxError {
     let error = WasmSandbox::builder().tool_bytes(bytes.into(), Grants::none()).build().await.unwrap_err();
-    assert_eq!(error.kind(), &kind, "{error}: {:?}", std::error::Error::source(&error));
+    assert_eq!(error.kind(), &kind, "{error}");
     error
 }
 
@@ -120,7 +120,7 @@ async fn a_component_that_never_describes_itself_is_stopped() {
         let tool = Handwritten { describe_body, ..PLAIN }.component();
         let error = WasmSandbox::builder().limits(limits).tool_bytes(tool, Grants::none()).build().await.unwrap_err();
         assert_eq!(error.kind(), &SandboxErrorKind::InvalidDescription, "{error}");
-        let source = std::error::Error::source(&error).unwrap().downcast_ref::<ToolError>().unwrap();
+        let source = error.cause().unwrap().downcast_ref::<ToolError>().unwrap();
         assert_eq!(source.kind(), &kind, "{source}");
     }
 }
@@ -131,7 +131,7 @@ async fn a_component_that_starts_with_more_memory_than_the_limit_is_refused() {
     let builder = WasmSandbox::builder().limits(limits).tool_bytes(PLAIN.component(), Grants::none());
     let error = builder.build().await.unwrap_err();
     assert_eq!(error.kind(), &SandboxErrorKind::InvalidComponent, "{error}");
-    let source = std::error::Error::source(&error).unwrap().to_string();
+    let source = error.cause().unwrap().to_string();
     assert!(source.contains("memory") && source.contains("limit"), "{source}");
 }
 

@@ -72,7 +72,7 @@ async fn every_call_meets_a_fresh_instance() {
 async fn logs_and_prints_come_with_the_answer() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let output = call(&sandbox, json!({"do": "log", "lines": 2, "characters": 3})).await.unwrap();
-    let line = LogLine { level: LogLevel::Info, message: "€€€".to_owned() };
+    let line = LogLine::new(LogLevel::Info, "€€€");
     assert_eq!(output.logs, [line.clone(), line]);
     let output = call(&sandbox, json!({"do": "print", "lines": 2})).await.unwrap();
     let expected = [(LogLevel::Info, "printed 0"), (LogLevel::Info, "printed 1"), (LogLevel::Warn, "without an end")];
@@ -104,7 +104,7 @@ async fn a_failure_of_the_tool_is_told_in_its_words() {
 async fn an_error_is_an_error_of_std() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
     let error = call(&sandbox, json!({"do": "panic"})).await.unwrap_err();
-    let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("a hostile panic"), "{source}");
-    assert!(!error.to_string().contains("a hostile panic"), "{error}");
+    let cause = error.cause().unwrap().to_string();
+    assert!(cause.contains("a hostile panic"), "{cause}");
+    assert!(!error.without_cause().contains("a hostile panic"), "{error}");
 }

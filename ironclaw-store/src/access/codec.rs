@@ -38,91 +38,66 @@ macro_rules! approval_columns {
 pub(super) use {agent_columns, api_key_columns, approval_columns, policy_columns};
 
 pub(super) fn agent(row: &dyn Row) -> Result<Agent, StoreError> {
-    Ok(Agent {
-        name: row.parsed(0)?,
-        active: row.bool(1)?,
-        policy_epoch: row.count(2)?,
-        created_at: row.time(3)?,
-        updated_at: row.time(4)?,
-    })
+    Ok(Agent::new(row.parsed(0)?, row.time(3)?)
+        .active(row.bool(1)?)
+        .policy_epoch(row.count(2)?)
+        .updated_at(row.time(4)?))
 }
 
 pub(super) fn policy(row: &dyn Row) -> Result<Policy, StoreError> {
-    Ok(Policy {
-        id: PolicyId::from_bytes(row.id(0)?),
-        agent: row.parsed(1)?,
-        resource: row.text(2)?,
-        actions: row.json(3)?,
-        conditions: row.json(4)?,
-        valid_from: row.time(5)?,
-        valid_until: row.optional(6, Row::time)?,
-    })
+    Ok(Policy::new(PolicyId::from_bytes(row.id(0)?), row.parsed(1)?, row.text(2)?, row.json(3)?, row.time(5)?)
+        .conditions(row.json(4)?)
+        .valid_until(row.optional(6, Row::time)?))
 }
 
 /// Of the columns id, agent, policy_epoch, hash, created_at, expires_at, revoked_at.
 pub(super) fn token(row: &dyn Row) -> Result<Token, StoreError> {
-    Ok(Token {
-        id: TokenId::from_bytes(row.id(0)?),
-        agent: row.parsed(1)?,
-        policy_epoch: row.u64(2)?,
-        hash: row.bytes(3)?,
-        created_at: row.time(4)?,
-        expires_at: row.time(5)?,
-        revoked_at: row.optional(6, Row::time)?,
-    })
+    Ok(Token::new(
+        TokenId::from_bytes(row.id(0)?),
+        row.parsed(1)?,
+        row.u64(2)?,
+        row.bytes(3)?,
+        row.time(4)?,
+        row.time(5)?,
+    )
+    .revoked_at(row.optional(6, Row::time)?))
 }
 
 pub(super) fn api_key(row: &dyn Row) -> Result<ApiKey, StoreError> {
-    Ok(ApiKey {
-        id: ApiKeyId::from_bytes(row.id(0)?),
-        label: row.text(1)?,
-        hash: row.bytes(2)?,
-        created_at: row.time(3)?,
-        expires_at: row.optional(4, Row::time)?,
-        revoked_at: row.optional(5, Row::time)?,
-    })
+    Ok(ApiKey::new(ApiKeyId::from_bytes(row.id(0)?), row.text(1)?, row.bytes(2)?, row.time(3)?)
+        .expires_at(row.optional(4, Row::time)?)
+        .revoked_at(row.optional(5, Row::time)?))
 }
 
 /// Of the columns id, secret, agent, uses_left, created_at, expires_at, revoked_at.
 pub(super) fn lease(row: &dyn Row) -> Result<Lease, StoreError> {
-    Ok(Lease {
-        id: LeaseId::from_bytes(row.id(0)?),
-        secret: row.parsed(1)?,
-        agent: row.parsed(2)?,
-        uses_left: row.u32(3)?,
-        created_at: row.time(4)?,
-        expires_at: row.time(5)?,
-        revoked_at: row.optional(6, Row::time)?,
-    })
+    Ok(Lease::new(
+        LeaseId::from_bytes(row.id(0)?),
+        row.parsed(1)?,
+        row.parsed(2)?,
+        row.u32(3)?,
+        row.time(4)?,
+        row.time(5)?,
+    )
+    .revoked_at(row.optional(6, Row::time)?))
 }
 
 pub(super) fn approval(row: &dyn Row) -> Result<Approval, StoreError> {
-    Ok(Approval {
-        id: ApprovalId::from_bytes(row.id(0)?),
-        agent: row.parsed(1)?,
-        action: row.text(2)?,
-        details: row.json(3)?,
-        state: row.code(4, codes::approval_state)?,
-        created_at: row.time(5)?,
-        expires_at: row.time(6)?,
-        decided_at: row.optional(7, Row::time)?,
-    })
+    Ok(Approval::new(ApprovalId::from_bytes(row.id(0)?), row.parsed(1)?, row.text(2)?, row.time(5)?, row.time(6)?)
+        .details(row.json(3)?)
+        .state(row.code(4, codes::approval_state)?)
+        .decided_at(row.optional(7, Row::time)?))
 }
 
 /// Of the columns id, tool, capability, parameters, created_at, expires_at, revoked_at.
 pub(super) fn tool_grant(row: &dyn Row) -> Result<ToolGrant, StoreError> {
-    Ok(ToolGrant {
-        id: ToolGrantId::from_bytes(row.id(0)?),
-        tool: row.parsed(1)?,
-        capability: row.text(2)?,
-        parameters: row.json(3)?,
-        created_at: row.time(4)?,
-        expires_at: row.optional(5, Row::time)?,
-        revoked_at: row.optional(6, Row::time)?,
-    })
+    Ok(ToolGrant::new(ToolGrantId::from_bytes(row.id(0)?), row.parsed(1)?, row.text(2)?, row.time(4)?)
+        .parameters(row.json(3)?)
+        .expires_at(row.optional(5, Row::time)?)
+        .revoked_at(row.optional(6, Row::time)?))
 }
 
 /// Of the columns name, permissions, updated_at.
 pub(super) fn role(row: &dyn Row) -> Result<UserRole, StoreError> {
-    Ok(UserRole { name: row.parsed(0)?, permissions: row.json(1)?, updated_at: row.time(2)? })
+    Ok(UserRole::new(row.parsed(0)?, row.json(1)?, row.time(2)?))
 }

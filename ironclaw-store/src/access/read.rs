@@ -26,13 +26,10 @@ impl<E: Engine> Access for Categories<E> {
                     "SELECT owner_no, owner, status, created_at, updated_at FROM ironclaw.users WHERE owner_no = ?1",
                     params![tx.owner_no()],
                     |row| {
-                        Ok(User {
-                            id: row.parsed(1)?,
-                            status: row.code(2, codes::user_status)?,
-                            roles,
-                            created_at: row.time(3)?,
-                            updated_at: row.time(4)?,
-                        })
+                        Ok(User::new(row.parsed(1)?, row.time(3)?)
+                            .status(row.code(2, codes::user_status)?)
+                            .roles(roles)
+                            .updated_at(row.time(4)?))
                     },
                 )
                 .await

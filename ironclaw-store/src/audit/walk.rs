@@ -60,7 +60,7 @@ impl Walk {
         };
         let verifier = self.verifier.get_or_insert_with(|| ChainVerifier::new(head.stream));
         let broken = |sequence, problem| {
-            let source = ChainError { sequence, problem };
+            let source = ChainError::new(sequence, problem);
             tx.error(StoreErrorKind::Corrupt, "the audit trail was changed").with_source(source)
         };
         let read = tx

@@ -26,31 +26,24 @@ pub(super) use conversation_columns;
 pub(crate) use message_columns;
 
 pub(super) fn conversation(row: &dyn Row) -> Result<Conversation, StoreError> {
-    Ok(Conversation {
-        id: ConversationId::from_bytes(row.id(0)?),
-        title: row.text(1)?,
-        created_at: row.time(2)?,
-        updated_at: row.time(3)?,
-        messages: row.count(4)?,
-        version: row.count(5)?,
-    })
+    Ok(Conversation::new(ConversationId::from_bytes(row.id(0)?), row.time(2)?)
+        .title(row.text(1)?)
+        .updated_at(row.time(3)?)
+        .messages(row.count(4)?)
+        .version(row.count(5)?))
 }
 
 /// A message, as an engine's search finds it too.
 pub(crate) fn message(row: &dyn Row) -> Result<Message, StoreError> {
-    Ok(Message {
-        conversation: ConversationId::from_bytes(row.id(1)?),
-        sequence: row.count(2)?,
-        created_at: row.time(3)?,
-        message: NewMessage {
-            id: MessageId::from_bytes(row.id(0)?),
-            role: row.code(4, role)?,
-            content: row.text(8)?,
-            tool_calls: row.optional(5, <dyn Row>::json)?.unwrap_or_default(),
-            tool_result: row.optional(6, <dyn Row>::json)?,
-            metadata: row.optional(7, <dyn Row>::json)?.unwrap_or_default(),
-        },
-    })
+    Ok(Message::new(
+        ConversationId::from_bytes(row.id(1)?),
+        row.count(2)?,
+        row.time(3)?,
+        NewMessage::text(MessageId::from_bytes(row.id(0)?), row.code(4, role)?, row.text(8)?)
+            .tool_calls(row.optional(5, <dyn Row>::json)?.unwrap_or_default())
+            .tool_result(row.optional(6, <dyn Row>::json)?)
+            .metadata(row.optional(7, <dyn Row>::json)?.unwrap_or_default()),
+    ))
 }
 
 /// What the columns of a message hold that are not as the message has them: a code, and texts of JSON values.

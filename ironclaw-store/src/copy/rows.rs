@@ -73,9 +73,9 @@ pub(crate) fn part(row: Row) -> Result<(VersionId, Part), StoreError> {
             _ => return Err(unexpected()),
         };
         let id = ChunkId::from_bytes(id.clone().id()?);
-        chunks.push(NewChunk { id, start: position(start.clone())?, end: position(end.clone())?, embedding });
+        chunks.push(NewChunk::new(id, position(start.clone())?, position(end.clone())?).embedding(embedding));
     }
-    Ok((version, Part { offset, bytes, chunks }))
+    Ok((version, Part::new(offset, bytes).chunks(chunks)))
 }
 
 /// The texts of a part's chunks, in order.

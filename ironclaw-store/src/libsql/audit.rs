@@ -40,7 +40,7 @@ pub(super) fn append(
             Principal::User(name) if name == scope.owner() => user.pseudonym,
             _ => pseudonym(db, user.owner_no, kind, principal.name())?,
         };
-        principals.push(AuditPrincipal { kind, pseudonym: Pseudonym(pseudonym) });
+        principals.push(AuditPrincipal::new(kind, Pseudonym(pseudonym)));
     }
     let chain = Chain { owner_no: user.owner_no, user: user.pseudonym, principals, about: None };
     chain.append(db, events, now)
@@ -56,7 +56,7 @@ pub(super) fn append_forgotten(
 ) -> Result<(), StoreError> {
     let (action, outcome) = (Action::Forget, Outcome::Success);
     let event = PreparedEvent { action, outcome, subjects: Vec::new(), salt, private };
-    let principals = vec![AuditPrincipal { kind: PrincipalKind::User, pseudonym: Pseudonym(user.pseudonym) }];
+    let principals = vec![AuditPrincipal::new(PrincipalKind::User, Pseudonym(user.pseudonym))];
     Chain { owner_no: user.owner_no, user: user.pseudonym, principals, about: None }.append(db, &[&event], now)
 }
 
@@ -82,7 +82,7 @@ pub(super) fn append_to_system(
 ) -> Result<(), StoreError> {
     let kind = PrincipalKind::Operator;
     let pseudonym = Pseudonym(pseudonym(db, SYSTEM_NO, kind, operator)?);
-    let principals = vec![AuditPrincipal { kind, pseudonym }];
+    let principals = vec![AuditPrincipal::new(kind, pseudonym)];
     Chain { owner_no: SYSTEM_NO, user: [0; 16], principals, about }.append(db, &[event], now)
 }
 
@@ -131,20 +131,12 @@ impl Chain {
                     format!("audit_streams.sequence of row {} is no sequence", self.owner_no),
                 )
             })?;
-            let mut event = AuditEvent {
-                stream: StreamId(stream),
-                sequence,
-                previous,
-                time: now,
-                user: Pseudonym(self.user),
-                principals: self.principals.clone(),
-                action: prepared.action,
-                outcome: prepared.outcome,
-                subjects: prepared.subjects.clone(),
-                commitment: commitment(&prepared.salt, &prepared.private),
-                hash: [0; 32],
-                tree_index: None,
-            };
+            let mut event =
+                AuditEvent::new(StreamId(stream), sequence, previous, now, prepared.action, prepared.outcome)
+                    .user(Pseudonym(self.user))
+                    .principals(self.principals.clone())
+                    .subjects(prepared.subjects.clone())
+                    .commitment(commitment(&prepared.salt, &prepared.private));
             event.hash = event_hash(&event);
             self.insert(db, &event, prepared)?;
             previous = event.hash;

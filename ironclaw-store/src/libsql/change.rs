@@ -33,7 +33,7 @@ pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestam
     for (operation, terms) in prepared.change.operations().iter().zip(&prepared.terms) {
         numbers.push(at_once(&tx, change::perform(&tx, &prepared.scope, operation, terms))?);
     }
-    let receipt = Receipt { at: now, numbers, replayed: false };
+    let receipt = Receipt::new(now, numbers);
     let mut events: Vec<&PreparedEvent> = prepared.events.iter().collect();
     let mut key = prepared.change.idempotency_key().map(|key| key.as_str().to_owned());
     if let Some(removal_no) = tx.forgetting() {
@@ -98,7 +98,7 @@ fn replay(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Receipt>, StoreErro
     let kept = tx.db.query_row(
         "SELECT key, digest, at, numbers FROM receipts WHERE owner_no = ?1 AND key = ?2 AND at >= ?3",
         params![tx.content_no(), key.as_str(), tx.now.before(tx.limits.receipts_kept)],
-        |row| Ok((row.bytes::<32>(1)?, Receipt { at: row.time(2)?, numbers: row.json(3)?, replayed: true })),
+        |row| Ok((row.bytes::<32>(1)?, Receipt::new(row.time(2)?, row.json(3)?).replayed(true))),
     )?;
     match kept {
         Some((known, _)) if known != *digest => Err(tx.error(

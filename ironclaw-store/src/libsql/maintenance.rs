@@ -79,7 +79,7 @@ impl Maintenance for LibsqlMaintenance {
         };
         self.store.vectors.clear();
         let rows = removal::erased(engine, OPERATION, erasure).await?;
-        Ok(Receipt { numbers: rows.into_iter().collect(), ..receipt })
+        Ok(Receipt::new(receipt.at, rows.into_iter().collect()).replayed(receipt.replayed))
     }
 
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {

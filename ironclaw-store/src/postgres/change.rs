@@ -26,7 +26,7 @@ pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -
     }
     if Prepared::is_empty(&change) {
         engine.check_open(APPLY)?;
-        return Ok(Receipt { at: engine.now(), numbers: Vec::new(), replayed: false });
+        return Ok(Receipt::new(engine.now(), Vec::new()));
     }
     let prepared = Arc::new(Prepared::make(scope.clone(), change).await?);
     let again = prepared.change.idempotency_key().is_some();
@@ -84,7 +84,7 @@ async fn perform_all(tx: &Tx, prepared: &Prepared) -> Result<Receipt, StoreError
         numbers.push(change::perform(tx, &prepared.scope, operation, terms).await?);
     }
     audit::append(tx, &prepared.events).await?;
-    let receipt = Receipt { at: tx.now(), numbers, replayed: false };
+    let receipt = Receipt::new(tx.now(), numbers);
     keep(tx, prepared, &receipt).await?;
     Ok(receipt)
 }
@@ -99,7 +99,7 @@ async fn replay(tx: &Tx, prepared: &Prepared) -> Result<Option<Receipt>, StoreEr
             params![tx.owner_no(), key.as_str()],
             |row| {
                 let numbers = row.array::<i64>(2)?.into_iter().map(i64::cast_unsigned).collect();
-                Ok((row.bytes::<32>(0)?, Receipt { at: row.time(1)?, numbers, replayed: true }))
+                Ok((row.bytes::<32>(0)?, Receipt::new(row.time(1)?, numbers).replayed(true)))
             },
         )
         .await?;

@@ -197,7 +197,7 @@ pub(super) fn of_the_change(error: StoreError) -> StoreError {
 
 /// The code of the server's error that this one is for.
 fn server_code(error: &StoreError) -> Option<&str> {
-    let server = std::error::Error::source(error)?.downcast_ref::<ServerError>()?;
+    let server = error.cause()?.downcast_ref::<ServerError>()?;
     Some(server.code.as_str())
 }
 

@@ -185,5 +185,5 @@ fn of_the_extension(error: StoreError) -> StoreError {
 
 /// What the server said.
 fn source(error: &StoreError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+    error.cause().map(ToString::to_string).unwrap_or_default()
 }

@@ -34,66 +34,52 @@ macro_rules! data_key_columns {
 pub(super) use {data_key_columns, secret_columns, version_columns};
 
 pub(super) fn secret(row: &dyn Row) -> Result<Secret, StoreError> {
-    Ok(Secret {
-        name: row.parsed::<SecretName>(0)?,
-        provider: row.optional(1, Row::text)?,
-        bindings: row.json(2)?,
-        expires_at: row.optional(3, Row::time)?,
-        current_version: row.u32(4)?,
-        created_at: row.time(5)?,
-        updated_at: row.time(6)?,
-        last_used_at: row.optional(7, Row::time)?,
-        usage_count: row.count(8)?,
-        version: row.count(9)?,
-    })
+    Ok(Secret::new(row.parsed::<SecretName>(0)?, row.time(5)?)
+        .provider(row.optional(1, Row::text)?)
+        .bindings(row.json(2)?)
+        .expires_at(row.optional(3, Row::time)?)
+        .current_version(row.u32(4)?)
+        .updated_at(row.time(6)?)
+        .last_used_at(row.optional(7, Row::time)?)
+        .usage_count(row.count(8)?)
+        .version(row.count(9)?))
 }
 
 pub(super) fn secret_version(row: &dyn Row) -> Result<SecretVersion, StoreError> {
-    Ok(SecretVersion {
-        name: row.parsed::<SecretName>(0)?,
-        number: row.u32(1)?,
-        sealed: Sealed {
-            format: format(row, 2)?,
-            algorithm: row.code(3, codes::algorithm)?,
-            data_key: DataKeyId::from_bytes(row.id(4)?),
-            salt: row.blob(5)?,
-            nonce: row.blob(6)?,
-            ciphertext: row.blob(7)?,
-        },
-        created_at: row.time(8)?,
-    })
+    Ok(SecretVersion::new(
+        row.parsed::<SecretName>(0)?,
+        row.u32(1)?,
+        Sealed::new(
+            format(row, 2)?,
+            row.code(3, codes::algorithm)?,
+            DataKeyId::from_bytes(row.id(4)?),
+            row.blob(6)?,
+            row.blob(7)?,
+        )
+        .salt(row.blob(5)?),
+        row.time(8)?,
+    ))
 }
 
 pub(super) fn data_key(row: &dyn Row) -> Result<DataKey, StoreError> {
-    Ok(DataKey {
-        id: DataKeyId::from_bytes(row.id(0)?),
-        number: row.u32(1)?,
-        root_key: row.u32(2)?,
-        wrapped: wrapped(row, 3)?,
-        seals: row.count(8)?,
-        created_at: row.time(9)?,
-    })
+    Ok(DataKey::new(DataKeyId::from_bytes(row.id(0)?), row.u32(1)?, row.u32(2)?, wrapped(row, 3)?, row.time(9)?)
+        .seals(row.count(8)?))
 }
 
 /// Of the columns id, format, root_key, created_at.
 pub(super) fn vault_header(row: &dyn Row) -> Result<VaultHeader, StoreError> {
-    Ok(VaultHeader {
-        id: VaultId::from_bytes(row.id(0)?),
-        format: format(row, 1)?,
-        root_key: row.u32(2)?,
-        created_at: row.time(3)?,
-    })
+    Ok(VaultHeader::new(VaultId::from_bytes(row.id(0)?), format(row, 1)?, row.u32(2)?, row.time(3)?))
 }
 
 /// Of the columns id, root_key, source, format, algorithm, parameters, nonce, ciphertext, created_at.
 pub(super) fn root_key_wrap(row: &dyn Row) -> Result<RootKeyWrap, StoreError> {
-    Ok(RootKeyWrap {
-        id: RootKeyWrapId::from_bytes(row.id(0)?),
-        root_key: row.u32(1)?,
-        source: row.text(2)?,
-        wrapped: wrapped(row, 3)?,
-        created_at: row.time(8)?,
-    })
+    Ok(RootKeyWrap::new(
+        RootKeyWrapId::from_bytes(row.id(0)?),
+        row.u32(1)?,
+        row.text(2)?,
+        wrapped(row, 3)?,
+        row.time(8)?,
+    ))
 }
 
 /// The number that stands for an algorithm.
@@ -111,13 +97,13 @@ pub(super) fn bindings_text(bindings: &[Binding]) -> Json {
 
 /// A wrapped key in the columns from `first`: format, algorithm, parameters, nonce, ciphertext.
 fn wrapped(row: &dyn Row, first: usize) -> Result<WrappedKey, StoreError> {
-    Ok(WrappedKey {
-        format: format(row, first)?,
-        algorithm: row.code(first + 1, codes::algorithm)?,
-        parameters: row.blob(first + 2)?,
-        nonce: row.blob(first + 3)?,
-        ciphertext: row.blob(first + 4)?,
-    })
+    Ok(WrappedKey::new(
+        format(row, first)?,
+        row.code(first + 1, codes::algorithm)?,
+        row.blob(first + 3)?,
+        row.blob(first + 4)?,
+    )
+    .parameters(row.blob(first + 2)?))
 }
 
 fn format(row: &dyn Row, column: usize) -> Result<u16, StoreError> {

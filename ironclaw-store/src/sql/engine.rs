@@ -160,6 +160,6 @@ impl<T> Absent for Vec<T> {
 
 impl<T> Absent for Page<T> {
     fn absent() -> Self {
-        Self { items: Vec::new(), next: None }
+        Self::new(Vec::new(), None)
     }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn apply(tx: &dyn Transaction, operator: &str, change: &SystemC
             number
         }
     };
-    Ok(Receipt { at: tx.now(), numbers: vec![number.unwrap_or_default()], replayed: false })
+    Ok(Receipt::new(tx.now(), vec![number.unwrap_or_default()]))
 }
 
 /// Records a change that failed for a reason of its own.

@@ -72,49 +72,30 @@ impl<E: Engine> Categories<E> {
 }
 
 fn policy(row: &dyn Row) -> Result<RetentionPolicy, StoreError> {
-    Ok(RetentionPolicy {
-        tenant: row.parsed(0)?,
-        category: row.code(1, codes::category)?,
-        days: row.u32(2)?,
-        updated_at: row.time(3)?,
-    })
+    Ok(RetentionPolicy::new(row.parsed(0)?, row.code(1, codes::category)?, row.u32(2)?, row.time(3)?))
 }
 
 fn user(row: &dyn Row) -> Result<(TenantId, User), StoreError> {
     let roles = row.optional(5, Row::text)?.unwrap_or_default();
     let roles = roles.lines().map(|role| role.parse::<RoleName>().map_err(|_| row.corrupt(5)));
-    let user = User {
-        id: row.parsed(1)?,
-        status: row.code(2, codes::user_status)?,
-        roles: roles.collect::<Result<_, _>>()?,
-        created_at: row.time(3)?,
-        updated_at: row.time(4)?,
-    };
+    let user = User::new(row.parsed(1)?, row.time(3)?)
+        .status(row.code(2, codes::user_status)?)
+        .roles(roles.collect::<Result<_, _>>()?)
+        .updated_at(row.time(4)?);
     Ok((row.parsed(0)?, user))
 }
 
 fn hold(row: &dyn Row) -> Result<(u64, Hold), StoreError> {
-    let hold = Hold {
-        id: HoldId::from_bytes(row.id(1)?),
-        tenant: row.parsed(2)?,
-        owner: row.parsed(3)?,
-        reason: row.text(4)?,
-        created_at: row.time(5)?,
-        released_at: row.optional(6, Row::time)?,
-    };
+    let hold = Hold::new(HoldId::from_bytes(row.id(1)?), row.parsed(2)?, row.parsed(3)?, row.text(4)?, row.time(5)?)
+        .released_at(row.optional(6, Row::time)?);
     Ok((row.count(0)?, hold))
 }
 
 fn erasure(row: &dyn Row) -> Result<(u64, Erasure), StoreError> {
-    let erasure = Erasure {
-        id: ErasureId::from_bytes(row.id(1)?),
-        stream: row.bytes(2)?,
-        rows: row.count(3)?,
-        created_at: row.time(4)?,
-    };
+    let erasure = Erasure::new(ErasureId::from_bytes(row.id(1)?), row.bytes(2)?, row.count(3)?, row.time(4)?);
     Ok((row.count(0)?, erasure))
 }
 
 fn checkpoint(row: &dyn Row) -> Result<AuditCheckpoint, StoreError> {
-    Ok(AuditCheckpoint { size: row.count(0)?, root: row.bytes(1)?, note: row.text(2)?, created_at: row.time(3)? })
+    Ok(AuditCheckpoint::new(row.count(0)?, row.bytes(1)?, row.text(2)?, row.time(3)?))
 }

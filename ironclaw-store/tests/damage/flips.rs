@@ -69,7 +69,7 @@ async fn probe(path: &Path, samples: &[(Scope, Sample)]) -> Option<(Said, Vec<St
     let store = match LibsqlStore::open(path).await {
         Ok(store) => store,
         Err(error) => {
-            assert!(is_typed(&error), "{error}: {:?}", std::error::Error::source(&error));
+            assert!(is_typed(&error), "{error}");
             return None;
         }
     };
@@ -78,7 +78,7 @@ async fn probe(path: &Path, samples: &[(Scope, Sample)]) -> Option<(Said, Vec<St
     for name in ["ada", "bob"] {
         let written = store.put_setting(&user(name), SettingKey::parse("after").unwrap(), json!(1)).await;
         if let Err(error) = written {
-            assert!(is_typed(&error), "{error}: {:?}", std::error::Error::source(&error));
+            assert!(is_typed(&error), "{error}");
             assert!(!found.is_empty(), "{name} can't write ({error}), and the check finds nothing");
         }
     }

@@ -43,31 +43,12 @@ pub(crate) async fn furnish(path: &Path) -> Vec<(Scope, Sample)> {
             store.apply(&scope, Change::new().with(SecretOp::Delete { name: gone })).await.unwrap();
         }
     }
-    let role = UserRole { name: "editor".parse().unwrap(), permissions: vec!["write".to_owned()], updated_at: now };
-    let wrapped = WrappedKey {
-        format: 1,
-        algorithm: Algorithm::Aes256Gcm,
-        parameters: vec![1],
-        nonce: vec![0; 12],
-        ciphertext: vec![7; 48],
-    };
-    let header = VaultHeader { id: VaultId::make(&SystemClock), format: 1, root_key: 1, created_at: now };
-    let wrap = RootKeyWrap {
-        id: RootKeyWrapId::make(&SystemClock),
-        root_key: 1,
-        source: "key-file".to_owned(),
-        wrapped,
-        created_at: now,
-    };
-    let hold = Hold {
-        id: HoldId::make(&SystemClock),
-        tenant: tenant.clone(),
-        owner: owner.clone(),
-        reason: "case 12".to_owned(),
-        created_at: now,
-        released_at: None,
-    };
-    let checkpoint = AuditCheckpoint { size: 5, root: [3; 32], note: "signed".to_owned(), created_at: now };
+    let role = UserRole::new("editor".parse().unwrap(), vec!["write".to_owned()], now);
+    let wrapped = WrappedKey::new(1, Algorithm::Aes256Gcm, vec![0; 12], vec![7; 48]).parameters(vec![1]);
+    let header = VaultHeader::new(VaultId::make(&SystemClock), 1, 1, now);
+    let wrap = RootKeyWrap::new(RootKeyWrapId::make(&SystemClock), 1, "key-file", wrapped, now);
+    let hold = Hold::new(HoldId::make(&SystemClock), tenant.clone(), owner.clone(), "case 12", now);
+    let checkpoint = AuditCheckpoint::new(5, [3; 32], "signed", now);
     let roles = vec![role.name.clone()];
     let id = hold.id;
     for change in [

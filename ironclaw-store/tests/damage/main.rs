@@ -63,7 +63,7 @@ async fn ask(store: &LibsqlStore, samples: &[(Scope, Sample)]) -> Said {
 
 /// An error as far as it matters. It must say that it is damage, and what to do.
 fn told(error: &StoreError) -> String {
-    assert!(is_typed(error), "{error}: {:?}", std::error::Error::source(error));
+    assert!(is_typed(error), "{error}");
     format!("{:?}: {}", error.kind(), error.context())
 }
 

@@ -78,7 +78,7 @@ async fn begin(application: &mut PgConnection, chain: &str) {
 /// What events say in private.
 fn private(said: &str) -> Vec<u8> {
     let details = BTreeMap::from([("said".to_owned(), said.to_owned())]);
-    private_bytes(&AuditPrivate { details, request: RequestContext::default() })
+    private_bytes(&AuditPrivate::new(details, RequestContext::default()))
 }
 
 /// A literal of bytes.
@@ -338,7 +338,7 @@ async fn the_server_takes_every_private_part_that_the_store_makes() {
         let scope = ada().in_request(request.clone());
         store.apply(&scope, Change::new().event(record.clone())).await.unwrap();
         let last = trail(&store).await.pop().unwrap();
-        assert_eq!(last.private, Some(AuditPrivate { details: record.details, request }));
+        assert_eq!(last.private, Some(AuditPrivate::new(record.details, request)));
     }
     // Every hash and every commitment, which the server made, is as the store makes it.
     assert_eq!(verified(&store).await, 6);
@@ -457,14 +457,7 @@ async fn what_a_hold_protects_is_not_forgotten() {
     must(&mut older, "BEGIN ISOLATION LEVEL REPEATABLE READ").await;
     assert!(enter(&mut older, "default", "ada").await);
     let id = HoldId::make(&SystemClock);
-    let hold = Hold {
-        id,
-        tenant: TenantId::default_tenant(),
-        owner: UserId::parse("ada").unwrap(),
-        reason: "case 12".to_owned(),
-        created_at: SystemClock.now(),
-        released_at: None,
-    };
+    let hold = Hold::new(id, TenantId::default_tenant(), UserId::parse("ada").unwrap(), "case 12", SystemClock.now());
     let maintenance = operator(&database).await;
     maintenance.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
     let forget = "SELECT ironclaw.forget_audit('{100}')";
@@ -486,14 +479,13 @@ async fn what_an_operator_waited_for_came_before() {
     let (database, _store, mut application) = opened().await;
     let operator = operator(&database).await;
     let change = |hold| SystemChange::PlaceHold { hold };
-    let hold = Hold {
-        id: HoldId::make(&SystemClock),
-        tenant: ada().tenant().clone(),
-        owner: ada().owner().clone(),
-        reason: "a claim".into(),
-        created_at: SystemClock.now(),
-        released_at: None,
-    };
+    let hold = Hold::new(
+        HoldId::make(&SystemClock),
+        ada().tenant().clone(),
+        ada().owner().clone(),
+        "a claim",
+        SystemClock.now(),
+    );
     must(&mut application, "BEGIN").await;
     let writes = r#"SELECT FROM ironclaw.enter_to_write('default', 'ada', '[[1,"ada"]]', '5000')"#;
     assert_eq!(must(&mut application, writes).await, 1);

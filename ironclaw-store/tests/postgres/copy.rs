@@ -131,19 +131,9 @@ async fn furnish(store: &dyn Store, maintenance: &dyn Maintenance) -> Vec<(Scope
     }
     let (acme, globex) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
     let (ada, eve) = (UserId::parse("ada").unwrap(), UserId::parse("eve").unwrap());
-    let role = UserRole {
-        name: "editor".parse().unwrap(),
-        permissions: vec!["files:write".to_owned()],
-        updated_at: SystemClock.now(),
-    };
-    let hold = |reason: &str| Hold {
-        id: HoldId::make(&SystemClock),
-        tenant: acme.clone(),
-        owner: ada.clone(),
-        reason: reason.to_owned(),
-        created_at: SystemClock.now(),
-        released_at: None,
-    };
+    let role = UserRole::new("editor".parse().unwrap(), vec!["files:write".to_owned()], SystemClock.now());
+    let hold =
+        |reason: &str| Hold::new(HoldId::make(&SystemClock), acme.clone(), ada.clone(), reason, SystemClock.now());
     for change in [
         SystemChange::PutRole { tenant: acme.clone(), role: role.clone() },
         SystemChange::PutUser {
@@ -222,21 +212,9 @@ async fn a_whole_store_moves_there_and_back() {
 
 /// A vault of its own.
 fn vault(tenant: &TenantId) -> SystemChange {
-    let header = VaultHeader { id: VaultId::make(&SystemClock), format: 1, root_key: 1, created_at: SystemClock.now() };
-    let wrapped = WrappedKey {
-        format: 1,
-        algorithm: Algorithm::Aes256Gcm,
-        parameters: Vec::new(),
-        nonce: vec![1; 12],
-        ciphertext: vec![2; 48],
-    };
-    let wrap = RootKeyWrap {
-        id: RootKeyWrapId::make(&SystemClock),
-        root_key: 1,
-        source: "a test".to_owned(),
-        wrapped,
-        created_at: SystemClock.now(),
-    };
+    let header = VaultHeader::new(VaultId::make(&SystemClock), 1, 1, SystemClock.now());
+    let wrapped = WrappedKey::new(1, Algorithm::Aes256Gcm, vec![1; 12], vec![2; 48]);
+    let wrap = RootKeyWrap::new(RootKeyWrapId::make(&SystemClock), 1, "a test", wrapped, SystemClock.now());
     SystemChange::InitVault { tenant: tenant.clone(), header, wrap }
 }
 
@@ -454,14 +432,13 @@ async fn what_operators_do_while_it_is_copied_is_noticed() {
     let samples = furnish(&old.store, &old.maintenance).await;
     let (bob, sample) = &samples[1];
     let hold = SystemChange::PlaceHold {
-        hold: Hold {
-            id: HoldId::make(&SystemClock),
-            tenant: bob.tenant().clone(),
-            owner: bob.owner().clone(),
-            reason: "case 13".to_owned(),
-            created_at: SystemClock.now(),
-            released_at: None,
-        },
+        hold: Hold::new(
+            HoldId::make(&SystemClock),
+            bob.tenant().clone(),
+            bob.owner().clone(),
+            "case 13",
+            SystemClock.now(),
+        ),
     };
     let suspension = SystemChange::PutUser {
         tenant: bob.tenant().clone(),
@@ -536,10 +513,10 @@ async fn what_a_hold_keeps_comes_along() {
     };
     old.maintenance.apply_system(activate).await.unwrap();
     let (version, bytes) = (VersionId::make(&SystemClock), b"another text".to_vec());
-    let begin = NewVersion { id: version, path, metadata: serde_json::Value::Null, embedding_model: None };
+    let begin = NewVersion::new(version, path);
     let give_up = Change::new()
         .with(WorkspaceOp::BeginVersion { version: begin })
-        .with(WorkspaceOp::PutParts { version, parts: vec![Part { offset: 0, bytes, chunks: Vec::new() }] })
+        .with(WorkspaceOp::PutParts { version, parts: vec![Part::new(0, bytes)] })
         .with(WorkspaceOp::Abandon { version });
     old.store.apply(ada, give_up).await.unwrap();
     let copied = copy(&old.maintenance, &new.maintenance, &selection(ada)).await;
@@ -602,7 +579,7 @@ async fn what_does_not_fit_is_refused_before_anything_is_written() {
     assert_eq!(refusal(&old.maintenance, &new.maintenance, &selection(bob)).await, StoreErrorKind::Conflict);
     // Operators who did something of their own.
     let (other, quota) = (server().await, ada.tenant().clone());
-    let role = UserRole { name: "own".parse().unwrap(), permissions: Vec::new(), updated_at: SystemClock.now() };
+    let role = UserRole::new("own".parse().unwrap(), Vec::new(), SystemClock.now());
     other.maintenance.apply_system(SystemChange::PutRole { tenant: quota, role }).await.unwrap();
     let refused = refusal(&old.maintenance, &other.maintenance, &Selection::Everything).await;
     assert_eq!(refused, StoreErrorKind::AlreadyExists);

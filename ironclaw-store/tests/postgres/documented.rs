@@ -61,10 +61,9 @@ async fn filled() -> (Database, PgConnection) {
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
     let (id, name) = (DataKeyId::make(&SystemClock), "api".parse().unwrap());
     let (algorithm, nonce) = (Algorithm::Aes256Gcm, vec![0; 12]);
-    let wrapped =
-        WrappedKey { format: 1, algorithm, parameters: vec![], nonce: nonce.clone(), ciphertext: vec![0; 48] };
-    let sealed = Sealed { format: 1, algorithm, data_key: id, salt: vec![0; 32], nonce, ciphertext: vec![0; 40] };
-    let secret = PutSecret { name, provider: None, bindings: vec![], expires_at: None, number: 1, sealed };
+    let wrapped = WrappedKey::new(1, algorithm, nonce.clone(), vec![0; 48]);
+    let sealed = Sealed::new(1, algorithm, id, nonce, vec![0; 40]).salt(vec![0; 32]);
+    let secret = PutSecret::new(name, 1, sealed);
     let name = secret.name.clone();
     let put = Change::new()
         .with(SecretOp::PutDataKey { id, number: 1, root_key: 1, wrapped })
@@ -80,7 +79,7 @@ async fn filled() -> (Database, PgConnection) {
     let operator = OperatorName::parse("olga").unwrap();
     let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
     let (tenant, owner, status) = (TenantId::default_tenant(), UserId::parse("ada").unwrap(), UserStatus::Active);
-    let checkpoint = AuditCheckpoint { size: 5, root: [7; 32], note: "n".to_owned(), created_at: SystemClock.now() };
+    let checkpoint = AuditCheckpoint::new(5, [7; 32], "n", SystemClock.now());
     for change in [
         SystemChange::PutUser { tenant: tenant.clone(), owner, status, roles: vec![] },
         SystemChange::EraseUser { tenant, owner: bob, id: ErasureId::make(&SystemClock) },

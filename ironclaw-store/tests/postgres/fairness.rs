@@ -226,14 +226,13 @@ async fn an_operators_calls_about_one_user_leave_room_for_others() {
     let mut placing = JoinSet::new();
     for _ in 0..MANY {
         let maintenance = maintenance.clone();
-        let hold = Hold {
-            id: HoldId::make(&SystemClock),
-            tenant: TenantId::default_tenant(),
-            owner: UserId::parse("ada").unwrap(),
-            reason: "a test".to_owned(),
-            created_at: SystemClock.now(),
-            released_at: None,
-        };
+        let hold = Hold::new(
+            HoldId::make(&SystemClock),
+            TenantId::default_tenant(),
+            UserId::parse("ada").unwrap(),
+            "a test",
+            SystemClock.now(),
+        );
         placing.spawn(async move { drop(maintenance.apply_system(SystemChange::PlaceHold { hold }).await.unwrap()) });
     }
     until("one of them waits", async || busy(&mut watcher).await > 0).await;

@@ -1,6 +1,5 @@
 //! What listens where a server should, and what a caller hears of it.
 
-use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -90,11 +89,5 @@ pub(crate) fn assert_silent(error: &StoreError, secret: &str) {
 
 /// An error and what caused it.
 pub(crate) fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(" <- {cause}"));
-        source = cause.source();
-    }
-    text
+    error.to_string()
 }

@@ -50,7 +50,7 @@ fn put() -> Change {
 }
 
 async fn failures(store: &PostgresStore) -> usize {
-    let filter = AuditFilter { outcome: Some(Outcome::Failed), ..AuditFilter::default() };
+    let filter = AuditFilter::default().outcome(Outcome::Failed);
     store.audit().events(&ada(), &filter, &PageRequest::first(1_000).unwrap()).await.unwrap().items.len()
 }
 

@@ -340,15 +340,7 @@ async fn what_decides_who_may_do_what_is_asked_of_the_primary() {
     let (agent, secret) = (AgentName::parse("agent").unwrap(), SecretName::parse("secret").unwrap());
     let (id, now) = (TokenId::make(&SystemClock), SystemClock.now());
     let expires_at = now.after(FOR_EVER);
-    let token = Token {
-        id,
-        agent: agent.clone(),
-        policy_epoch: 1,
-        hash: [7; 32],
-        created_at: now,
-        expires_at,
-        revoked_at: None,
-    };
+    let token = Token::new(id, agent.clone(), 1, [7; 32], now, expires_at);
     let put_agent = |active| AccessOp::PutAgent { name: agent.clone(), active };
     let issue = Change::new().with(put_agent(true)).with(AccessOp::IssueToken { token });
     store.apply(&ada.scope, issue).await.unwrap();

@@ -87,7 +87,7 @@ async fn found(store: &dyn Store, scope: &Scope, queries: &[TextQuery]) -> Found
     let mut found = Found::default();
     for query in queries {
         for prefix in [None, Some("1")] {
-            let filter = SearchFilter { prefix: prefix.map(path) };
+            let filter = SearchFilter::default().prefix(prefix.map(path));
             found.chunks.push(store.workspace().search_text(scope, query, &filter, 20).await.unwrap());
         }
         let hits = store.conversations().search_messages(scope, query, 20).await.unwrap();
@@ -152,7 +152,7 @@ async fn both_stores_give_the_same_scores() {
     for length in [1.0_f32, 1e-30, 1e30] {
         let query: Vec<f32> = random.vector(DIMENSIONS).iter().map(|number| number * length).collect();
         for prefix in [None, Some("2")] {
-            let filter = SearchFilter { prefix: prefix.map(path) };
+            let filter = SearchFilter::default().prefix(prefix.map(path));
             let a = postgres.search_vectors(&ada, &near("test/384", &query), &filter, 30).await.unwrap();
             let b = libsql.search_vectors(&ada, &near("test/384", &query), &filter, 30).await.unwrap();
             assert_eq!(a.len(), 30);

@@ -44,7 +44,7 @@ pub(crate) async fn opened() -> (Database, PostgresStore, PostgresMaintenance) {
 }
 
 fn below(prefix: &str) -> SearchFilter {
-    SearchFilter { prefix: Some(path(prefix)) }
+    SearchFilter::default().prefix(path(prefix))
 }
 
 pub(crate) async fn search(
@@ -89,14 +89,13 @@ pub(crate) async fn fill(store: &dyn Store, scope: &Scope, random: &mut Random, 
 
 /// Places a legal hold on a user: nothing of theirs is swept.
 async fn hold(maintenance: &PostgresMaintenance, scope: &Scope) {
-    let hold = Hold {
-        id: HoldId::make(&SystemClock),
-        tenant: scope.tenant().clone(),
-        owner: scope.owner().clone(),
-        reason: "a test".to_owned(),
-        created_at: SystemClock.now(),
-        released_at: None,
-    };
+    let hold = Hold::new(
+        HoldId::make(&SystemClock),
+        scope.tenant().clone(),
+        scope.owner().clone(),
+        "a test",
+        SystemClock.now(),
+    );
     maintenance.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
 }
 
@@ -265,7 +264,7 @@ async fn a_search_gives_as_many_as_asked_whoever_else_has_vectors() {
                     let within = |at: &WorkspacePath| prefix.as_ref().is_none_or(|prefix| at.is_within(prefix));
                     let chunks = files.iter().filter(|(at, _)| within(at)).flat_map(|(_, chunks)| chunks);
                     let expected = limit.min(chunks.clone().count());
-                    let filter = SearchFilter { prefix: prefix.clone() };
+                    let filter = SearchFilter::default().prefix(prefix.clone());
                     let hits = store.search_vectors(scope, &near(MODEL, query), &filter, limit as u32).await.unwrap();
                     let found = found(&hits, chunks, query, limit);
                     if !indexed {

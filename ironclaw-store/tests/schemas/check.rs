@@ -59,7 +59,7 @@ async fn workspace(store: &dyn Store, depth: usize) {
     let (words, everywhere) = (TextQuery::new("keeper", &Limits::default()), SearchFilter::default());
     let hits = read.search_text(&ada(), &words, &everywhere, 10).await.unwrap();
     assert_eq!(hits.iter().map(|hit| hit.chunk).collect::<Vec<_>>(), [first_chunk()]);
-    let query = VectorQuery { model: name("embedder"), vector: VECTORS[1].to_vec() };
+    let query = VectorQuery::new(name("embedder"), VECTORS[1].to_vec());
     let hits = read.search_vectors(&ada(), &query, &everywhere, 10).await.unwrap();
     assert_eq!(hits.iter().map(|hit| hit.chunk).collect::<Vec<_>>(), [second_chunk(), first_chunk()]);
     let chunks = read.chunks(&ada(), &[second_chunk()]).await.unwrap();
@@ -123,7 +123,7 @@ async fn settings(store: &dyn Store, depth: usize) {
 }
 
 async fn audit(store: &dyn Store) {
-    let of = |outcome| AuditFilter { outcome: Some(outcome), ..AuditFilter::default() };
+    let of = |outcome| AuditFilter::default().outcome(outcome);
     let denied = store.audit().events(&ada(), &of(Outcome::Denied), &page()).await.unwrap().items;
     assert_eq!((denied.len(), denied[0].event.action, denied[0].event.principals.len()), (1, Action::SecretUse, 2));
     let private = denied[0].private.as_ref().unwrap();

@@ -91,24 +91,19 @@ ids! {
 
 /// The messages; a call's arguments are so many levels deep.
 pub(crate) fn messages(depth: usize) -> [NewMessage; 3] {
-    let call = ToolCall { id: "call-1".into(), name: "calendar".into(), arguments: nested(depth) };
+    let call = ToolCall::new("call-1", "calendar", nested(depth));
     [
         NewMessage::text(question(), Role::User, "When is the launch?"),
-        NewMessage {
-            tool_calls: vec![call],
-            metadata: json!({ "model": "m" }),
-            ..NewMessage::text(answer(), Role::Assistant, "I look it up.")
-        },
-        NewMessage {
-            tool_result: Some(ToolResult { call_id: "call-1".into(), name: name("calendar"), is_error: false }),
-            ..NewMessage::text(result(), Role::Tool, "on Friday")
-        },
+        NewMessage::text(answer(), Role::Assistant, "I look it up.")
+            .tool_calls(vec![call])
+            .metadata(json!({ "model": "m" })),
+        NewMessage::text(result(), Role::Tool, "on Friday").tool_result(ToolResult::new("call-1", name("calendar"))),
     ]
 }
 
 pub(crate) fn new_job(depth: usize) -> NewJob {
     let (kind, conversation, agent) = ("answer".to_owned(), Some(conversation()), Some(name("assistant")));
-    NewJob { id: job(), kind, conversation, agent, input: nested(depth) }
+    NewJob::new(job(), kind).conversation(conversation).agent(agent).input(nested(depth))
 }
 
 pub(crate) fn steps(depth: usize) -> [JobStep; 3] {
@@ -126,120 +121,68 @@ pub(crate) fn steps(depth: usize) -> [JobStep; 3] {
 }
 
 pub(crate) fn llm_call(depth: usize) -> LlmCall {
-    LlmCall {
-        id: LlmCallId::from_bytes([20; 16]),
-        job: job(),
-        model: "m".into(),
-        request: nested(depth),
-        response: Some(nested(depth)),
-        error: Some("an error".into()),
-        usage: TokenUsage { input: Some(1), output: None, cost_micro_usd: Some(u64::MAX) },
-        latency_us: 5,
-        created_at: now(),
-    }
+    LlmCall::new(LlmCallId::from_bytes([20; 16]), job(), "m", nested(depth), now())
+        .response(nested(depth))
+        .error("an error".to_owned())
+        .usage(TokenUsage::default().input(Some(1)).cost_micro_usd(Some(u64::MAX)))
+        .latency_us(5)
 }
 
 pub(crate) fn sandbox_job(depth: usize) -> SandboxJob {
-    let usage = SandboxUsage { component: "ab".repeat(32), fuel: 6, memory_bytes: 7, duration_us: 8 };
-    SandboxJob {
-        id: SandboxJobId::from_bytes([21; 16]),
-        job: job(),
-        tool: name("calendar"),
-        parameters: nested(depth),
-        outcome: ToolOutcome::Failure { code: "timeout".into(), message: "too slow".into() },
-        log: "info: begun".into(),
-        usage: Some(usage),
-        created_at: now(),
-    }
+    let usage = SandboxUsage::default().component("ab".repeat(32)).fuel(6).memory_bytes(7).duration_us(8);
+    SandboxJob::new(
+        SandboxJobId::from_bytes([21; 16]),
+        job(),
+        name("calendar"),
+        nested(depth),
+        ToolOutcome::Failure { code: "timeout".into(), message: "too slow".into() },
+        now(),
+    )
+    .log("info: begun")
+    .usage(usage)
 }
 
 pub(crate) fn wrapped() -> WrappedKey {
     let (parameters, nonce, ciphertext) = (vec![0, 255], (0..24).collect(), (0..=255).collect());
-    WrappedKey { format: 3, algorithm: Algorithm::XChaCha20Poly1305, parameters, nonce, ciphertext }
+    WrappedKey::new(3, Algorithm::XChaCha20Poly1305, nonce, ciphertext).parameters(parameters)
 }
 
 pub(crate) fn secret(number: u32) -> PutSecret {
-    PutSecret {
-        name: name("api"),
-        provider: Some("example".into()),
-        bindings: vec![Binding { host: "api.example.com".into() }],
-        expires_at: Some(later(86_400)),
+    PutSecret::new(
+        name("api"),
         number,
-        sealed: Sealed {
-            format: 2,
-            algorithm: Algorithm::Aes256Gcm,
-            data_key: data_key(),
-            salt: vec![0, 128],
-            nonce: (0..12).collect(),
-            ciphertext: vec![number as u8; 40],
-        },
-    }
+        Sealed::new(2, Algorithm::Aes256Gcm, data_key(), (0..12).collect(), vec![number as u8; 40]).salt(vec![0, 128]),
+    )
+    .provider("example".to_owned())
+    .bindings(vec![Binding::new("api.example.com")])
+    .expires_at(later(86_400))
 }
 
 pub(crate) fn policy(depth: usize) -> Policy {
-    Policy {
-        id: PolicyId::from_bytes([22; 16]),
-        agent: name("assistant"),
-        resource: "secrets/api".into(),
-        actions: vec!["use".into()],
-        conditions: nested(depth),
-        valid_from: now(),
-        valid_until: Some(later(3_600)),
-    }
+    Policy::new(PolicyId::from_bytes([22; 16]), name("assistant"), "secrets/api", vec!["use".into()], now())
+        .conditions(nested(depth))
+        .valid_until(later(3_600))
 }
 
 pub(crate) fn token() -> Token {
-    Token {
-        id: TokenId::from_bytes([23; 16]),
-        agent: name("assistant"),
-        policy_epoch: 2,
-        hash: [0xa1; 32],
-        created_at: now(),
-        expires_at: later(7_200),
-        revoked_at: None,
-    }
+    Token::new(TokenId::from_bytes([23; 16]), name("assistant"), 2, [0xa1; 32], now(), later(7_200))
 }
 
 pub(crate) fn api_key() -> ApiKey {
     let (id, label) = (ApiKeyId::from_bytes([24; 16]), "a laptop".to_owned());
-    ApiKey { id, label, hash: [0xb2; 32], created_at: now(), expires_at: None, revoked_at: None }
+    ApiKey::new(id, label, [0xb2; 32], now())
 }
 
 pub(crate) fn lease() -> Lease {
-    Lease {
-        id: LeaseId::from_bytes([25; 16]),
-        secret: name("api"),
-        agent: name("assistant"),
-        uses_left: 9,
-        created_at: now(),
-        expires_at: later(7_200),
-        revoked_at: None,
-    }
+    Lease::new(LeaseId::from_bytes([25; 16]), name("api"), name("assistant"), 9, now(), later(7_200))
 }
 
 pub(crate) fn question_to_a_person(id: ApprovalId, depth: usize) -> Approval {
-    Approval {
-        id,
-        agent: name("assistant"),
-        action: "send".into(),
-        details: nested(depth),
-        state: ApprovalState::Pending,
-        created_at: now(),
-        expires_at: later(7_200),
-        decided_at: None,
-    }
+    Approval::new(id, name("assistant"), "send", now(), later(7_200)).details(nested(depth))
 }
 
 pub(crate) fn tool_grant(depth: usize) -> ToolGrant {
-    ToolGrant {
-        id: ToolGrantId::from_bytes([26; 16]),
-        tool: name("calendar"),
-        capability: "http".into(),
-        parameters: nested(depth),
-        created_at: now(),
-        expires_at: None,
-        revoked_at: None,
-    }
+    ToolGrant::new(ToolGrantId::from_bytes([26; 16]), name("calendar"), "http", now()).parameters(nested(depth))
 }
 
 /// A change that was applied under a key.
@@ -252,8 +195,8 @@ fn parts() -> Vec<Part> {
     let (first, second) = FILE.split_at(SPLIT);
     let part = |offset: usize, text: &str, id, vector: [f32; 3]| {
         let (start, end) = (offset as u64, (offset + text.len()) as u64);
-        let chunk = NewChunk { id, start, end, embedding: Some(vector.to_vec()) };
-        Part { offset: start, bytes: text.as_bytes().to_vec(), chunks: vec![chunk] }
+        let chunk = NewChunk::new(id, start, end).embedding(vector.to_vec());
+        Part::new(start, text.as_bytes().to_vec()).chunks(vec![chunk])
     };
     vec![part(0, first, first_chunk(), VECTORS[0]), part(SPLIT, second, second_chunk(), VECTORS[1])]
 }
@@ -262,7 +205,9 @@ fn operations(depth: usize) -> Vec<Operation> {
     let agent: AgentName = name("assistant");
     let begin = |id, at: &str, model: Option<&str>| {
         let (metadata, embedding_model) = (json!({ "of": nested(depth - 1) }), model.map(name));
-        WorkspaceOp::BeginVersion { version: NewVersion { id, path: path(at), metadata, embedding_model } }
+        WorkspaceOp::BeginVersion {
+            version: NewVersion::new(id, path(at)).metadata(metadata).embedding_model(embedding_model),
+        }
     };
     let mut all: Vec<Operation> = vec![
         AccessOp::PutAgent { name: agent.clone(), active: true }.into(),
@@ -272,13 +217,12 @@ fn operations(depth: usize) -> Vec<Operation> {
     for message in messages(depth) {
         all.push(ConversationOp::AppendMessage { conversation: conversation(), message }.into());
     }
-    let model = EmbeddingModel { id: name("embedder"), dimensions: 3, lexical: true };
+    let model = EmbeddingModel::new(name("embedder"), 3).lexical(true);
     let bytes = b"replaced".to_vec();
     all.extend::<[Operation; 8]>([
         WorkspaceOp::RegisterModel { model }.into(),
         begin(replaced(), "notes/plan.md", None).into(),
-        WorkspaceOp::PutParts { version: replaced(), parts: vec![Part { offset: 0, bytes, chunks: Vec::new() }] }
-            .into(),
+        WorkspaceOp::PutParts { version: replaced(), parts: vec![Part::new(0, bytes)] }.into(),
         WorkspaceOp::Publish { version: replaced(), size: 8, content_hash: ContentHash::of(b"replaced") }.into(),
         begin(version(), "notes/plan.md", Some("embedder")).into(),
         WorkspaceOp::PutParts { version: version(), parts: parts() }.into(),
@@ -295,7 +239,8 @@ fn operations(depth: usize) -> Vec<Operation> {
     all.extend(steps(depth).map(|step| JobOp::AppendEvent { job: job(), step }.into()));
     all.push(JobOp::RecordLlmCall { call: llm_call(depth) }.into());
     all.push(JobOp::RecordSandboxJob { run: sandbox_job(depth) }.into());
-    let gone = PutSecret { name: name("gone"), ..secret(1) };
+    let mut gone = secret(1);
+    gone.name = name("gone");
     all.extend::<[Operation; 6]>([
         SecretOp::PutDataKey { id: data_key(), number: 1, root_key: 1, wrapped: wrapped() }.into(),
         SecretOp::Put { secret: Box::new(secret(1)) }.into(),
@@ -304,12 +249,14 @@ fn operations(depth: usize) -> Vec<Operation> {
         SecretOp::Put { secret: Box::new(gone) }.into(),
         SecretOp::Delete { name: name("gone") }.into(),
     ]);
+    let mut ten_uses = lease();
+    ten_uses.uses_left = 10;
     let approval = |id| AccessOp::RequestApproval { approval: question_to_a_person(id, depth) };
     all.extend::<[Operation; 11]>([
         AccessOp::PutPolicy { policy: policy(depth) }.into(),
         AccessOp::IssueToken { token: token() }.into(),
         AccessOp::MakeApiKey { key: api_key() }.into(),
-        AccessOp::GrantLease { lease: Lease { uses_left: 10, ..lease() } }.into(),
+        AccessOp::GrantLease { lease: ten_uses }.into(),
         AccessOp::RedeemLease { id: lease().id }.into(),
         approval(self::approval()).into(),
         AccessOp::DecideApproval { id: self::approval(), approved: true }.into(),
@@ -323,13 +270,13 @@ fn operations(depth: usize) -> Vec<Operation> {
 
 fn system_changes() -> Vec<SystemChange> {
     let tenant = TenantId::default_tenant;
-    let header = VaultHeader { id: vault(), format: 1, root_key: 1, created_at: now() };
+    let header = VaultHeader::new(vault(), 1, 1, now());
     let source = || "key file".to_owned();
-    let first = RootKeyWrap { id: wrap(), root_key: 1, source: source(), wrapped: wrapped(), created_at: now() };
-    let role = UserRole { name: name("writer"), permissions: vec!["write".into()], updated_at: now() };
+    let first = RootKeyWrap::new(wrap(), 1, source(), wrapped(), now());
+    let role = UserRole::new(name("writer"), vec!["write".into()], now());
     let of = |id, owner: &str, reason: &str| {
         let (owner, reason) = (name(owner), reason.to_owned());
-        let hold = Hold { id, tenant: tenant(), owner, reason, created_at: now(), released_at: None };
+        let hold = Hold::new(id, tenant(), owner, reason, now());
         SystemChange::PlaceHold { hold }
     };
     let note = "a signed state".to_owned();
@@ -347,7 +294,7 @@ fn system_changes() -> Vec<SystemChange> {
         of(released(), "ada", "another"),
         SystemChange::ReleaseHold { id: released() },
         SystemChange::PutRetention { tenant: tenant(), category: RetainedCategory::Jobs, days: 30 },
-        SystemChange::PutCheckpoint { checkpoint: AuditCheckpoint { size: 1, root: [7; 32], note, created_at: now() } },
+        SystemChange::PutCheckpoint { checkpoint: AuditCheckpoint::new(1, [7; 32], note, now()) },
     ]
 }
 

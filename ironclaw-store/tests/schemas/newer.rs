@@ -33,7 +33,7 @@ macro_rules! newer {
 async fn every_call(store: &dyn Store, maintenance: &dyn Maintenance, movable: &dyn Movable) {
     let (page, everywhere) = (&PageRequest::default(), &SearchFilter::default());
     let (words, ada, bob) = (&TextQuery::new("launch", &Limits::default()), &ada(), &user("nobody"));
-    let vector = &VectorQuery { model: name("embedder"), vector: VECTORS[0].to_vec() };
+    let vector = &VectorQuery::new(name("embedder"), VECTORS[0].to_vec());
     let put = || Change::new().with(SettingOp::Put { key: name("theme"), value: 1.into() });
     let report = Change::new().event(AuditRecord::new(Action::HostEvent));
     let refused = Change::new().with(SettingOp::Put { key: name("theme"), value: nested(1_000) });

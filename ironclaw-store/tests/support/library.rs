@@ -6,7 +6,6 @@ use ironclaw_core::id::{ChunkId, EmbeddingModelId, UserId, VersionId};
 use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, WorkspacePath};
 use ironclaw_core::store::{Apply, Store, VectorQuery};
 use ironclaw_core::{Change, Limits, Scope, SystemClock};
-use serde_json::Value;
 
 /// A user.
 pub(crate) fn user(name: &str) -> Scope {
@@ -25,12 +24,12 @@ pub(crate) fn model(name: &str) -> EmbeddingModelId {
 
 /// A search near a vector.
 pub(crate) fn near(name: &str, vector: &[f32]) -> VectorQuery {
-    VectorQuery { model: model(name), vector: vector.to_vec() }
+    VectorQuery::new(model(name), vector.to_vec())
 }
 
 /// Makes a model known to a user.
 pub(crate) async fn register(store: &dyn Store, scope: &Scope, name: &str, dimensions: u32) {
-    let model = EmbeddingModel { id: model(name), dimensions, lexical: false };
+    let model = EmbeddingModel::new(model(name), dimensions);
     store.apply(scope, Change::new().with(WorkspaceOp::RegisterModel { model })).await.unwrap();
 }
 
@@ -66,19 +65,19 @@ impl File {
     pub(crate) fn staged(&self) -> (VersionId, Vec<Operation>) {
         let version = VersionId::make(&SystemClock);
         let (path, embedding_model) = (self.path.clone(), self.model.clone());
-        let begin = NewVersion { id: version, path, metadata: Value::Null, embedding_model };
+        let begin = NewVersion::new(version, path).embedding_model(embedding_model);
         let mut parts: Vec<Part> = Vec::new();
         let mut size = 0;
         for chunk in &self.chunks {
             let length = chunk.text.len();
             let is_full = |part: &Part| part.bytes.len() + length > Limits::default().part_bytes;
             if parts.last().is_none_or(is_full) {
-                parts.push(Part { offset: size, bytes: Vec::new(), chunks: Vec::new() });
+                parts.push(Part::new(size, Vec::new()));
             }
             let part = parts.last_mut().unwrap();
             part.bytes.extend_from_slice(chunk.text.as_bytes());
             let (start, end) = (size, size + length as u64);
-            part.chunks.push(NewChunk { id: chunk.id, start, end, embedding: chunk.vector.clone() });
+            part.chunks.push(NewChunk::new(chunk.id, start, end).embedding(chunk.vector.clone()));
             size = end;
         }
         let operations =

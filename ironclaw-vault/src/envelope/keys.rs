@@ -82,7 +82,7 @@ impl Keys {
         let bound = associated::data_key(place, id, number, root_key, algorithm)?;
         let Parts { salt: parameters, nonce, ciphertext } =
             seal::seal(&self.root, Purpose::DataKey, algorithm, &bound, key.expose())?;
-        let wrapped = WrappedKey { format: FORMAT, algorithm, parameters, nonce, ciphertext };
+        let wrapped = WrappedKey::new(FORMAT, algorithm, nonce, ciphertext).parameters(parameters);
         Ok(NewDataKey { id, key: Arc::new(key), put: SecretOp::PutDataKey { id, number, root_key, wrapped } })
     }
 }

@@ -54,14 +54,14 @@ impl VaultOptions {
         let created_at = self.clock.now();
         let (id, root_key) = (VaultId::make(&*self.clock), FIRST_ROOT_KEY);
         let root = Key::make_random().map_err(|e| error::from_seal("init", e))?;
-        let wrap = RootKeyWrap {
-            id: RootKeyWrapId::make(&*self.clock),
+        let wrap = RootKeyWrap::new(
+            RootKeyWrapId::make(&*self.clock),
             root_key,
-            source: source.kind().to_owned(),
-            wrapped: self.wrap_checked(id, root_key, &root, &source).await?,
+            source.kind(),
+            self.wrap_checked(id, root_key, &root, &source).await?,
             created_at,
-        };
-        let header = VaultHeader { id, format: FORMAT, root_key, created_at };
+        );
+        let header = VaultHeader::new(id, FORMAT, root_key, created_at);
         let change = SystemChange::InitVault { tenant: self.tenant.clone(), header, wrap };
         match maintenance.apply_system(change).await {
             Ok(_) => Ok(()),

@@ -69,8 +69,9 @@ impl Inner {
         let number = self.store.secrets().next_secret_version(scope, name).await.map_err(failed)?;
         let data_key = self.sealing_key(keys, scope, &place).await?;
         let sealed = self.seal(&place, name, number, data_key.id, &data_key.key, value)?;
-        let SecretOptions { provider, bindings, expires_at } = options.clone();
-        let secret = PutSecret { name: name.clone(), provider, bindings, expires_at, number, sealed };
+        let SecretOptions { provider, bindings, expires_at, .. } = options.clone();
+        let secret =
+            PutSecret::new(name.clone(), number, sealed).provider(provider).bindings(bindings).expires_at(expires_at);
         let after = |receipt: Receipt| after(&secret, before, &receipt);
         let change = data_key.put.into_iter().fold(Change::new(), Change::with);
         let change = change.with(SecretOp::Put { secret: Box::new(secret.clone()) });
@@ -111,7 +112,7 @@ impl Inner {
             .and_then(|bound| seal::seal(key, Purpose::Secret, algorithm, &bound, value.expose()))
             .map_err(|e| error::from_seal("put", e))?;
         let seal::Parts { salt, nonce, ciphertext } = parts;
-        Ok(Sealed { format: FORMAT, algorithm, data_key, salt, nonce, ciphertext })
+        Ok(Sealed::new(FORMAT, algorithm, data_key, nonce, ciphertext).salt(salt))
     }
 
     pub(super) async fn delete(&self, scope: &Scope, name: &SecretName) -> Result<bool, VaultError> {
@@ -176,16 +177,13 @@ fn after(put: &PutSecret, before: Option<Secret>, receipt: &Receipt) -> Secret {
         Some(secret) => (secret.created_at, secret.last_used_at, secret.usage_count, secret.version),
         None => (receipt.at, None, 0, 0),
     };
-    Secret {
-        name: put.name.clone(),
-        provider: put.provider.clone(),
-        bindings: put.bindings.clone(),
-        expires_at: put.expires_at,
-        current_version: put.number,
-        created_at,
-        updated_at: receipt.at,
-        last_used_at,
-        usage_count,
-        version: version + 1,
-    }
+    Secret::new(put.name.clone(), created_at)
+        .provider(put.provider.clone())
+        .bindings(put.bindings.clone())
+        .expires_at(put.expires_at)
+        .current_version(put.number)
+        .updated_at(receipt.at)
+        .last_used_at(last_used_at)
+        .usage_count(usage_count)
+        .version(version + 1)
 }

@@ -220,13 +220,9 @@ pub(super) async fn nobody_has_no_chain(subject: &StoreSubject) -> Outcome {
     Ok(())
 }
 
-/// Whether a [`ChainError`] is among the sources.
+/// Whether a [`ChainError`] is among the causes.
 fn tells_where(error: &StoreError) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source.filter(|cause| !cause.is::<ChainError>()) {
-        source = cause.source();
-    }
-    source.is_some()
+    error.cause().is_some_and(|cause| cause.is::<ChainError>() || cause.downcast_ref().is_some_and(tells_where))
 }
 
 pub(super) async fn verify_finds_tampering(subject: &StoreSubject) -> Outcome {
@@ -251,7 +247,7 @@ pub(super) async fn verify_finds_tampering(subject: &StoreSubject) -> Outcome {
             Ok(head) => return Err(Failure::new(format!("{tampering:?} is not noticed: {head:?}"))),
         };
         assert_eq!(*error.kind(), StoreErrorKind::Corrupt, "{tampering:?}: {error}");
-        assert!(tells_where(&error), "{tampering:?}: no ChainError among the sources of {error}");
+        assert!(tells_where(&error), "{tampering:?}: no ChainError among the causes of {error}");
         let error = match t.maintenance.verify_audit().await {
             Err(error) => error,
             Ok(heads) => return Err(Failure::new(format!("{tampering:?} is not noticed: {heads:?}"))),
@@ -259,7 +255,7 @@ pub(super) async fn verify_finds_tampering(subject: &StoreSubject) -> Outcome {
         assert_eq!(*error.kind(), StoreErrorKind::Corrupt, "{tampering:?}: {error}");
         let name = format!("{:032x}", u128::from_be_bytes(stream.0));
         assert!(error.to_string().contains(&name), "{tampering:?}: {name} is not named by {error}");
-        assert!(tells_where(&error), "{tampering:?}: no ChainError among the sources of {error}");
+        assert!(tells_where(&error), "{tampering:?}: no ChainError among the causes of {error}");
     }
     Ok(())
 }

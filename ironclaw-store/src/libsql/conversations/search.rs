@@ -147,7 +147,7 @@ pub(in crate::libsql) fn search(tx: &Tx<'_>, query: &TextQuery, limit: u32) -> R
             params![message_no, tx.content_no()],
             |row| message(row),
         )?;
-        hits.extend(found.map(|message| MessageHit { message, score }));
+        hits.extend(found.map(|message| MessageHit::new(message, score)));
     }
     Ok(hits)
 }

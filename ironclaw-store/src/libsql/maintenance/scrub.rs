@@ -45,7 +45,7 @@ pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     if note_busy(emptied, "the log is not emptied", &mut pending)? == Some(false) {
         pending.push("the log still holds deleted bytes: another process is reading; scrub again".to_owned());
     }
-    Ok(Scrubbed { pending })
+    Ok(Scrubbed::new(pending))
 }
 
 /// What room there is on the disk, in bytes.
@@ -145,6 +145,6 @@ mod tests {
         let error = room.told(error);
         assert_eq!(*error.kind(), StoreErrorKind::Full);
         assert!(error.context().contains("2000000 bytes") && error.context().contains("3000000 were free"), "{error}");
-        assert!(std::error::Error::source(&error).is_some());
+        assert!(error.cause().is_some());
     }
 }

@@ -126,7 +126,7 @@ impl Store {
             let message = NewMessage::text(MessageId::make(&SystemClock), Role::User, &text);
             change = change.with(ConversationOp::AppendMessage { conversation: id, message });
         }
-        let new = NewJob { id: job, kind: "k".into(), conversation: Some(id), agent: None, input: "x".into() };
+        let new = NewJob::new(job, "k").conversation(id).input("x".into());
         change = change.with(JobOp::Create { job: new });
         for number in 0..600 {
             let step = JobStep::Note { text: format!("note {number}") };
@@ -137,14 +137,14 @@ impl Store {
             let start = bytes.len() as u64;
             bytes.extend_from_slice(format!("term{number} other{number} third{number} ").as_bytes());
             let (id, end) = (ChunkId::make(&SystemClock), bytes.len() as u64);
-            chunks.push(NewChunk { id, start, end, embedding: None });
+            chunks.push(NewChunk::new(id, start, end));
         }
         let (path, metadata) = (WorkspacePath::parse("plan.md").unwrap(), serde_json::Value::Null);
         let (size, content_hash) = (bytes.len() as u64, ContentHash::of(&bytes));
-        let new = NewVersion { id: version, path, metadata, embedding_model: None };
+        let new = NewVersion::new(version, path).metadata(metadata);
         change = change
             .with(WorkspaceOp::BeginVersion { version: new })
-            .with(WorkspaceOp::PutParts { version, parts: vec![Part { offset: 0, bytes, chunks }] })
+            .with(WorkspaceOp::PutParts { version, parts: vec![Part::new(0, bytes).chunks(chunks)] })
             .with(WorkspaceOp::Publish { version, size, content_hash });
         for number in 0..600 {
             let key = SettingKey::parse(format!("key{number}")).unwrap();
@@ -157,7 +157,7 @@ impl Store {
     fn place_hold(&self, owner: &str) -> HoldId {
         let (id, owner) = (HoldId::make(&SystemClock), UserId::parse(owner).unwrap());
         let (tenant, reason) = (TenantId::default_tenant(), "court".to_owned());
-        let hold = Hold { id, tenant, owner, reason, created_at: self.now, released_at: None };
+        let hold = Hold::new(id, tenant, owner, reason, self.now);
         self.system(&SystemChange::PlaceHold { hold }).unwrap();
         id
     }
@@ -313,13 +313,7 @@ async fn a_long_conversation_is_hidden_at_once() {
     assert!(lost(&before, &store.rows()) <= i64::from(AT_ONCE) + BESIDES);
     assert_eq!(store.one(&ada, delete()).await.unwrap().numbers, [0]);
     let message = NewMessage::text(MessageId::make(&SystemClock), Role::User, "late");
-    let new = NewJob {
-        id: JobId::make(&SystemClock),
-        kind: "k".into(),
-        conversation: Some(conversation),
-        agent: None,
-        input: "x".into(),
-    };
+    let new = NewJob::new(JobId::make(&SystemClock), "k").conversation(conversation).input("x".into());
     for operation in [
         Operation::from(ConversationOp::AppendMessage { conversation, message }),
         ConversationOp::Rename { id: conversation, title: "Late".into() }.into(),
@@ -429,12 +423,12 @@ async fn the_largest_part_is_swept_in_small_steps() {
     let (version, bytes) =
         (VersionId::make(&SystemClock), (0..9_000).map(|n| format!("unlike{n} ")).collect::<String>());
     let bytes = bytes.into_bytes();
-    let chunk = NewChunk { id: ChunkId::make(&SystemClock), start: 0, end: bytes.len() as u64, embedding: None };
+    let chunk = NewChunk::new(ChunkId::make(&SystemClock), 0, bytes.len() as u64);
     let (size, content_hash) = (bytes.len() as u64, ContentHash::of(&bytes));
-    let new = NewVersion { id: version, path: path.clone(), metadata: serde_json::Value::Null, embedding_model: None };
+    let new = NewVersion::new(version, path.clone());
     let change = Change::new()
         .with(WorkspaceOp::BeginVersion { version: new })
-        .with(WorkspaceOp::PutParts { version, parts: vec![Part { offset: 0, bytes, chunks: vec![chunk] }] })
+        .with(WorkspaceOp::PutParts { version, parts: vec![Part::new(0, bytes).chunks(vec![chunk])] })
         .with(WorkspaceOp::Publish { version, size, content_hash })
         .with(WorkspaceOp::DeleteEntry { path });
     store.apply(&ada, change).await.unwrap();

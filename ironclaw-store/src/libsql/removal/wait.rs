@@ -111,7 +111,7 @@ pub(in crate::libsql) async fn gone(
         db.query_row(sql, params![user.content_no, promised.as_str()], |row| row.json(1))
     });
     Ok(match numbers.await? {
-        Some(numbers) => Receipt { numbers, ..receipt },
+        Some(numbers) => Receipt::new(receipt.at, numbers).replayed(receipt.replayed),
         // Small enough to be gone with the change itself.
         None => receipt,
     })

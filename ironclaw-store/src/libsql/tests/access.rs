@@ -17,15 +17,15 @@ async fn store_with_agent() -> (LibsqlStore, Scope, AgentName) {
 }
 
 fn policy(agent: &AgentName, valid_until: Option<Timestamp>) -> Policy {
-    Policy {
-        id: PolicyId::make(&SystemClock),
-        agent: agent.clone(),
-        resource: "mail/*".into(),
-        actions: vec!["use".into(), "re\"veal".into()],
-        conditions: serde_json::json!({"hours": [9, 17]}),
-        valid_from: Timestamp::from_micros(1),
-        valid_until,
-    }
+    Policy::new(
+        PolicyId::make(&SystemClock),
+        agent.clone(),
+        "mail/*",
+        vec!["use".into(), "re\"veal".into()],
+        Timestamp::from_micros(1),
+    )
+    .conditions(serde_json::json!({"hours": [9, 17]}))
+    .valid_until(valid_until)
 }
 
 #[tokio::test]
@@ -43,18 +43,15 @@ async fn a_policy_that_ended_keeps_its_end() {
 #[tokio::test]
 async fn a_decision_can_not_be_smuggled_in_with_the_question() {
     let (store, ada, agent) = store_with_agent().await;
-    let pending = Approval {
-        id: ApprovalId::make(&SystemClock),
+    let pending = Approval::new(
+        ApprovalId::make(&SystemClock),
         agent,
-        action: "send mail".into(),
-        details: serde_json::Value::Null,
-        state: ApprovalState::Pending,
-        created_at: Timestamp::from_micros(1),
-        expires_at: Timestamp::from_micros(i64::MAX),
-        decided_at: None,
-    };
-    let approved = Approval { state: ApprovalState::Approved, ..pending.clone() };
-    let dated = Approval { decided_at: Some(Timestamp::from_micros(1)), ..pending.clone() };
+        "send mail",
+        Timestamp::from_micros(1),
+        Timestamp::from_micros(i64::MAX),
+    );
+    let approved = pending.clone().state(ApprovalState::Approved);
+    let dated = pending.clone().decided_at(Timestamp::from_micros(1));
     for approval in [approved, dated] {
         let refused = store.apply(&ada, Change::new().with(AccessOp::RequestApproval { approval })).await.unwrap_err();
         assert!(matches!(refused.kind(), StoreErrorKind::InvalidInput(_)), "{refused}");

@@ -16,7 +16,7 @@ fn user(name: &str) -> Scope {
 
 fn wrapped() -> WrappedKey {
     let algorithm = Algorithm::XChaCha20Poly1305;
-    WrappedKey { format: 1, algorithm, parameters: vec![], nonce: vec![0; 24], ciphertext: vec![7; 48] }
+    WrappedKey::new(1, algorithm, vec![0; 24], vec![7; 48])
 }
 
 async fn data_key(store: &LibsqlStore, scope: &Scope) -> DataKeyId {
@@ -27,16 +27,10 @@ async fn data_key(store: &LibsqlStore, scope: &Scope) -> DataKeyId {
 }
 
 fn put(name: &SecretName, number: u32, data_key: DataKeyId) -> Change {
-    let sealed = Sealed {
-        format: 1,
-        algorithm: Algorithm::Aes256Gcm,
-        data_key,
-        salt: vec![1; 32],
-        nonce: vec![2; 12],
-        ciphertext: vec![3; 20],
-    };
+    let sealed = Sealed::new(1, Algorithm::Aes256Gcm, data_key, vec![2; 12], vec![3; 20]).salt(vec![1; 32]);
     let (provider, bindings, expires_at) = (None, Vec::new(), None);
-    let secret = PutSecret { name: name.clone(), provider, bindings, expires_at, number, sealed };
+    let secret =
+        PutSecret::new(name.clone(), number, sealed).provider(provider).bindings(bindings).expires_at(expires_at);
     Change::new().with(SecretOp::Put { secret: Box::new(secret) })
 }
 
@@ -80,10 +74,10 @@ async fn the_last_wrapping_of_the_root_key_in_use_stays() {
     let operator = store.maintenance(OperatorName::parse("ops").unwrap());
     let tenant = TenantId::default_tenant();
     let created_at = Timestamp::from_micros(1);
-    let header = VaultHeader { id: VaultId::make(&SystemClock), format: 1, root_key: 1, created_at };
+    let header = VaultHeader::new(VaultId::make(&SystemClock), 1, 1, created_at);
     let wrap = |root_key| {
         let (id, source) = (RootKeyWrapId::make(&SystemClock), "key-file".to_owned());
-        RootKeyWrap { id, root_key, source, wrapped: wrapped(), created_at }
+        RootKeyWrap::new(id, root_key, source, wrapped(), created_at)
     };
     let (first, second, older) = (wrap(1), wrap(1), wrap(7));
     let add = |wrap: &RootKeyWrap| SystemChange::AddRootKeyWrap { tenant: tenant.clone(), wrap: wrap.clone() };

@@ -79,18 +79,15 @@ impl<'a> File<'a> {
                 let start = content.len() as u64;
                 content.extend_from_slice(text.as_bytes());
                 let embedding = self.model.map(|_| vectors.next().unwrap().to_vec());
-                chunks.push(NewChunk { id: ChunkId::make(&SystemClock), start, end: content.len() as u64, embedding });
+                chunks
+                    .push(NewChunk::new(ChunkId::make(&SystemClock), start, content.len() as u64).embedding(embedding));
                 content.push(b' ');
             }
             ids.extend(chunks.iter().map(|chunk| chunk.id));
-            parts.push(Part { offset, bytes: content[usize::try_from(offset).unwrap()..].to_vec(), chunks });
+            parts.push(Part::new(offset, content[usize::try_from(offset).unwrap()..].to_vec()).chunks(chunks));
         }
-        let version = NewVersion {
-            id,
-            path: WorkspacePath::parse(self.path).unwrap(),
-            metadata: serde_json::Value::Null,
-            embedding_model: self.model.map(|model| model.id.clone()),
-        };
+        let version = NewVersion::new(id, WorkspacePath::parse(self.path).unwrap())
+            .embedding_model(self.model.map(|model| model.id.clone()));
         let publish =
             WorkspaceOp::Publish { version: id, size: content.len() as u64, content_hash: ContentHash::of(&content) };
         (vec![WorkspaceOp::BeginVersion { version }, WorkspaceOp::PutParts { version: id, parts }], publish, ids)
@@ -109,7 +106,7 @@ fn user(name: &str) -> Scope {
 }
 
 async fn model(store: &LibsqlStore, scope: &Scope, name: &str) -> EmbeddingModel {
-    let model = EmbeddingModel { id: EmbeddingModelId::parse(name).unwrap(), dimensions: 3, lexical: false };
+    let model = EmbeddingModel::new(EmbeddingModelId::parse(name).unwrap(), 3);
     store.apply(scope, Change::new().with(WorkspaceOp::RegisterModel { model: model.clone() })).await.unwrap();
     model
 }
@@ -120,7 +117,7 @@ async fn find(store: &LibsqlStore, scope: &Scope, words: &str) -> Vec<ChunkHit> 
 }
 
 async fn nearest(store: &LibsqlStore, scope: &Scope, model: &EmbeddingModel, vector: [f32; 3]) -> Vec<ChunkId> {
-    let query = VectorQuery { model: model.id.clone(), vector: vector.to_vec() };
+    let query = VectorQuery::new(model.id.clone(), vector.to_vec());
     let hits = store.search_vectors(scope, &query, &SearchFilter::default(), 10).await.unwrap();
     hits.into_iter().map(|hit| hit.chunk).collect()
 }
@@ -162,7 +159,7 @@ async fn a_filter_changes_no_score_and_respects_folders() {
     assert_eq!(everywhere.len(), 5);
     let query = TextQuery::new("harbour", &Limits::default());
     for (prefix, expected) in [("n", 3), ("n/a", 2), ("n-b", 1), ("zz", 0)] {
-        let filter = SearchFilter { prefix: Some(WorkspacePath::parse(prefix).unwrap()) };
+        let filter = SearchFilter::default().prefix(WorkspacePath::parse(prefix).unwrap());
         let found = f.store.search_text(&ada, &query, &filter, 10).await.unwrap();
         assert_eq!(found.len(), expected, "{prefix}");
         assert!(found.iter().all(|hit| everywhere.contains(hit)));
@@ -179,7 +176,7 @@ async fn replaced_and_deleted_text_is_gone_before_and_after_the_sweep() {
     let alone = Bm25::new(2, 2).term(1).score(1, 1);
     for _ in 0..2 {
         let found = find(&f.store, &ada, "harbour").await;
-        assert_eq!(found, [ChunkHit { chunk: kept[0], score: alone }]);
+        assert_eq!(found, [ChunkHit::new(kept[0], alone)]);
         assert_eq!(find(&f.store, &ada, "ferry light").await, []);
         assert_eq!(find(&f.store, &ada, "meadow").await[0].chunk, new[0]);
         assert_eq!(f.operator().check_integrity().await.unwrap(), Vec::<String>::new());
@@ -222,14 +219,7 @@ async fn a_version_nobody_finishes_is_swept_after_a_day() {
 async fn what_a_hold_protects_is_not_swept() {
     let f = Fixture::new().await;
     let ada = user("ada");
-    let hold = Hold {
-        id: HoldId::make(&SystemClock),
-        tenant: ada.tenant().clone(),
-        owner: ada.owner().clone(),
-        reason: "case".into(),
-        created_at: f.clock.now(),
-        released_at: None,
-    };
+    let hold = Hold::new(HoldId::make(&SystemClock), ada.tenant().clone(), ada.owner().clone(), "case", f.clock.now());
     let id = hold.id;
     File::new("a", &[&["harbour"]]).write(&f.store, &ada).await;
     f.operator().apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
@@ -312,9 +302,9 @@ async fn another_process_sees_each_change() {
     f.store.apply(&ada, Change::new().with(PrivacyOp::Forget)).await.unwrap();
     assert_eq!(nearest(&there, &ada, &m, x).await, []);
     // The same model with other dimensions, as far as the other process knows.
-    let wider = EmbeddingModel { dimensions: 4, ..m.clone() };
+    let wider = EmbeddingModel::new(m.id.clone(), 4);
     f.store.apply(&ada, Change::new().with(WorkspaceOp::RegisterModel { model: wider })).await.unwrap();
-    let query = VectorQuery { model: m.id.clone(), vector: vec![1.0; 4] };
+    let query = VectorQuery::new(m.id.clone(), vec![1.0; 4]);
     assert_eq!(there.search_vectors(&ada, &query, &SearchFilter::default(), 10).await.unwrap(), []);
     there.close().await.unwrap();
 }

@@ -43,7 +43,7 @@ pub(super) fn search(
     let best = scores.into_best(limit).into_iter();
     let hits = best.map(|(score, chunk_no)| Ok((score, chunk_id(tx, chunk_no)?)));
     let hits = rank::ordered(hits.collect::<Result<_, StoreError>>()?, limit);
-    Ok(hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score }).collect())
+    Ok(hits.into_iter().map(|(score, chunk)| ChunkHit::new(ChunkId::from_bytes(chunk), score)).collect())
 }
 
 /// The current versions of the files at or below a path.

@@ -70,7 +70,7 @@ pub(super) fn search(
         cached = RwLockWriteGuard::downgrade(writing);
     }
     let hits = cached.matrix.nearest(&query.vector, limit, visible);
-    let hits = hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score });
+    let hits = hits.into_iter().map(|(score, chunk)| ChunkHit::new(ChunkId::from_bytes(chunk), score));
     Ok(Searched::Hits(hits.collect()))
 }
 

@@ -138,7 +138,7 @@ pub(in crate::postgres) async fn search(tx: &Tx, query: &TextQuery, limit: u32) 
             |row| message(row),
         )
         .await?;
-    Ok(messages.into_iter().zip(scores).map(|(message, score)| MessageHit { message, score }).collect())
+    Ok(messages.into_iter().zip(scores).map(|(message, score)| MessageHit::new(message, score)).collect())
 }
 
 /// The best messages, by their numbers, of the postings of each term; equal scores newest first.

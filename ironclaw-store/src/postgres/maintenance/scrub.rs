@@ -50,5 +50,5 @@ pub(super) async fn scrub(maintenance: &PostgresMaintenance) -> Result<Scrubbed,
             Err(error) => return Err(error),
         }
     }
-    Ok(Scrubbed { pending })
+    Ok(Scrubbed::new(pending))
 }

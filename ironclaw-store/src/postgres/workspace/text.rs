@@ -57,7 +57,7 @@ pub(super) async fn search(
         )
         .await?;
     let hits = rank::ordered(identified(tx, best).await?, limit);
-    Ok(hits.into_iter().map(|(score, chunk)| ChunkHit { chunk: ChunkId::from_bytes(chunk), score }).collect())
+    Ok(hits.into_iter().map(|(score, chunk)| ChunkHit::new(ChunkId::from_bytes(chunk), score)).collect())
 }
 
 /// The current versions of the files at or below a path.

@@ -214,7 +214,7 @@ fn breadth(vectors: u64, indexed: u64, limit: u32) -> Option<u64> {
 }
 
 fn hit(row: &Row<'_>) -> Result<ChunkHit, StoreError> {
-    Ok(ChunkHit { chunk: ChunkId::from_bytes(row.id(0)?), score: row.f64(1)? })
+    Ok(ChunkHit::new(ChunkId::from_bytes(row.id(0)?), row.f64(1)?))
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ impl StoreHarness for InMemory {
 
 fn opened(store: LibsqlStore) -> Result<Opened, Failure> {
     let maintenance = Arc::new(store.maintenance(OperatorName::parse("conformance")?));
-    Ok(Opened { store: Arc::new(store), maintenance })
+    Ok(Opened::new(Arc::new(store), maintenance))
 }
 
 /// A connection of its own to a store's file.

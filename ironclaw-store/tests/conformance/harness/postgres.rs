@@ -71,7 +71,7 @@ impl StoreHarness for Postgres {
         };
         let operator = OperatorName::parse("conformance")?;
         let maintenance = builder.max_connections(4).connect_maintenance(&operator_url(place), operator).await?;
-        Ok(Opened { store: Arc::new(store), maintenance: Arc::new(maintenance) })
+        Ok(Opened::new(Arc::new(store), Arc::new(maintenance)))
     }
 
     async fn fault_points(&self, place: &str) -> Result<Vec<String>, Failure> {

@@ -40,7 +40,7 @@ impl Stage for Chains {
                     }
                 }
                 Err(error) if super::is_damage(&error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    let cause = error.cause().map(ToString::to_string);
                     let what = cause.unwrap_or_else(|| error.context().to_owned());
                     found.note("audit_events: a chain was changed", Some(&format!("of stream {owner_no}: {what}")));
                 }

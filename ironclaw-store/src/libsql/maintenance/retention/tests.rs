@@ -74,7 +74,7 @@ fn gone_through(db: &Db) -> BTreeSet<String> {
 }
 
 fn keep_ten_days(category: RetainedCategory) -> RetentionPolicy {
-    RetentionPolicy { tenant: TenantId::default_tenant(), category, days: 10, updated_at: Timestamp::from_micros(0) }
+    RetentionPolicy::new(TenantId::default_tenant(), category, 10, Timestamp::from_micros(0))
 }
 
 #[test]

@@ -52,7 +52,7 @@ mod tests {
     use ironclaw_core::id::ChunkId;
 
     fn found(distances: &[f64], furthest: f64) -> Found {
-        let hit = |distance: &f64| ChunkHit { chunk: ChunkId::make(&SystemClock), score: 1.0 - distance };
+        let hit = |distance: &f64| ChunkHit::new(ChunkId::make(&SystemClock), 1.0 - distance);
         Found { hits: distances.iter().map(hit).collect(), candidates: 30, furthest, scans: 0 }
     }
 
