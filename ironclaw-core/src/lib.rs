@@ -31,6 +31,7 @@ pub mod vault;
 
 mod error;
 mod forward;
+mod hex;
 mod report;
 mod setters;
 

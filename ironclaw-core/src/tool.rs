@@ -60,7 +60,7 @@ setters! {
 }
 
 /// What a tool answered, with what it took.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ToolOutput {
     /// The answer.

@@ -15,7 +15,7 @@ use crate::memory::Passage;
 use crate::model::jobs::ToolOutcome;
 
 /// What an agent answered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Reply {
     /// The conversation.
@@ -45,7 +45,7 @@ pub struct Reply {
 }
 
 /// Something that was retrieved and that the answer cites.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Citation {
     /// The number in the answer: `[1]`.
@@ -60,7 +60,7 @@ pub struct Citation {
 }
 
 /// An earlier message of the same user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CitedMessage {
     /// Its conversation.
@@ -72,7 +72,7 @@ pub struct CitedMessage {
 }
 
 /// A tool that was called.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CalledTool {
     /// The model's id of the call.
@@ -108,7 +108,11 @@ fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, 
 }
 
 /// What happens while an agent answers.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Serialised, it is an object of the event's name and what belongs to it, as an event stream of a web server has them:
+/// `{"event": "text", "data": "The launch"}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event", content = "data")]
 #[non_exhaustive]
 pub enum AgentEvent {
     /// More of the model's text. What it says before it calls tools comes here too, and is not part of [`Reply::text`].
@@ -128,7 +132,8 @@ pub enum AgentEvent {
         call_id: String,
         /// What it answered.
         outcome: ToolOutcome,
-        /// How long it took.
+        /// How long it took. Serialised in milliseconds, as `duration_ms`.
+        #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
         duration: Duration,
     },
     /// The answer is complete and durable. Always the last event.
@@ -164,5 +169,96 @@ impl Stream for AgentStream {
         };
         self.ended = matches!(event, Ok(AgentEvent::Finished(_)) | Err(_));
         Poll::Ready(Some(event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::workspace::WorkspacePath;
+
+    const ONE: &str = "01010101-0101-0101-0101-010101010101";
+    const TWO: &str = "02020202-0202-0202-0202-020202020202";
+
+    fn reply() -> Reply {
+        let path = WorkspacePath::parse("notes/launch.md").unwrap();
+        let passage = Passage::new(path, 3, 7, "March", 0.5);
+        let (conversation, message) = (ConversationId::from_bytes([1; 16]), MessageId::from_bytes([2; 16]));
+        Reply {
+            conversation,
+            message,
+            text: "In March [1].".to_owned(),
+            citations: vec![Citation {
+                number: 1,
+                places: vec![10..11],
+                passage,
+                message: Some(CitedMessage { conversation, message, sequence: 3 }),
+            }],
+            degraded: vec!["no room".to_owned()],
+            tool_calls: vec![CalledTool {
+                call_id: "call_1".to_owned(),
+                name: "calendar".to_owned(),
+                arguments: json!({"month": 3}),
+                outcome: ToolOutcome::Success(json!("free")),
+            }],
+            model: "model-1".to_owned(),
+            finish: FinishReason::Length,
+            job: JobId::from_bytes([1; 16]),
+            usage: TokenUsage::default().input(Some(10)),
+            timings: Timings { total: Duration::from_micros(1_500), ..Timings::default() },
+        }
+    }
+
+    fn reply_json() -> Value {
+        json!({
+            "conversation": ONE, "message": TWO, "text": "In March [1].",
+            "citations": [{
+                "number": 1, "places": [{"start": 10, "end": 11}],
+                "passage": {"path": "notes/launch.md", "start": 3, "end": 7, "text": "March", "score": 0.5},
+                "message": {"conversation": ONE, "message": TWO, "sequence": 3},
+            }],
+            "degraded": ["no room"],
+            "tool_calls": [{
+                "call_id": "call_1", "name": "calendar", "arguments": {"month": 3}, "outcome": {"success": "free"},
+            }],
+            "model": "model-1", "finish": "length", "job": ONE,
+            "usage": {"input": 10, "output": null, "cost_micro_usd": null},
+            "timings": {"retrieval": 0.0, "model": 0.0, "tools": 0.0, "total": 1.5},
+        })
+    }
+
+    #[test]
+    fn a_reply_is_shown_as_json() {
+        assert_eq!(serde_json::to_value(reply()).unwrap(), reply_json());
+    }
+
+    #[test]
+    fn events_are_shown_as_json_by_their_names() {
+        let call_id = "call_1".to_owned();
+        let (name, arguments) = ("calendar".to_owned(), json!({"month": 3}));
+        let outcome = ToolOutcome::Success(json!("free"));
+        let duration = Duration::from_micros(1_500);
+        for (event, expected) in [
+            (AgentEvent::Text("In".to_owned()), json!({"event": "text", "data": "In"})),
+            (
+                AgentEvent::ToolStarted { call_id: call_id.clone(), name, arguments },
+                json!({
+                    "event": "tool_started",
+                    "data": {"call_id": "call_1", "name": "calendar", "arguments": {"month": 3}},
+                }),
+            ),
+            (
+                AgentEvent::ToolFinished { call_id, outcome, duration },
+                json!({
+                    "event": "tool_finished",
+                    "data": {"call_id": "call_1", "outcome": {"success": "free"}, "duration_ms": 1.5},
+                }),
+            ),
+            (AgentEvent::Finished(Box::new(reply())), json!({"event": "finished", "data": reply_json()})),
+        ] {
+            assert_eq!(serde_json::to_value(event).unwrap(), expected);
+        }
     }
 }

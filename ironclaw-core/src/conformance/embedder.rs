@@ -19,6 +19,13 @@ pub trait EmbedderHarness: Send + Sync {
 
 pub(crate) type EmbedderSubject = Subject<dyn EmbedderHarness>;
 
+impl EmbedderSubject {
+    /// An embedder, behind one pointer more: what points to an embedder is one.
+    pub(crate) async fn fresh(&self) -> Result<Arc<dyn Embedder>, Failure> {
+        Ok(Arc::new(self.harness.open().await?))
+    }
+}
+
 pub(crate) fn cases() -> Vec<Case<dyn EmbedderHarness>> {
     cases![dyn EmbedderHarness;
         vectors {

@@ -19,6 +19,13 @@ pub trait KeySourceHarness: Send + Sync {
 
 pub(crate) type KeySourceSubject = Subject<dyn KeySourceHarness>;
 
+impl KeySourceSubject {
+    /// A source with a key of its own, behind one pointer more: what points to a source is one.
+    pub(crate) async fn fresh(&self) -> Result<Arc<dyn KeySource>, Failure> {
+        Ok(Arc::new(self.harness.fresh().await?))
+    }
+}
+
 pub(crate) fn cases() -> Vec<Case<dyn KeySourceHarness>> {
     cases![dyn KeySourceHarness;
         keys {

@@ -59,6 +59,13 @@ impl Says {
 
 pub(crate) type LlmSubject = Subject<dyn LlmHarness>;
 
+impl LlmSubject {
+    /// The model, behind one pointer more: what points to a model is one.
+    pub(crate) async fn fresh(&self) -> Result<Arc<dyn LlmProvider>, Failure> {
+        Ok(Arc::new(self.harness.open().await?))
+    }
+}
+
 pub(crate) fn cases() -> Vec<Case<dyn LlmHarness>> {
     cases![dyn LlmHarness;
         answers {

@@ -22,6 +22,13 @@ pub trait MemoryHarness: Send + Sync {
 
 pub(crate) type MemorySubject = Subject<dyn MemoryHarness>;
 
+impl MemorySubject {
+    /// A fresh memory, behind one pointer more: what points to a memory is one.
+    pub(crate) async fn fresh(&self) -> Result<Arc<dyn Memory>, Failure> {
+        Ok(Arc::new(self.harness.open().await?))
+    }
+}
+
 pub(crate) fn cases() -> Vec<Case<dyn MemoryHarness>> {
     cases![dyn MemoryHarness;
         files {

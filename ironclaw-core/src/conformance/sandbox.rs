@@ -87,9 +87,17 @@ pub(crate) fn cases() -> Vec<Case<dyn SandboxHarness>> {
 
 pub(crate) type SandboxSubject = Subject<dyn SandboxHarness>;
 
+impl SandboxSubject {
+    /// A fresh sandbox, behind one pointer more: what points to a sandbox is one.
+    pub(crate) async fn fresh(&self, scarce: Scarce) -> Result<Arc<dyn Sandbox>, Failure> {
+        Ok(Arc::new(self.harness.open(scarce).await?))
+    }
+}
+
 /// The tool of this name.
 pub(crate) fn tool(sandbox: &dyn Sandbox, name: &str) -> Result<Arc<dyn Tool>, Failure> {
-    sandbox.tools().into_iter().find(|tool| tool.spec().name.as_str() == name).present()
+    let tool = sandbox.tools().into_iter().find(|tool| tool.spec().name.as_str() == name).present()?;
+    Ok(Arc::new(tool))
 }
 
 /// The scope of a tool that `ada`'s agent calls.

@@ -285,8 +285,9 @@ impl StoreSubject {
 
     /// The store at a place.
     pub(crate) async fn open(&self, place: String, clock: Arc<ManualClock>) -> Result<Instance, Failure> {
-        let Opened { store, maintenance } = self.harness.open(&place, clock.clone()).await?;
-        Ok(Instance { place, clock, store, maintenance })
+        // Behind one pointer more: what points to a clock, a store and an admin plane is one.
+        let Opened { store, maintenance } = self.harness.open(&place, Arc::new(clock.clone())).await?;
+        Ok(Instance { place, clock, store: Arc::new(store), maintenance: Arc::new(maintenance) })
     }
 
     /// Closes a store and opens it again.

@@ -87,7 +87,8 @@ impl VaultSubject {
     /// A fresh vault.
     pub(crate) async fn fresh(&self) -> Result<Instance, Failure> {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
-        let OpenedVault { vault, store } = self.harness.open(clock.clone()).await?;
-        Ok(Instance { clock, vault, store })
+        // Behind one pointer more: what points to a clock and a vault is one.
+        let OpenedVault { vault, store } = self.harness.open(Arc::new(clock.clone())).await?;
+        Ok(Instance { clock, vault: Arc::new(vault), store })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::clock::Timestamp;
 use crate::scope::RequestContext;
@@ -370,7 +370,7 @@ subject_kinds! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 #[expect(clippy::exhaustive_structs, reason = "sixteen bytes, and never anything else")]
-pub struct StreamId(pub [u8; 16]);
+pub struct StreamId(#[serde(with = "crate::hex")] pub [u8; 16]);
 
 impl StreamId {
     /// The chain of what operators do.
@@ -381,7 +381,7 @@ impl StreamId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 #[expect(clippy::exhaustive_structs, reason = "sixteen bytes, and never anything else")]
-pub struct Pseudonym(pub [u8; 16]);
+pub struct Pseudonym(#[serde(with = "crate::hex")] pub [u8; 16]);
 
 /// A principal as the log keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -438,8 +438,9 @@ impl PrincipalKind {
     }
 }
 
-/// An event of the log, without its private part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An event of the log, without its private part. Serialised, its hashes and pseudonyms are hex, and the ids of its subjects
+/// are UUIDs, as those rows show them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AuditEvent {
     /// Its chain.
@@ -447,6 +448,7 @@ pub struct AuditEvent {
     /// Its place in the chain, from 1 without gaps.
     pub sequence: u64,
     /// The hash of the event before it; zeros for the first.
+    #[serde(with = "crate::hex")]
     pub previous: [u8; 32],
     /// When.
     pub time: Timestamp,
@@ -459,10 +461,13 @@ pub struct AuditEvent {
     /// How it went.
     pub outcome: Outcome,
     /// What it was done to.
+    #[serde(serialize_with = "with_uuids")]
     pub subjects: Vec<Subject>,
     /// The salted commitment to the private part.
+    #[serde(with = "crate::hex")]
     pub commitment: [u8; 32],
     /// The event's own hash.
+    #[serde(with = "crate::hex")]
     pub hash: [u8; 32],
     /// Its index in the Merkle tree over all chains, once it has one.
     pub tree_index: Option<u64>,
@@ -506,6 +511,18 @@ setters! {
     tree_index: Option<u64>,
 }
 
+/// The subjects with their ids as UUIDs. A subject by itself keeps its form: a change's digest is made of it.
+fn with_uuids<S: Serializer>(subjects: &[Subject], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown {
+        kind: SubjectKind,
+        id: uuid::Uuid,
+    }
+
+    let shown = |subject: &Subject| Shown { kind: subject.kind, id: uuid::Uuid::from_bytes(subject.id) };
+    serializer.collect_seq(subjects.iter().map(shown))
+}
+
 /// The private part of an event: deleted by erasure, while the chain still verifies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -524,7 +541,7 @@ impl AuditPrivate {
 }
 
 /// An event as its owner reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AuditEntry {
     /// The event.
@@ -571,6 +588,7 @@ pub struct ChainHead {
     /// How many events it has.
     pub sequence: u64,
     /// The hash of the last; zeros if there is none.
+    #[serde(with = "crate::hex")]
     pub hash: [u8; 32],
 }
 
@@ -588,6 +606,7 @@ pub struct AuditCheckpoint {
     /// How many events the tree has.
     pub size: u64,
     /// The root of the tree.
+    #[serde(with = "crate::hex")]
     pub root: [u8; 32],
     /// The signed text.
     pub note: String,

@@ -139,7 +139,7 @@ setters! {
 }
 
 /// A message that a search found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MessageHit {
     /// The message.

@@ -91,6 +91,7 @@ pub struct Erasure {
     /// Its id.
     pub id: ErasureId,
     /// The user's stream in the audit log, a random pseudonym that no longer leads to the person.
+    #[serde(with = "crate::hex")]
     pub stream: [u8; 16],
     /// How many rows were deleted.
     pub rows: u64,

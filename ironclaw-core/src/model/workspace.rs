@@ -158,7 +158,7 @@ impl ContentHash {
 
 impl std::fmt::Display for ContentHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&crate::hex::text(&self.0))
     }
 }
 
@@ -173,14 +173,7 @@ impl TryFrom<String> for ContentHash {
 
     fn try_from(text: String) -> Result<Self, InputError> {
         let malformed = || InputError::new("content hash", Problem::Malformed { expected: "64 hex digits" });
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(malformed());
-        }
-        let mut bytes = [0; 32];
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| malformed())?;
-        }
-        Ok(Self(bytes))
+        crate::hex::bytes(&text).map(Self).ok_or_else(malformed)
     }
 }
 
@@ -289,7 +282,7 @@ pub fn check_vector(vector: &[f32], dimensions: usize) -> Result<(), InputError>
 }
 
 /// A chunk that a search found.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ChunkHit {
     /// The chunk.
@@ -306,7 +299,7 @@ impl ChunkHit {
 }
 
 /// A chunk's place and text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ChunkText {
     /// The chunk.

@@ -1,6 +1,7 @@
 //! The stores that the suite runs against.
 
 mod libsql;
+mod pointed;
 mod postgres;
 
 use ironclaw_core::Scope;

@@ -32,7 +32,7 @@ fn assert_shape(embedder: &dyn Embedder, vector: &[f32], may_be_zero: bool) {
 }
 
 pub(super) async fn shape_is_promised(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     assert!(embedder.model().dimensions > 0);
     for purpose in PURPOSES {
         let vectors = embedder.embed(purpose, owned(&TEXTS)).await?;
@@ -45,7 +45,7 @@ pub(super) async fn shape_is_promised(subject: &EmbedderSubject) -> Outcome {
 }
 
 pub(super) async fn same_text_same_vector(subject: &EmbedderSubject) -> Outcome {
-    let (embedder, other) = (subject.harness.open().await?, subject.harness.open().await?);
+    let (embedder, other) = (subject.fresh().await?, subject.fresh().await?);
     assert_eq!(embedder.model(), other.model());
     for purpose in PURPOSES {
         let first = embedder.embed(purpose, owned(&TEXTS)).await?;
@@ -56,7 +56,7 @@ pub(super) async fn same_text_same_vector(subject: &EmbedderSubject) -> Outcome 
 }
 
 pub(super) async fn batches_change_nothing(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     let mut texts = owned(&TEXTS);
     texts.extend((0..100).map(|n| format!("text number {n} of a large batch")));
     texts.push(long_text(5_000));
@@ -70,7 +70,7 @@ pub(super) async fn batches_change_nothing(subject: &EmbedderSubject) -> Outcome
 }
 
 pub(super) async fn order_is_kept(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     let forwards = embedder.embed(Purpose::Document, owned(&TEXTS)).await?;
     let mut texts = owned(&TEXTS);
     texts.reverse();
@@ -86,7 +86,7 @@ pub(super) async fn order_is_kept(subject: &EmbedderSubject) -> Outcome {
 }
 
 pub(super) async fn nothing_gives_nothing(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     for purpose in PURPOSES {
         assert!(embedder.embed(purpose, Vec::new()).await?.is_empty());
     }
@@ -94,7 +94,7 @@ pub(super) async fn nothing_gives_nothing(subject: &EmbedderSubject) -> Outcome 
 }
 
 pub(super) async fn empty_text(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     for purpose in PURPOSES {
         let vectors = embedder.embed(purpose, owned(&["", TEXTS[0], " \n\t", "...", "\u{200f}"])).await?;
         assert_eq!(vectors.len(), 5);
@@ -108,7 +108,7 @@ pub(super) async fn empty_text(subject: &EmbedderSubject) -> Outcome {
 }
 
 pub(super) async fn huge_text(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     for text in [long_text(1 << 20), "x".repeat(1 << 20), "word ".repeat(50_000)] {
         match embedder.embed(Purpose::Document, vec![text]).await {
             Ok(vectors) => assert_shape(&*embedder, &vectors[0], true),
@@ -119,7 +119,7 @@ pub(super) async fn huge_text(subject: &EmbedderSubject) -> Outcome {
 }
 
 pub(super) async fn any_unicode(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     let mut texts = owned(HOSTILE);
     texts.extend(["\0".to_owned(), "\u{10ffff}\u{fffe}".to_owned(), "e\u{301}".repeat(2_000), "👩‍👩‍👧‍👦".repeat(500)]);
     for text in texts {
@@ -132,7 +132,7 @@ pub(super) async fn any_unicode(subject: &EmbedderSubject) -> Outcome {
 }
 
 pub(super) async fn alike_is_nearer(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     let documents = owned(&[
         "The lighthouse keeper counts the ships that pass at night.",
         "Mix flour, butter and sugar, and bake the cake for an hour.",
@@ -155,7 +155,7 @@ pub(super) async fn alike_is_nearer(subject: &EmbedderSubject) -> Outcome {
 }
 
 pub(super) async fn dropped_at_every_await(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     let expected = embedder.embed(Purpose::Document, owned(&TEXTS)).await?;
     for polls in 0..1_000 {
         let done = poll_at_most(polls, embedder.embed(Purpose::Document, owned(&TEXTS))).await.transpose()?;
@@ -168,7 +168,7 @@ pub(super) async fn dropped_at_every_await(subject: &EmbedderSubject) -> Outcome
 }
 
 pub(super) async fn many_at_once(subject: &EmbedderSubject) -> Outcome {
-    let embedder = subject.harness.open().await?;
+    let embedder = subject.fresh().await?;
     let expected = embedder.embed(Purpose::Document, owned(&TEXTS)).await?;
     let results = at_once(16, |_| {
         let embedder = embedder.clone();

@@ -17,7 +17,7 @@ async fn kind_of(source: &dyn KeySource, wrapped: &WrappedKey, place: &[u8]) -> 
 }
 
 pub(super) async fn wrap_then_unwrap(subject: &KeySourceSubject) -> Outcome {
-    let source = subject.harness.fresh().await?;
+    let source = subject.fresh().await?;
     source.create().await?;
     assert!(!source.kind().is_empty());
     for place in [PLACE, b"", &[0; 1_000]] {
@@ -28,7 +28,7 @@ pub(super) async fn wrap_then_unwrap(subject: &KeySourceSubject) -> Outcome {
 }
 
 pub(super) async fn creating_again_keeps_the_key(subject: &KeySourceSubject) -> Outcome {
-    let source = subject.harness.fresh().await?;
+    let source = subject.fresh().await?;
     source.create().await?;
     let wrapped = source.wrap(&root(), PLACE).await?;
     source.create().await?;
@@ -37,7 +37,7 @@ pub(super) async fn creating_again_keeps_the_key(subject: &KeySourceSubject) -> 
 }
 
 pub(super) async fn another_key_is_wrong(subject: &KeySourceSubject) -> Outcome {
-    let (source, other) = (subject.harness.fresh().await?, subject.harness.fresh().await?);
+    let (source, other) = (subject.fresh().await?, subject.fresh().await?);
     source.create().await?;
     other.create().await?;
     let wrapped = source.wrap(&root(), PLACE).await?;
@@ -46,7 +46,7 @@ pub(super) async fn another_key_is_wrong(subject: &KeySourceSubject) -> Outcome 
 }
 
 pub(super) async fn other_associated_data_is_wrong(subject: &KeySourceSubject) -> Outcome {
-    let source = subject.harness.fresh().await?;
+    let source = subject.fresh().await?;
     source.create().await?;
     let wrapped = source.wrap(&root(), PLACE).await?;
     for place in [&b""[..], b"the vault and its tenant\0", b"the vault and its tenan", b"The vault and its tenant"] {
@@ -56,7 +56,7 @@ pub(super) async fn other_associated_data_is_wrong(subject: &KeySourceSubject) -
 }
 
 pub(super) async fn changed_bytes_do_not_open(subject: &KeySourceSubject) -> Outcome {
-    let source = subject.harness.fresh().await?;
+    let source = subject.fresh().await?;
     source.create().await?;
     let wrapped = source.wrap(&root(), PLACE).await?;
     for place in [0, wrapped.ciphertext.len() / 2, wrapped.ciphertext.len() - 1] {
@@ -82,7 +82,7 @@ pub(super) async fn changed_bytes_do_not_open(subject: &KeySourceSubject) -> Out
 }
 
 pub(super) async fn unknown_format_is_refused(subject: &KeySourceSubject) -> Outcome {
-    let source = subject.harness.fresh().await?;
+    let source = subject.fresh().await?;
     source.create().await?;
     let mut wrapped = source.wrap(&root(), PLACE).await?;
     for format in [0, u16::MAX] {
@@ -93,7 +93,7 @@ pub(super) async fn unknown_format_is_refused(subject: &KeySourceSubject) -> Out
 }
 
 pub(super) async fn the_root_key_is_not_in_the_wrapping(subject: &KeySourceSubject) -> Outcome {
-    let source = subject.harness.fresh().await?;
+    let source = subject.fresh().await?;
     source.create().await?;
     let wrapped = source.wrap(&root(), PLACE).await?;
     let root = root();
@@ -110,7 +110,7 @@ pub(super) async fn the_root_key_is_not_in_the_wrapping(subject: &KeySourceSubje
 }
 
 pub(super) async fn wrapping_twice_differs(subject: &KeySourceSubject) -> Outcome {
-    let source = subject.harness.fresh().await?;
+    let source = subject.fresh().await?;
     source.create().await?;
     let (first, second) = (source.wrap(&root(), PLACE).await?, source.wrap(&root(), PLACE).await?);
     assert_ne!(first.ciphertext, second.ciphertext);

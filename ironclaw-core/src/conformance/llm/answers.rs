@@ -28,7 +28,7 @@ async fn answer(llm: &dyn LlmProvider, request: LlmRequest) -> Result<LlmRespons
 }
 
 pub(super) async fn ends_with_one_whole_answer(subject: &LlmSubject) -> Outcome {
-    let llm = subject.harness.open().await?;
+    let llm = subject.fresh().await?;
     assert!(!llm.model().is_empty());
     let response = answer(&*llm, asking("How many ships pass the lighthouse?")).await?;
     assert!(!response.model.is_empty());
@@ -40,7 +40,7 @@ pub(super) async fn ends_with_one_whole_answer(subject: &LlmSubject) -> Outcome 
 }
 
 pub(super) async fn any_text_in_messages(subject: &LlmSubject) -> Outcome {
-    let llm = subject.harness.open().await?;
+    let llm = subject.fresh().await?;
     for text in HOSTILE {
         let mut request = asking(text);
         request.messages.insert(0, LlmMessage::System { text: (*text).to_owned() });
@@ -50,7 +50,7 @@ pub(super) async fn any_text_in_messages(subject: &LlmSubject) -> Outcome {
 }
 
 pub(super) async fn passages_are_taken(subject: &LlmSubject) -> Outcome {
-    let llm = subject.harness.open().await?;
+    let llm = subject.fresh().await?;
     let mut request = asking("How many ships pass the lighthouse?");
     for (n, text) in ["Forty ships pass the lighthouse each night.", HOSTILE[3]].into_iter().enumerate() {
         let path = WorkspacePath::parse(format!("{n}.md"))?;
@@ -61,7 +61,7 @@ pub(super) async fn passages_are_taken(subject: &LlmSubject) -> Outcome {
 }
 
 pub(super) async fn no_message_is_no_panic(subject: &LlmSubject) -> Outcome {
-    let llm = subject.harness.open().await?;
+    let llm = subject.fresh().await?;
     let mut request = asking("");
     if let Ok(response) = llm.complete(request.clone()).await {
         assert!(!response.model.is_empty());
@@ -75,7 +75,7 @@ pub(super) async fn no_message_is_no_panic(subject: &LlmSubject) -> Outcome {
 }
 
 pub(super) async fn many_at_once(subject: &LlmSubject) -> Outcome {
-    let llm = subject.harness.open().await?;
+    let llm = subject.fresh().await?;
     let results = at_once(8, |n| {
         let llm = llm.clone();
         async move { answer(&*llm, asking(&format!("Question {n}?"))).await }
@@ -86,7 +86,7 @@ pub(super) async fn many_at_once(subject: &LlmSubject) -> Outcome {
 }
 
 pub(super) async fn dropped_at_every_await(subject: &LlmSubject) -> Outcome {
-    let llm = subject.harness.open().await?;
+    let llm = subject.fresh().await?;
     for polls in 0..1_000 {
         if poll_at_most(polls, llm.complete(asking("Dropped?"))).await.transpose()?.is_some() {
             answer(&*llm, asking("It works on?")).await?;

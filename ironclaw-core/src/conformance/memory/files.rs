@@ -13,7 +13,7 @@ fn path(text: &str) -> Result<WorkspacePath, Failure> {
 }
 
 pub(super) async fn absent_is_none(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("none.md")?);
     assert_eq!(memory.entry(&ada, &path).await?, None);
     assert_eq!(memory.read(&ada, &path, 0, 10).await?, None);
@@ -23,7 +23,7 @@ pub(super) async fn absent_is_none(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn write_then_read(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, text) = (user("ada")?, "# Plan\n\nThe launch is on Friday.\n");
     let path = path("notes/ünïcode 日本 '; --.md")?;
     let written = memory.write(&ada, &path, text.as_bytes(), Value::Null).await?;
@@ -37,7 +37,7 @@ pub(super) async fn write_then_read(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn any_bytes(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let ada = user("ada")?;
     let mut contents: Vec<Vec<u8>> = HOSTILE.iter().map(|text| text.as_bytes().to_vec()).collect();
     contents.extend([vec![0], vec![0xff, 0xfe, 0], (0..=255).collect(), b"text and \xff no text".to_vec()]);
@@ -51,7 +51,7 @@ pub(super) async fn any_bytes(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn unchanged_is_not_written_again(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("a.md")?);
     let first = memory.write(&ada, &path, b"the same text", Value::Null).await?;
     let again = memory.write(&ada, &path, b"the same text", Value::Null).await?;
@@ -61,7 +61,7 @@ pub(super) async fn unchanged_is_not_written_again(subject: &MemorySubject) -> O
 }
 
 pub(super) async fn changed_replaces(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("a.md")?);
     let long = long_text(50_000);
     for text in ["short", long.as_str(), "another", "", "last"] {
@@ -74,7 +74,7 @@ pub(super) async fn changed_replaces(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn ranges_are_cut(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("a.md")?);
     memory.write(&ada, &path, b"0123456789", Value::Null).await?;
     for (start, end, expected) in
@@ -88,7 +88,7 @@ pub(super) async fn ranges_are_cut(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn listed_in_order(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let ada = user("ada")?;
     let mut paths = ["b/c", "a", "a/b", "ab", "a b", "ä", "B"];
     for name in paths {
@@ -106,7 +106,7 @@ pub(super) async fn listed_in_order(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn deleted_is_gone(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, gone, kept) = (user("ada")?, path("gone.md")?, path("kept.md")?);
     for path in [&gone, &kept] {
         memory.write(&ada, path, b"text", Value::Null).await?;
@@ -121,7 +121,7 @@ pub(super) async fn deleted_is_gone(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn large_file(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("large.md")?);
     let mut text = long_text(1 << 20);
     text.push_str("\n\nThe pelican sleeps on the jetty.\n");
@@ -134,7 +134,7 @@ pub(super) async fn large_file(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn empty_file(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("empty.md")?);
     let written = memory.write(&ada, &path, b"", Value::Null).await?;
     assert!(written.changed);
@@ -144,7 +144,7 @@ pub(super) async fn empty_file(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn metadata_is_kept(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("a.md")?);
     memory.write(&ada, &path, b"text", hostile_json("metadata")).await?;
     assert_eq!(memory.entry(&ada, &path).await?.present()?.metadata, hostile_json("metadata"));
@@ -157,7 +157,7 @@ pub(super) async fn metadata_is_kept(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn written_at_once(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, shared) = (user("ada")?, path("shared.md")?);
     let texts: Vec<String> = (0..12).map(|n| format!("{n} ").repeat(2_000)).collect();
     let results = at_once(texts.len(), |n| {
@@ -177,7 +177,7 @@ pub(super) async fn written_at_once(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn dropped_at_every_await(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, path("a.md")?);
     let (old, new) = ("old text ".repeat(500), "new text ".repeat(500));
     memory.write(&ada, &path, old.as_bytes(), Value::Null).await?;

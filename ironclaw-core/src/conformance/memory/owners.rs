@@ -9,7 +9,7 @@ use crate::page::PageRequest;
 use crate::scope::Scope;
 
 async fn never_meet(subject: &MemorySubject, other: Scope) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, path) = (user("ada")?, WorkspacePath::parse("a.md")?);
     memory.write(&ada, &path, b"the lighthouse of ada", Value::Null).await?;
     let before = memory.entry(&ada, &path).await?;
@@ -37,7 +37,7 @@ pub(super) async fn tenants_never_meet(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn results_do_not_depend_on_others(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, bob) = (user("ada")?, user("bob")?);
     for (path, text) in [("a.md", "a lighthouse by the sea"), ("b.md", "ships and a lighthouse"), ("c.md", "ships")] {
         memory.write(&ada, &WorkspacePath::parse(path)?, text.as_bytes(), Value::Null).await?;

@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 async fn filled(subject: &MemorySubject, scope: &Scope) -> Result<Arc<dyn Memory>, Failure> {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     for (path, text) in FILES {
         memory.write(scope, &WorkspacePath::parse(path)?, text.as_bytes(), Value::Null).await?;
     }
@@ -168,7 +168,7 @@ pub(super) async fn replaced_is_not_found(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn nothing_is_found_in_nothing(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let ada = user("ada")?;
     assert_eq!(memory.search(&ada, &SearchQuery::new("ships")).await?.passages, []);
     memory.write(&ada, &WorkspacePath::parse("binary")?, b"ships \xff\xfe\x00", Value::Null).await?;

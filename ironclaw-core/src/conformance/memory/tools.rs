@@ -10,7 +10,7 @@ use crate::scope::Principal;
 use crate::tool::ToolErrorKind;
 
 pub(super) async fn described_for_models(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let tools = memory.tools();
     assert!(!tools.is_empty());
     let names: BTreeSet<_> = tools.iter().map(|tool| tool.spec().name.clone()).collect();
@@ -27,7 +27,7 @@ pub(super) async fn described_for_models(subject: &MemorySubject) -> Outcome {
 
 /// What an agent writes or reads through any of the tools stays within its user's workspace.
 pub(super) async fn written_then_found(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let (ada, bob) = (user("ada")?, user("bob")?);
     let path = WorkspacePath::parse("secret plan.md")?;
     memory.write(&bob, &path, b"the pelican of bob", Value::Null).await?;
@@ -55,7 +55,7 @@ pub(super) async fn written_then_found(subject: &MemorySubject) -> Outcome {
 }
 
 pub(super) async fn refuse_what_makes_no_sense(subject: &MemorySubject) -> Outcome {
-    let memory = subject.harness.open().await?;
+    let memory = subject.fresh().await?;
     let ada = user("ada")?;
     for tool in memory.tools() {
         let scope = with_agent(&ada, "assistant")?.acting(Principal::Tool(tool.spec().name.clone()));

@@ -8,7 +8,7 @@ use crate::conformance::text::{HOSTILE, hostile_json};
 use crate::tool::ToolErrorKind;
 
 pub(super) async fn tools_are_described(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let tools = sandbox.tools();
     let names: BTreeSet<_> = tools.iter().map(|tool| tool.spec().name.clone()).collect();
     assert_eq!(names.len(), tools.len(), "two tools have one name");
@@ -26,7 +26,7 @@ pub(super) async fn tools_are_described(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn an_example_is_answered(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     for _ in 0..3 {
         assert_works(subject, &*sandbox).await?;
     }
@@ -35,7 +35,7 @@ pub(super) async fn an_example_is_answered(subject: &SandboxSubject) -> Outcome 
 }
 
 pub(super) async fn refused_arguments(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let example = subject.harness.example();
     let refused = tool(&*sandbox, example.tool)?.call(&scope(example.tool)?, example.refused).await;
     let kind = refused.map_err(|error| error.kind().clone());
@@ -46,7 +46,7 @@ pub(super) async fn refused_arguments(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn what_is_no_object_is_refused(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let example = subject.harness.example();
     for arguments in [Value::Null, json!([]), json!("text"), json!(1)] {
         let refused = tool(&*sandbox, example.tool)?.call(&scope(example.tool)?, arguments).await;
@@ -58,7 +58,7 @@ pub(super) async fn what_is_no_object_is_refused(subject: &SandboxSubject) -> Ou
 }
 
 pub(super) async fn usage_is_told(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let example = subject.harness.example();
     let output = tool(&*sandbox, example.tool)?.call(&scope(example.tool)?, example.arguments).await?;
     let usage = output.usage.present()?;
@@ -70,7 +70,7 @@ pub(super) async fn usage_is_told(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn many_at_once(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let example = subject.harness.example();
     let results = at_once(16, |_| {
         let (sandbox, example) = (sandbox.clone(), example.clone());
@@ -92,7 +92,7 @@ pub(super) async fn many_at_once(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn any_text_in_arguments(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let example = subject.harness.example();
     let called = tool(&*sandbox, example.tool)?;
     let mut many: Vec<Value> = HOSTILE.iter().map(|text| json!({ (*text): text })).collect();

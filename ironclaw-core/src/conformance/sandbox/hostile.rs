@@ -6,7 +6,7 @@ use crate::tool::ToolErrorKind;
 
 /// Tries each of these twice, expects one of its errors, and looks whether the sandbox works on.
 async fn ends(subject: &SandboxSubject, scarce: Scarce, attempts: &[(Value, &[ToolErrorKind])]) -> Outcome {
-    let sandbox = subject.harness.open(scarce).await?;
+    let sandbox = subject.fresh(scarce).await?;
     for (what, expected) in attempts {
         for _ in 0..2 {
             match attempt(&*sandbox, what.clone()).await? {
@@ -21,7 +21,7 @@ async fn ends(subject: &SandboxSubject, scarce: Scarce, attempts: &[(Value, &[To
 }
 
 pub(super) async fn every_call_meets_a_fresh_instance(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     for _ in 0..3 {
         let output = attempt(&*sandbox, json!({"do": "count"})).await?;
         assert_eq!(output.map(|output| output.value), Ok(json!(1)));
@@ -59,7 +59,7 @@ pub(super) async fn its_own_end_is_told(subject: &SandboxSubject) -> Outcome {
     ];
     ends(subject, Scarce::Nothing, &attempts).await?;
     // A tool that fails at length does not fill the caller's log.
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let call = tool(&*sandbox, "hostile")?.call(&scope("hostile")?, json!({"do": "fail", "bytes": 8 << 20})).await;
     match call {
         Err(error) => assert!(error.to_string().len() <= 1 << 20, "an error of {} bytes", error.to_string().len()),
@@ -71,7 +71,7 @@ pub(super) async fn its_own_end_is_told(subject: &SandboxSubject) -> Outcome {
 
 /// Tries each of these, and expects that nothing of it was given.
 async fn denied(subject: &SandboxSubject, attempts: Vec<Value>) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     for what in attempts {
         let output = match attempt(&*sandbox, what.clone()).await? {
             Ok(output) => output.value,
@@ -107,7 +107,7 @@ pub(super) async fn no_network(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn no_environment(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     match attempt(&*sandbox, json!({"do": "environment"})).await? {
         Ok(output) => {
             assert_eq!(output.value["variables"], json!([]));
@@ -121,7 +121,7 @@ pub(super) async fn no_environment(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn others_go_on(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Time).await?;
+    let sandbox = subject.fresh(Scarce::Time).await?;
     let running = sandbox.clone();
     let spinning = tokio::spawn(async move { attempt(&*running, json!({"do": "loop"})).await });
     for _ in 0..5 {

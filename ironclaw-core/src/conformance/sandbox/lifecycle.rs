@@ -5,7 +5,7 @@ use crate::conformance::check::{Outcome, poll_at_most};
 use crate::tool::ToolErrorKind;
 
 pub(super) async fn closed_refuses(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Nothing).await?;
+    let sandbox = subject.fresh(Scarce::Nothing).await?;
     let example = subject.harness.example();
     let called = tool(&*sandbox, example.tool)?;
     assert_works(subject, &*sandbox).await?;
@@ -17,7 +17,7 @@ pub(super) async fn closed_refuses(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn closing_waits(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Time).await?;
+    let sandbox = subject.fresh(Scarce::Time).await?;
     let running = sandbox.clone();
     let spinning = tokio::spawn(async move { attempt(&*running, json!({"do": "loop"})).await });
     // The other call has begun, or will find the sandbox closed: both are right.
@@ -29,7 +29,7 @@ pub(super) async fn closing_waits(subject: &SandboxSubject) -> Outcome {
 }
 
 pub(super) async fn dropped_call_stops(subject: &SandboxSubject) -> Outcome {
-    let sandbox = subject.harness.open(Scarce::Time).await?;
+    let sandbox = subject.fresh(Scarce::Time).await?;
     for polls in 0..6 {
         let dropped = poll_at_most(polls, attempt(&*sandbox, json!({"do": "loop"}))).await.transpose()?;
         assert!(dropped.is_none_or(|answer| answer.is_err()));

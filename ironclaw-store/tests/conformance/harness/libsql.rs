@@ -12,6 +12,7 @@ use ironclaw_core::{Clock, Scope, Store};
 use ironclaw_store::LibsqlStore;
 
 use super::copies;
+use super::pointed::Pointed;
 
 /// Stores in files of a folder that is removed at the end.
 pub(crate) struct OnDisk {
@@ -160,7 +161,7 @@ async fn dump(place: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     Ok(stored)
 }
 
-/// Stores in memory, which have no place.
+/// Stores in memory, which have no place. They are read through pointers.
 pub(crate) struct InMemory;
 
 #[async_trait]
@@ -174,7 +175,9 @@ impl StoreHarness for InMemory {
     }
 
     async fn open(&self, _place: &str, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
-        opened(LibsqlStore::builder().clock(clock).in_memory().await?)
+        let store = LibsqlStore::builder().clock(clock).in_memory().await?;
+        let Opened { maintenance, .. } = opened(store.clone())?;
+        Ok(Opened::new(Arc::new(Pointed::at(store)), maintenance))
     }
 }
 
