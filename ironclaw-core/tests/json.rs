@@ -107,7 +107,7 @@ fn audit_entries() {
             "event": {
                 "stream": "a1".repeat(16), "sequence": 4, "previous": "00".repeat(32), "time": NOON,
                 "user": "b2".repeat(16), "principals": [{"kind": "user", "pseudonym": "b2".repeat(16)}],
-                "action": "secret.use", "outcome": "denied", "subjects": [{"kind": "job", "id": ONE}],
+                "action": "secrets.use", "outcome": "denied", "subjects": [{"kind": "job", "id": ONE}],
                 "commitment": "c3".repeat(32), "hash": "d4".repeat(32), "tree_index": null,
             },
             "private": {
