@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use thiserror::Error;
 
 use crate::error::error_type;
@@ -18,6 +17,9 @@ pub(crate) mod framing;
 pub(crate) mod history;
 
 pub use history::fit_history;
+
+pub use crate::model::conversations::ToolCall;
+pub use crate::model::jobs::TokenUsage;
 
 /// A language model, or what stands in for one.
 #[async_trait]
@@ -226,17 +228,6 @@ impl LlmMessage {
     }
 }
 
-/// A model's wish to call a tool.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ToolCall {
-    /// The model's id of the call, unique within its answer.
-    pub id: String,
-    /// The tool's name as the model wrote it; it may name no tool.
-    pub name: String,
-    /// The arguments: an object, or, if what the model wrote is none, its text as it came in a [`Value::String`].
-    pub arguments: Value,
-}
-
 /// A piece of an answer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -314,17 +305,6 @@ impl From<FinishReason> for String {
     fn from(reason: FinishReason) -> Self {
         reason.as_str().to_owned()
     }
-}
-
-/// Tokens of one call, as the service counted them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenUsage {
-    /// Tokens read, if known.
-    pub input: Option<u64>,
-    /// Tokens written, if known.
-    pub output: Option<u64>,
-    /// What it cost, in millionths of a US dollar, if known.
-    pub cost_micro_usd: Option<u64>,
 }
 
 /// Which way a model's call failed.

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{ConversationId, MessageId, ToolName};
-use crate::llm::ToolCall;
 
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +46,17 @@ impl NewMessage {
     pub fn text(id: MessageId, role: Role, content: impl Into<String>) -> Self {
         Self { id, role, content: content.into(), tool_calls: Vec::new(), tool_result: None, metadata: Value::Null }
     }
+}
+
+/// A model's wish to call a tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The model's id of the call, unique within its answer.
+    pub id: String,
+    /// The tool's name as the model wrote it; it may name no tool.
+    pub name: String,
+    /// The arguments: an object, or, if what the model wrote is none, its text as it came in a [`Value::String`].
+    pub arguments: Value,
 }
 
 /// A message.

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{AgentName, ConversationId, JobId, LlmCallId, SandboxJobId, ToolName, WorkerName};
-use crate::llm::TokenUsage;
 use crate::tool::SandboxUsage;
 
 /// A job to create.
@@ -163,6 +162,17 @@ pub struct LlmCall {
     pub latency_us: u64,
     /// When it began.
     pub created_at: Timestamp,
+}
+
+/// Tokens of one call, as the service counted them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsage {
+    /// Tokens read, if known.
+    pub input: Option<u64>,
+    /// Tokens written, if known.
+    pub output: Option<u64>,
+    /// What it cost, in millionths of a US dollar, if known.
+    pub cost_micro_usd: Option<u64>,
 }
 
 /// One run of a sandboxed tool.

@@ -12,11 +12,11 @@ use tokio::sync::mpsc::Sender;
 
 use super::db::Db;
 use super::maintenance::LibsqlMaintenance;
-use super::removal::some;
+use super::portions::some;
 use super::row::{Param, Row as DbRow, params};
 use super::tx::Tx;
 use super::users::{Numbers, content_no};
-use super::{audit, conversations, privacy, users, workspace};
+use super::{audit, conversations, remove, users, workspace};
 use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
 use crate::copy::table::{Column, MOVED_VERSIONS, OF_USER, Role, Row, SHARED, Table, Value, unexpected};
 use crate::copy::{COPY, Selection, rows, staged_name, taken, unnamed};
@@ -462,7 +462,7 @@ fn finish(db: &Db, owner_no: i64, identity: Option<Identity>) -> Result<(), Stor
 /// Deletes some of an unfinished copy; all of it is gone when something is left of what may be removed at once.
 fn discard(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
     check_staged(db, owner_no)?;
-    let mut rows = privacy::remove_user(db, owner_no, owner_no)?;
+    let mut rows = remove::remove_user(db, owner_no, owner_no)?;
     rows += some(
         db,
         "DELETE FROM audit_events WHERE owner_no = ?1 AND sequence IN \
@@ -471,7 +471,7 @@ fn discard(db: &Db, owner_no: i64) -> Result<u64, StoreError> {
         1,
     )?;
     if db.budget.is_left() {
-        rows += privacy::delete_user(db, owner_no)?;
+        rows += remove::delete_user(db, owner_no)?;
         rows += db.execute("DELETE FROM audit_streams WHERE owner_no = ?1", params![owner_no])?;
     }
     Ok(rows)
