@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ironclaw_benches::{Postgres, Random, prose, runtime};
 use ironclaw_core::change::WorkspaceOp;
 use ironclaw_core::embedder::EmbeddingModel;
-use ironclaw_core::id::{ChunkId, EmbeddingModelId, UserId, VersionId};
+use ironclaw_core::id::{ChunkId, EmbeddingModelId, VersionId};
 use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, WorkspacePath};
 use ironclaw_core::store::Apply;
 use ironclaw_core::{Change, Scope, SystemClock};
@@ -29,7 +29,7 @@ fn main() {
 async fn import(chunks_per_file: usize) {
     let postgres = Postgres::start().await;
     let store = postgres.store(PostgresStore::builder()).await;
-    let scope = Scope::user(UserId::parse("bench").expect("a user"));
+    let scope = Scope::user("bench").expect("a user");
     let model = EmbeddingModel { id: model(), dimensions: DIMENSIONS as u32, lexical: false };
     store.apply(&scope, Change::new().with(WorkspaceOp::RegisterModel { model })).await.expect("a model");
     let mut took = Vec::new();

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use ironclaw_benches::{Postgres, runtime};
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::UserId;
 use ironclaw_core::store::{Apply, Store};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
@@ -107,5 +106,5 @@ fn put() -> Change {
 }
 
 fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }

@@ -117,5 +117,5 @@ async fn seed(store: &LibsqlStore, scope: &Scope, messages: u64) {
 }
 
 fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }

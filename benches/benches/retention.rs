@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use ironclaw_benches::{Postgres, runtime};
 use ironclaw_core::change::ConversationOp;
-use ironclaw_core::id::{ConversationId, OperatorName, TenantId, UserId};
+use ironclaw_core::id::{ConversationId, OperatorName, TenantId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::RetainedCategory;
 use ironclaw_core::store::Apply;
@@ -57,7 +57,7 @@ async fn measure(name: &str, store: &impl Apply, maintenance: &dyn Maintenance, 
 /// Each of these users begins a conversation.
 async fn converse(store: &impl Apply, users: std::ops::Range<usize>) {
     let begin = |number| async move {
-        let scope = Scope::user(UserId::parse(format!("user {number}")).unwrap());
+        let scope = Scope::user(format!("user {number}")).unwrap();
         let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "Launch".into() };
         store.apply(&scope, Change::new().with(create)).await.unwrap();
     };

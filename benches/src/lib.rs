@@ -1,7 +1,6 @@
 //! What the benchmarks share: a runtime, a user, and text that looks like text.
 
 use ironclaw_core::Scope;
-use ironclaw_core::id::UserId;
 
 mod postgres;
 
@@ -20,7 +19,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
 /// # Panics
 /// Never: the name is valid.
 pub fn scope() -> Scope {
-    Scope::user(UserId::parse("bench").expect("a user"))
+    Scope::user("bench").expect("a user")
 }
 
 /// About `bytes` bytes of words in sentences and paragraphs, different for each `seed`. Frequencies of words fall like

@@ -7,7 +7,7 @@ use std::env;
 use std::io::Write;
 
 use ironclaw_core::change::ConversationOp;
-use ironclaw_core::id::{ConversationId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, OperatorName};
 use ironclaw_core::{Apply, Change, Maintenance, PageRequest, Report, Scope, Store, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 
@@ -103,7 +103,7 @@ async fn heads(maintenance: &PostgresMaintenance) -> Result<(), Report> {
 }
 
 fn ada() -> Result<Scope, Report> {
-    Ok(Scope::user(UserId::parse("ada")?))
+    Ok(Scope::user("ada")?)
 }
 
 async fn write(title: &str) -> Result<(), Report> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ironclaw_core::id::{ConversationId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, OperatorName};
 use ironclaw_core::vault::VaultErrorKind;
 use ironclaw_core::{Agent, Maintenance, PageRequest, Scope, Store, Vault};
 use ironclaw_memory::HybridMemory;
@@ -48,7 +48,7 @@ impl Folder {
             Some(user) => user.to_owned(),
             None => std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "me".to_owned()),
         };
-        let scope = Scope::user(UserId::parse(user)?);
+        let scope = Scope::user(user)?;
         Ok(Self { scope, store: LibsqlStore::open(file).await? })
     }
 

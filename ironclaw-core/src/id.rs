@@ -47,6 +47,8 @@ macro_rules! uuid_id {
 }
 
 /// Defines a name that the host chooses: a validated string newtype of at most 256 bytes without control characters.
+/// Text and the name itself, owned or borrowed, convert into it, so that a function that asks for
+/// `impl TryInto<Name, Error: Into<InputError>>` takes either.
 macro_rules! name {
     ($($(#[$meta:meta])* $name:ident, $field:literal;)*) => {$(
         $(#[$meta])*
@@ -82,6 +84,28 @@ macro_rules! name {
 
             fn try_from(text: String) -> Result<Self, InputError> {
                 Self::parse(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InputError;
+
+            fn try_from(text: &str) -> Result<Self, InputError> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<&String> for $name {
+            type Error = InputError;
+
+            fn try_from(text: &String) -> Result<Self, InputError> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(name: &$name) -> Self {
+                name.clone()
             }
         }
 

@@ -27,6 +27,13 @@ impl InputError {
     }
 }
 
+impl From<std::convert::Infallible> for InputError {
+    /// A value that is of its type already is never refused.
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// Why an input was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

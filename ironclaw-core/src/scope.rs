@@ -9,11 +9,10 @@ use crate::input::{InputError, check_size, check_text};
 /// agent) but never widened to another owner.
 ///
 /// ```
-/// use ironclaw_core::id::{AgentName, UserId};
 /// use ironclaw_core::{Principal, Scope};
 ///
-/// let ada = Scope::user(UserId::parse("ada")?);
-/// let agent = ada.acting(Principal::Agent(AgentName::parse("assistant")?));
+/// let ada = Scope::user("ada")?;
+/// let agent = ada.acting(Principal::agent("assistant")?);
 /// assert_eq!(agent.owner().as_str(), "ada");
 /// assert_eq!(agent.chain().len(), 2);
 /// # Ok::<(), ironclaw_core::InputError>(())
@@ -30,13 +29,32 @@ impl Scope {
     /// The most principals who act for one another in what is written.
     pub const PRINCIPALS: usize = 64;
 
-    /// The scope of a user acting in person, in the default tenant.
-    pub fn user(owner: UserId) -> Self {
-        Self::tenant_user(TenantId::default_tenant(), owner)
+    /// The scope of the user of this name acting in person, in the default tenant.
+    ///
+    /// # Errors
+    /// What [`UserId::parse`] refuses.
+    pub fn user(name: impl TryInto<UserId, Error: Into<InputError>>) -> Result<Self, InputError> {
+        Ok(Self::of(name.try_into().map_err(Into::into)?))
     }
 
-    /// The scope of a user of `tenant` acting in person.
-    pub fn tenant_user(tenant: TenantId, owner: UserId) -> Self {
+    /// The scope of the user of this name of `tenant` acting in person.
+    ///
+    /// # Errors
+    /// What [`TenantId::parse`] and [`UserId::parse`] refuse.
+    pub fn tenant_user(
+        tenant: impl TryInto<TenantId, Error: Into<InputError>>,
+        name: impl TryInto<UserId, Error: Into<InputError>>,
+    ) -> Result<Self, InputError> {
+        Ok(Self::of_tenant(tenant.try_into().map_err(Into::into)?, name.try_into().map_err(Into::into)?))
+    }
+
+    /// [`Self::user`] for a name that was parsed already.
+    pub fn of(owner: UserId) -> Self {
+        Self::of_tenant(TenantId::default_tenant(), owner)
+    }
+
+    /// [`Self::tenant_user`] for names that were parsed already.
+    pub fn of_tenant(tenant: TenantId, owner: UserId) -> Self {
         Self { tenant, chain: vec![Principal::User(owner.clone())], owner, request: RequestContext::default() }
     }
 
@@ -111,6 +129,30 @@ pub enum Principal {
 }
 
 impl Principal {
+    /// The user of this name.
+    ///
+    /// # Errors
+    /// What [`UserId::parse`] refuses.
+    pub fn user(name: impl TryInto<UserId, Error: Into<InputError>>) -> Result<Self, InputError> {
+        name.try_into().map(Self::User).map_err(Into::into)
+    }
+
+    /// The agent of this name.
+    ///
+    /// # Errors
+    /// What [`AgentName::parse`] refuses.
+    pub fn agent(name: impl TryInto<AgentName, Error: Into<InputError>>) -> Result<Self, InputError> {
+        name.try_into().map(Self::Agent).map_err(Into::into)
+    }
+
+    /// The tool of this name.
+    ///
+    /// # Errors
+    /// What [`ToolName::parse`] refuses.
+    pub fn tool(name: impl TryInto<ToolName, Error: Into<InputError>>) -> Result<Self, InputError> {
+        name.try_into().map(Self::Tool).map_err(Into::into)
+    }
+
     /// `user`, `agent` or `tool`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -169,5 +211,21 @@ impl RequestContext {
     /// The program that sent the request.
     pub fn user_agent(&self) -> Option<&str> {
         self.user_agent.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_names_make_the_same_scope() {
+        let (acme, ada) = (TenantId::parse("acme").unwrap(), UserId::parse("ada").unwrap());
+        assert_eq!(Scope::user("ada").unwrap(), Scope::of(ada.clone()));
+        assert_eq!(Scope::user(&ada).unwrap(), Scope::user(String::from("ada")).unwrap());
+        assert_eq!(Scope::tenant_user("acme", ada.clone()).unwrap(), Scope::of_tenant(acme, ada));
+        assert_eq!(Scope::user("").unwrap_err().to_string(), "user: must not be empty");
+        assert_eq!(Scope::tenant_user("a\nb", "ada").unwrap_err().field(), "tenant");
+        assert_eq!(Principal::agent("\0").unwrap_err().field(), "agent");
     }
 }

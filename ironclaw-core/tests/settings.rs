@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use ironclaw_core::id::{SettingKey, UserId};
+use ironclaw_core::id::SettingKey;
 use ironclaw_core::settings::bootstrap;
 use ironclaw_core::{Scope, Store, StoreExt};
 use ironclaw_store::LibsqlStore;
 use serde_json::{Value, json};
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 async fn model(store: &LibsqlStore, scope: &Scope, variable: Option<&str>) -> Option<Value> {
@@ -41,7 +41,7 @@ async fn a_stored_setting_wins_over_the_environment() {
 #[tokio::test]
 async fn one_users_setting_is_not_anothers() {
     let store = LibsqlStore::in_memory().await.unwrap();
-    let ben = Scope::user(UserId::parse("ben").unwrap());
+    let ben = Scope::user("ben").unwrap();
     assert_eq!(model(&store, &ada(), Some("adas")).await, Some(json!("adas")));
     assert_eq!(model(&store, &ben, None).await, None);
     assert_eq!(model(&store, &ben, Some("bens")).await, Some(json!("bens")));

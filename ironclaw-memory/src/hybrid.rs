@@ -42,14 +42,14 @@ pub use write::NewFile;
 /// ```
 /// use ironclaw_core::memory::SearchQuery;
 /// use ironclaw_core::model::workspace::WorkspacePath;
-/// use ironclaw_core::{Memory, Scope, id::UserId};
+/// use ironclaw_core::{Memory, Scope};
 /// use ironclaw_memory::{HashEmbedder, HybridMemory};
 /// use ironclaw_store::LibsqlStore;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let memory = HybridMemory::new(LibsqlStore::in_memory().await?, HashEmbedder::default());
-/// let ada = Scope::user(UserId::parse("ada")?);
+/// let ada = Scope::user("ada")?;
 /// let plan = WorkspacePath::parse("notes/plan.md")?;
 /// memory.write(&ada, &plan, b"We launch on the third of March.", serde_json::Value::Null).await?;
 ///

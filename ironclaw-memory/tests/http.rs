@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ironclaw_core::embedder::{EmbedErrorKind, Embedder, Purpose};
-use ironclaw_core::id::UserId;
 use ironclaw_core::memory::SearchQuery;
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::{Memory, Scope, SecretValue};
@@ -229,7 +228,7 @@ async fn a_memory_searches_on_when_the_service_fails() {
     let server = serve(flaky(0, ResponseTemplate::new(500))).await;
     let embedder = openai(&server).build().unwrap();
     let memory = HybridMemory::new(LibsqlStore::in_memory().await.unwrap(), embedder);
-    let ada = Scope::user(UserId::parse("ada").unwrap());
+    let ada = Scope::user("ada").unwrap();
     let file = WorkspacePath::parse("a.txt").unwrap();
     memory.write(&ada, &file, b"The harbour is the venue.", Value::Null).await.unwrap();
     let query = SearchQuery::new("Where is the harbour?");

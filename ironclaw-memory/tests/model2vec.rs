@@ -5,7 +5,6 @@
 use std::path::Path;
 
 use ironclaw_core::embedder::{EmbedErrorKind, Embedder, Purpose};
-use ironclaw_core::id::UserId;
 use ironclaw_core::memory::SearchQuery;
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::{Memory, Scope};
@@ -63,7 +62,7 @@ async fn a_model_is_loaded_and_compares_meaning() {
     assert_eq!((&vectors[3], &vectors[4]), (&vec![0.0; 4], &vec![0.0; 4]));
 
     let memory = HybridMemory::new(LibsqlStore::in_memory().await.unwrap(), embedder);
-    let ada = Scope::user(UserId::parse("ada").unwrap());
+    let ada = Scope::user("ada").unwrap();
     for (name, text) in [("pets", "the cat sleeps"), ("sea", "the ship sails")] {
         memory.write(&ada, &WorkspacePath::parse(name).unwrap(), text.as_bytes(), Value::Null).await.unwrap();
     }

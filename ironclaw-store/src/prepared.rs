@@ -128,7 +128,7 @@ fn within_bounds(scope: &Scope) -> Scope {
     if scope.validate().is_ok() {
         return scope.clone();
     }
-    let user = Scope::tenant_user(scope.tenant().clone(), scope.owner().clone()).in_request(scope.request().clone());
+    let user = Scope::of_tenant(scope.tenant().clone(), scope.owner().clone()).in_request(scope.request().clone());
     scope.chain().iter().take(Scope::PRINCIPALS).skip(1).fold(user, |scope, principal| scope.acting(principal.clone()))
 }
 

@@ -1,14 +1,14 @@
 //! Opening, using and closing a store again and again: for valgrind, and for connections that are freed twice.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 
 async fn use_once(store: &LibsqlStore) {
-    let ada = Scope::user(UserId::parse("ada").unwrap());
+    let ada = Scope::user("ada").unwrap();
     let id = ConversationId::make(&SystemClock);
     store.create_conversation(&ada, id, "Launch").await.unwrap();
     let message = NewMessage::text(MessageId::make(&SystemClock), Role::User, "When is the launch?");
@@ -47,7 +47,7 @@ async fn dropped_stores_lose_nothing() {
         use_once(&store).await;
         drop(store);
         let store = LibsqlStore::open(&path).await.unwrap();
-        let ada = Scope::user(UserId::parse("ada").unwrap());
+        let ada = Scope::user("ada").unwrap();
         let page = store.conversations().conversations(&ada, &PageRequest::default()).await.unwrap();
         assert_eq!(page.items.len(), round);
         store.close().await.unwrap();

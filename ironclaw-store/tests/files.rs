@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use ironclaw_core::id::{ConversationId, UserId};
+use ironclaw_core::id::ConversationId;
 use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::{PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 async fn refusal(path: &Path) -> StoreErrorKind {

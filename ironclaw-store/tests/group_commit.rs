@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use ironclaw_core::id::{ConversationId, MessageId, UserId};
+use ironclaw_core::id::{ConversationId, MessageId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::{Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
@@ -55,7 +55,7 @@ async fn waiting_changes_share_a_commit() {
     tracing::subscriber::set_global_default(Commits).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = LibsqlStore::open(folder.path().join("agent.db")).await.unwrap();
-    let ada = Scope::user(UserId::parse("ada").unwrap());
+    let ada = Scope::user("ada").unwrap();
     let id = ConversationId::make(&SystemClock);
     store.create_conversation(&ada, id, "Launch").await.unwrap();
     COMMITS.lock().unwrap().clear();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::{Limits, Maintenance, Scope, Store, StoreExt, SystemClock};
@@ -19,7 +19,7 @@ use process::Process;
 const MIB: u64 = 1 << 20;
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 async fn open(path: &Path, log_limit: u64) -> (LibsqlStore, ConversationId) {

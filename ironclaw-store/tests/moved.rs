@@ -17,7 +17,7 @@ use ironclaw_store::LibsqlStore;
 use process::Process;
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 async fn say(store: &LibsqlStore, conversation: ConversationId) -> Result<u64, StoreError> {

@@ -23,7 +23,7 @@ mod process;
 const MESSAGES: usize = 6_000;
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 fn operator(store: &LibsqlStore) -> impl Maintenance + use<> {
@@ -387,7 +387,7 @@ async fn a_full_disk_leaves_a_way_out() {
         return;
     };
     let path = disk.0.path().join("agent.db");
-    let bob = Scope::user(UserId::parse("bob").unwrap());
+    let bob = Scope::user("bob").unwrap();
     for round in 0..3 {
         let store = LibsqlStore::open(&path).await.unwrap();
         write_until_full(&store, &ada()).await;

@@ -8,7 +8,7 @@ mod process;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
@@ -16,7 +16,7 @@ use ironclaw_store::LibsqlStore;
 use process::Process;
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 async fn begin(store: &LibsqlStore, title: &str, messages: usize) {

@@ -9,7 +9,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
@@ -17,7 +17,7 @@ use ironclaw_store::LibsqlStore;
 use process::Process;
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 fn mode(path: &Path) -> u32 {

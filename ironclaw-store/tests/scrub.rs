@@ -26,7 +26,7 @@ const CHILD: &str = "IRONCLAW_SCRUB_CHILD";
 
 fn ada() -> Scope {
     let request = RequestContext::new(Some("zebrarequest".into()), None, Some("zebrabrowser".into())).unwrap();
-    Scope::user(UserId::parse("ada").unwrap()).in_request(request)
+    Scope::user("ada").unwrap().in_request(request)
 }
 
 /// A change that writes a marker, a word with `zebra` in it, into every column of text that a user fills.
@@ -143,7 +143,7 @@ async fn what_was_forgotten_is_in_no_file() {
     store.apply(&ada(), marked()).await.unwrap();
     assert_eq!(marked_files(folder.path()), ["agent.db-wal"]);
     let forget = Change::new().with(PrivacyOp::Forget);
-    store.apply(&Scope::user(UserId::parse("ada").unwrap()), forget).await.unwrap();
+    store.apply(&Scope::user("ada").unwrap(), forget).await.unwrap();
     let scrubbed = maintenance(&store).scrub().await.unwrap();
     assert_eq!(scrubbed.pending, Vec::<String>::new());
     assert_eq!(marked_files(folder.path()), Vec::<String>::new());
@@ -155,7 +155,7 @@ async fn what_was_forgotten_is_in_no_file() {
 async fn an_erased_user_is_in_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
-    let zebra = Scope::user(UserId::parse("zebra").unwrap());
+    let zebra = Scope::user("zebra").unwrap();
     store.apply(&zebra, marked()).await.unwrap();
     let admin = maintenance(&store);
     let (tenant, owner) = (TenantId::default_tenant(), UserId::parse("zebra").unwrap());

@@ -20,7 +20,7 @@ use process::Process;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 async fn open(path: &Path, busy_timeout: Duration) -> LibsqlStore {

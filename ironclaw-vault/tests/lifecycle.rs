@@ -8,7 +8,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use fixture::{Fixture, another_key, key, kind, name, operator, put, reveal, user};
-use ironclaw_core::id::{RootKeyWrapId, TenantId, UserId};
+use ironclaw_core::id::{RootKeyWrapId, TenantId};
 use ironclaw_core::maintenance::{Maintenance, SystemChange};
 use ironclaw_core::model::secrets::RootKeyWrap;
 use ironclaw_core::vault::{KeyError, KeyErrorKind, SecretOptions, Vault, VaultError, VaultErrorKind};
@@ -194,7 +194,7 @@ async fn tenants_have_vaults_of_their_own() {
     assert_ne!(vault.id(), f.vault.id());
 
     let ada = user("ada");
-    let other_ada = Scope::tenant_user(acme.clone(), UserId::parse("ada").unwrap());
+    let other_ada = Scope::tenant_user(acme.clone(), "ada").unwrap();
     put(&f.vault, &ada, "s", "default's").await;
     assert_eq!(kind(vault.reveal(&other_ada, &name("s"), None).await), VaultErrorKind::NotFound);
     put(&vault, &other_ada, "s", "acme's").await;

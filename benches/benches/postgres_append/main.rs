@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ironclaw_benches::{APPLICATION, Postgres, prose, runtime};
-use ironclaw_core::id::{ConversationId, MessageId, UserId};
+use ironclaw_core::id::{ConversationId, MessageId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::{Scope, StoreExt, SystemClock};
 use ironclaw_store::PostgresStore;
@@ -41,7 +41,7 @@ struct Writer {
 
 impl Writer {
     async fn new(store: &PostgresStore, name: String) -> Self {
-        let scope = Scope::user(UserId::parse(name).expect("a user"));
+        let scope = Scope::user(name).expect("a user");
         let conversation = ConversationId::make(&SystemClock);
         store.create_conversation(&scope, conversation, "bench").await.expect("a conversation");
         Self { scope, conversation }

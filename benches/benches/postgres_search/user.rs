@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ironclaw_benches::{Random, prose, word};
 use ironclaw_core::change::{Operation, WorkspaceOp};
 use ironclaw_core::embedder::EmbeddingModel;
-use ironclaw_core::id::{ChunkId, EmbeddingModelId, UserId, VersionId};
+use ironclaw_core::id::{ChunkId, EmbeddingModelId, VersionId};
 use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, WorkspacePath};
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{Apply, SearchFilter, VectorQuery, Workspace};
@@ -47,7 +47,7 @@ impl User {
         chunks: usize,
         mut next: impl FnMut() -> Vec<f32>,
     ) -> Self {
-        let scope = Scope::user(UserId::parse(format!("user-{number}")).expect("a user"));
+        let scope = Scope::user(format!("user-{number}")).expect("a user");
         let model = EmbeddingModel { id: model(), dimensions: DIMENSIONS as u32, lexical: false };
         let register = Change::new().with(WorkspaceOp::RegisterModel { model });
         store.apply(&scope, register).await.expect("a model");

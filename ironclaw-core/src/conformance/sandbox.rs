@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::case::{Capability, Case, Subject, cases};
 use super::check::{Failure, Present};
 use super::store::user;
-use crate::id::ToolName;
 use crate::sandbox::Sandbox;
 use crate::scope::{Principal, Scope};
 use crate::tool::{Tool, ToolErrorKind, ToolOutput};
@@ -88,7 +87,7 @@ pub(crate) fn tool(sandbox: &dyn Sandbox, name: &str) -> Result<Arc<dyn Tool>, F
 /// The scope of a tool that `ada`'s agent calls.
 pub(crate) fn scope(tool: &str) -> Result<Scope, Failure> {
     let agent = super::store::with_agent(&user("ada")?, "assistant")?;
-    Ok(agent.acting(Principal::Tool(ToolName::parse(tool)?)))
+    Ok(agent.acting(Principal::tool(tool)?))
 }
 
 /// Calls the hostile tool.

@@ -9,7 +9,6 @@ use super::case::{Capability, Case, Subject, cases};
 use super::check::{Failure, Outcome};
 use super::child::{Child, Request};
 use crate::clock::{Clock, ManualClock, SystemClock, Timestamp};
-use crate::id::{AgentName, TenantId, UserId};
 use crate::maintenance::Maintenance;
 use crate::scope::{Principal, Scope};
 use crate::store::Store;
@@ -318,15 +317,15 @@ impl Instance {
 
 /// The scope of this user of the default tenant.
 pub(crate) fn user(name: &str) -> Result<Scope, Failure> {
-    Ok(Scope::user(UserId::parse(name)?))
+    Ok(Scope::user(name)?)
 }
 
 /// The scope of this user of a tenant.
 pub(crate) fn tenant_user(tenant: &str, name: &str) -> Result<Scope, Failure> {
-    Ok(Scope::tenant_user(TenantId::parse(tenant)?, UserId::parse(name)?))
+    Ok(Scope::tenant_user(tenant, name)?)
 }
 
 /// The same scope with an agent acting.
 pub(crate) fn with_agent(scope: &Scope, name: &str) -> Result<Scope, Failure> {
-    Ok(scope.acting(Principal::Agent(AgentName::parse(name)?)))
+    Ok(scope.acting(Principal::agent(name)?))
 }

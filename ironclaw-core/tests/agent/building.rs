@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ironclaw_core::agent::AgentErrorKind;
-use ironclaw_core::id::{ConversationId, UserId};
+use ironclaw_core::id::ConversationId;
 use ironclaw_core::{Agent, ExtractiveLlm, LlmProvider, Memory, Scope, Store, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::LibsqlStore;
@@ -57,7 +57,7 @@ async fn input_is_refused_before_anything_is_written() {
     let nowhere = ConversationId::make(&SystemClock);
     let error = world.agent.send(&world.scope, nowhere, "hello").await.unwrap_err();
     assert_eq!(error.kind(), &AgentErrorKind::NotFound);
-    let bob = Scope::user(UserId::parse("bob").unwrap());
+    let bob = Scope::user("bob").unwrap();
     let error = world.agent.send(&bob, world.conversation, "hello").await.unwrap_err();
     assert_eq!(error.kind(), &AgentErrorKind::NotFound);
     assert!(world.messages().await.is_empty() && world.jobs().await.is_empty());

@@ -1,6 +1,6 @@
 use ironclaw_core::agent::{AgentBuilder, estimate_tokens};
 use ironclaw_core::change::{Change, ConversationOp};
-use ironclaw_core::id::{MessageId, ToolName, UserId};
+use ironclaw_core::id::{MessageId, ToolName};
 use ironclaw_core::llm::{LlmMessage, ToolCall};
 use ironclaw_core::model::conversations::{NewMessage, Role, ToolResult};
 use ironclaw_core::model::jobs::JobStep;
@@ -211,7 +211,7 @@ async fn words_that_are_not_searched_for_are_said_once() {
 #[tokio::test]
 async fn passages_and_earlier_messages_without_room_are_said() {
     let store = LibsqlStore::in_memory().await.unwrap();
-    let scope = Scope::user(UserId::parse("ada").unwrap());
+    let scope = Scope::user("ada").unwrap();
     let memory = HybridMemory::new(store.clone(), HashEmbedder::default());
     for n in 0..5 {
         let path = WorkspacePath::parse(format!("{n}.txt")).unwrap();

@@ -7,7 +7,7 @@ use ironclaw_core::agent::{AgentErrorKind, AgentEvent};
 use ironclaw_core::change::{Change, JobOp};
 use ironclaw_core::clock::{Clock, ManualClock};
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, EmbeddingModel, Purpose};
-use ironclaw_core::id::{AgentName, ConversationId, JobId, UserId, WorkerName};
+use ironclaw_core::id::{AgentName, ConversationId, JobId, WorkerName};
 use ironclaw_core::llm::LlmErrorKind;
 use ironclaw_core::model::jobs::{JobFilter, JobState, JobStep, NewJob};
 use ironclaw_core::model::workspace::WorkspacePath;
@@ -81,7 +81,7 @@ async fn a_search_that_fails_is_noted_and_the_answer_is_made() {
     for (hangs, found) in [(false, 1), (true, 0)] {
         let script = Script::new([Step::Say("ok")]);
         let store = LibsqlStore::in_memory().await.unwrap();
-        let scope = Scope::user(UserId::parse("ada").unwrap());
+        let scope = Scope::user("ada").unwrap();
         let memory = HybridMemory::new(store.clone(), Faulty(HashEmbedder::default(), hangs));
         let path = WorkspacePath::parse("a.md").unwrap();
         memory.write(&scope, &path, b"The umbrella is red.", Value::Null).await.unwrap();
@@ -148,7 +148,7 @@ async fn leave(
 async fn interrupted_jobs_are_recovered_once_their_claim_has_run_out() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let store = LibsqlStore::builder().clock(clock.clone()).in_memory().await.unwrap();
-    let scope = Scope::user(UserId::parse("ada").unwrap());
+    let scope = Scope::user("ada").unwrap();
     let builder = Agent::builder().store(store.clone()).llm(Script::default()).clock(clock.clone());
     let agent = builder.name(AgentName::parse("helper").unwrap()).build().unwrap();
     let conversation = agent.start_conversation(&scope).await.unwrap();
@@ -165,7 +165,7 @@ async fn interrupted_jobs_are_recovered_once_their_claim_has_run_out() {
     assert!(agent.recover(&scope).await.unwrap().is_empty());
     let job = store.jobs().job(&scope, ids[0]).await.unwrap().unwrap();
     assert_eq!((job.state, job.error.as_deref()), (JobState::Failed, Some("interrupted")));
-    let bob = Scope::user(UserId::parse("bob").unwrap());
+    let bob = Scope::user("bob").unwrap();
     clock.advance(Duration::from_secs(1_000));
     assert!(agent.recover(&bob).await.unwrap().is_empty(), "nobody else's jobs");
 }
@@ -174,7 +174,7 @@ async fn interrupted_jobs_are_recovered_once_their_claim_has_run_out() {
 async fn what_a_killed_process_of_the_same_name_left_is_ended_at_once() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let store = LibsqlStore::builder().clock(clock.clone()).in_memory().await.unwrap();
-    let scope = Scope::user(UserId::parse("ada").unwrap());
+    let scope = Scope::user("ada").unwrap();
     let script = Script::new([Step::Hang("So"), Step::Say("Done.")]);
     let builder = Agent::builder().store(store.clone()).llm(script.clone()).clock(clock.clone());
     let agent = builder.worker(WorkerName::parse("desk").unwrap()).build().unwrap();

@@ -277,7 +277,7 @@ async fn what_is_recorded_fits_a_store_of_smaller_limits() {
     let tool = Puppet::new(|| Ok(ToolOutput::new(json!("\u{1}".repeat(9_000)))));
     let builder = ironclaw_core::Agent::builder().store(store.clone()).llm(script).limits(limits).tool(tool);
     let agent = builder.build().unwrap();
-    let scope = Scope::user(ironclaw_core::id::UserId::parse("ada").unwrap());
+    let scope = Scope::user("ada").unwrap();
     let conversation = agent.start_conversation(&scope).await.unwrap();
     let reply = agent.send(&scope, conversation, "go").await.unwrap();
     assert_eq!((reply.text.as_str(), reply.tool_calls.len()), ("Done.", 14));

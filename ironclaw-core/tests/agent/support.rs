@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use ironclaw_core::agent::AgentBuilder;
-use ironclaw_core::id::{AgentName, ConversationId, JobId, ToolName, UserId};
+use ironclaw_core::id::{AgentName, ConversationId, JobId, ToolName};
 use ironclaw_core::llm::{
     FinishReason, LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmProvider, LlmRequest, LlmResponse, LlmStream,
     TokenUsage, ToolCall,
@@ -154,7 +154,7 @@ impl World {
         adjust: impl FnOnce(AgentBuilder) -> AgentBuilder,
     ) -> Self {
         let store = LibsqlStore::in_memory().await.unwrap();
-        let scope = Scope::user(UserId::parse("ada").unwrap());
+        let scope = Scope::user("ada").unwrap();
         let name = AgentName::parse("helper").unwrap();
         let builder = Agent::builder().store(store.clone()).llm(llm).name(name);
         let agent = adjust(builder).build().unwrap();

@@ -3,7 +3,7 @@
 use ironclaw_core::agent::AgentErrorKind;
 use ironclaw_core::change::{Change, ConversationOp};
 use ironclaw_core::genai::Provider;
-use ironclaw_core::id::{ConversationId, MessageId, ToolName, UserId};
+use ironclaw_core::id::{ConversationId, MessageId, ToolName};
 use ironclaw_core::llm::ToolCall;
 use ironclaw_core::model::conversations::{NewMessage, Role, ToolResult};
 use ironclaw_core::store::Apply;
@@ -74,7 +74,7 @@ impl World {
         let llm = builder(provider, "m", &format!("{}/v1", server.uri())).retries(0).build().unwrap();
         let store = LibsqlStore::in_memory().await.unwrap();
         let memory = HybridMemory::new(store.clone(), HashEmbedder::default());
-        let scope = Scope::user(UserId::parse("ada").unwrap());
+        let scope = Scope::user("ada").unwrap();
         let path = ironclaw_core::model::workspace::WorkspacePath::parse("launch.md").unwrap();
         memory.write(&scope, &path, b"The launch is on 3 May.", Value::Null).await.unwrap();
         let agent = Agent::builder().store(store.clone()).memory(memory).llm(llm).build().unwrap();

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use ironclaw_core::Scope;
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, Embedder, EmbeddingModel, Purpose};
-use ironclaw_core::id::{EmbeddingModelId, UserId};
+use ironclaw_core::id::EmbeddingModelId;
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::LibsqlStore;
 
 pub(crate) fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 pub(crate) fn bob() -> Scope {
-    Scope::user(UserId::parse("bob").unwrap())
+    Scope::user("bob").unwrap()
 }
 
 pub(crate) fn path(text: &str) -> WorkspacePath {

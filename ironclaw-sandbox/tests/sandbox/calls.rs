@@ -1,7 +1,6 @@
 //! What a call answers, and that nothing of it is left for the next.
 
 use ironclaw_core::Sandbox;
-use ironclaw_core::id::UserId;
 use ironclaw_core::tool::{LogLevel, LogLine, ToolErrorKind};
 use ironclaw_core::{Principal, Scope};
 use ironclaw_sandbox::{Grants, SandboxLimits, WasmSandbox};
@@ -60,7 +59,7 @@ async fn the_same_call_takes_the_same_fuel() {
 
 async fn every_call_meets_a_fresh_instance() {
     let sandbox = hostile(SandboxLimits::default(), Grants::none()).await;
-    let bob = Scope::user(UserId::parse("bob").unwrap());
+    let bob = Scope::user("bob").unwrap();
     let tool = only_tool(&sandbox);
     let tool_for_bob = bob.acting(Principal::Tool(tool.spec().name.clone()));
     for scope in [ada(), ada(), bob, tool_for_bob] {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ironclaw_core::id::UserId;
 use ironclaw_core::tool::{Tool, ToolError, ToolErrorKind, ToolOutput};
 use ironclaw_core::{Sandbox, Scope};
 use ironclaw_sandbox::{Grants, SandboxLimits, WasmSandbox};
@@ -35,7 +34,7 @@ pub(crate) fn only_tool(sandbox: &WasmSandbox) -> Arc<dyn Tool> {
 }
 
 pub(crate) fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 /// Calls the only tool.

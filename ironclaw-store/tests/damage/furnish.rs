@@ -20,7 +20,7 @@ use crate::maintenance;
 
 /// A user.
 pub(crate) fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 /// Makes the store, with users `ada` (number 1) and `bob` (number 2), and closes it.

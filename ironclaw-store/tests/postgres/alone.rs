@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{ErasureId, OperatorName, UserId};
+use ironclaw_core::id::{ErasureId, OperatorName};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::audit::Outcome;
 use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind};
@@ -39,7 +39,7 @@ const WORK: [(&str, Work); 4] = [
 ];
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 fn erasure() -> SystemChange {

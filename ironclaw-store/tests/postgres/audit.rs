@@ -44,7 +44,7 @@ ironclaw_testing::tests![
 const BY_AGENT: &str = r#"[[1,"ada"],[2,"writer"]]"#;
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 /// A database, a store in it to which ada is known, and a connection of the application beside it.
@@ -348,7 +348,7 @@ async fn verification_names_every_chain_that_was_changed() {
     let (database, store, _) = opened().await;
     for owner in ["bob", "cid"] {
         let put = SettingOp::Put { key: "theme".parse().unwrap(), value: "dark".into() };
-        store.apply(&Scope::user(UserId::parse(owner).unwrap()), Change::new().with(put)).await.unwrap();
+        store.apply(&Scope::user(owner).unwrap(), Change::new().with(put)).await.unwrap();
     }
     let mut superuser = database.superuser().await;
     let sql = "UPDATE ironclaw.audit_events SET outcome = 2 WHERE owner_no IN (1, 3)";
@@ -377,7 +377,7 @@ async fn only_the_user_in_person_forgets_and_only_what_may_be_forgotten() {
     let (database, store, mut application) = opened().await;
     let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "plans".into() };
     store.apply(&ada(), Change::new().with(create)).await.unwrap();
-    let bob = Scope::user(UserId::parse("bob").unwrap());
+    let bob = Scope::user("bob").unwrap();
     let create = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "plans".into() };
     store.apply(&bob, Change::new().with(create)).await.unwrap();
     let forget = "SELECT ironclaw.forget_audit(ARRAY(SELECT generate_series(0, 65535)))";
@@ -405,7 +405,7 @@ async fn only_the_user_in_person_forgets_and_only_what_may_be_forgotten() {
 /// Makes a user known besides ada.
 async fn bob_is_known(store: &PostgresStore) {
     let put = SettingOp::Put { key: "theme".parse().unwrap(), value: "dark".into() };
-    store.apply(&Scope::user(UserId::parse("bob").unwrap()), Change::new().with(put)).await.unwrap();
+    store.apply(&Scope::user("bob").unwrap(), Change::new().with(put)).await.unwrap();
 }
 
 async fn operator(database: &Database) -> PostgresMaintenance {

@@ -1,7 +1,7 @@
 //! What is wrong is said: each by a kind of its own, with what to do, soon, and with nothing half done.
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{OperatorName, UserId};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
@@ -173,7 +173,7 @@ async fn who_may_not_connect_is_told_why() {
 }
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 fn put(value: &str) -> Change {

@@ -79,7 +79,7 @@ fn operator() -> OperatorName {
 }
 
 fn user(tenant: &str, owner: &str) -> Scope {
-    Scope::tenant_user(TenantId::parse(tenant).unwrap(), UserId::parse(owner).unwrap())
+    Scope::tenant_user(tenant, owner).unwrap()
 }
 
 fn selection(scope: &Scope) -> Selection {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ironclaw_core::change::ConversationOp;
-use ironclaw_core::id::{ConversationId, IdempotencyKey, MessageId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, IdempotencyKey, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role as Speaker};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{BoxError, Change, PageRequest, Scope, SystemClock};
@@ -30,7 +30,7 @@ const WRITERS: usize = 3;
 const ROTATIONS: usize = 3;
 
 fn user(number: usize) -> Scope {
-    Scope::user(UserId::parse(format!("user {number}")).unwrap())
+    Scope::user(format!("user {number}")).unwrap()
 }
 
 /// Where the application is told the password, and how often it asked.

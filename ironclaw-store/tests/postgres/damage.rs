@@ -1,7 +1,7 @@
 //! What nonsense in the server's tables may do: fail calls with typed errors, and be told by the check.
 
 use ironclaw_core::conformance::store::Sample;
-use ironclaw_core::id::{OperatorName, UserId};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::{Clock, Maintenance, Scope, Store, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
@@ -53,7 +53,7 @@ async fn nonsense_in_a_column_is_told() {
             .unwrap();
     let mut samples = Vec::new();
     for name in ["ada", "bob"] {
-        let scope = Scope::user(UserId::parse(name).unwrap());
+        let scope = Scope::user(name).unwrap();
         samples.push((scope.clone(), Sample::write(&store, &scope, SystemClock.now()).await.unwrap()));
     }
     assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());

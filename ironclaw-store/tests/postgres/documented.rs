@@ -51,7 +51,7 @@ fn column(rows: &[PgRow], name: &str) -> Vec<String> {
 }
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 /// A database in which there is something of everything: a secret that ada's agent used and was refused, a user who was
@@ -70,13 +70,13 @@ async fn filled() -> (Database, PgConnection) {
         .with(SecretOp::PutDataKey { id, number: 1, root_key: 1, wrapped })
         .with(SecretOp::Put { secret: Box::new(secret) });
     store.apply(&ada(), put).await.unwrap();
-    let by_agent = ada().acting(Principal::Agent("assistant".parse().unwrap()));
+    let by_agent = ada().acting(Principal::agent("assistant").unwrap());
     store.apply(&by_agent, Change::new().with(SecretOp::Use { name, number: 1 })).await.unwrap();
     let denied = AuditRecord::new(Action::SecretUse).with_outcome(Outcome::Denied).detail("secret", "api");
     store.apply(&by_agent, Change::new().event(denied)).await.unwrap();
     let bob = UserId::parse("bob").unwrap();
     let begin = ConversationOp::Create { id: ConversationId::make(&SystemClock), title: "Launch".to_owned() };
-    store.apply(&Scope::user(bob.clone()), Change::new().with(begin)).await.unwrap();
+    store.apply(&Scope::of(bob.clone()), Change::new().with(begin)).await.unwrap();
     let operator = OperatorName::parse("olga").unwrap();
     let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
     let (tenant, owner, status) = (TenantId::default_tenant(), UserId::parse("ada").unwrap(), UserStatus::Active);

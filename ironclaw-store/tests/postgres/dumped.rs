@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ironclaw_core::change::{ConversationOp, SettingOp};
-use ironclaw_core::id::{ConversationId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, OperatorName};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
@@ -16,7 +16,7 @@ use crate::vectors::{MODEL, search};
 ironclaw_testing::tests![a_dump_is_restored_with_its_owners_and_rights, a_dump_without_owners_is_refused_and_says_why];
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 async fn maintenance(server: &Server) -> PostgresMaintenance {

@@ -33,7 +33,7 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 const MANY: usize = 20;
 
 fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 fn put(value: usize) -> Change {

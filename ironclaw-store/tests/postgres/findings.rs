@@ -1,7 +1,7 @@
 //! What the check finds that is no part of the schema's definition, and how it tells it.
 
 use ironclaw_core::conformance::store::Sample;
-use ironclaw_core::id::{OperatorName, UserId};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::{Clock, Maintenance, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 
@@ -214,7 +214,7 @@ async fn an_index_that_was_left_unfinished_is_named() {
 async fn a_table_of_another_owner_is_told_as_that() {
     let database = Database::fresh().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
-    Sample::write(&store, &Scope::user(UserId::parse("ada").unwrap()), SystemClock.now()).await.unwrap();
+    Sample::write(&store, &Scope::user("ada").unwrap(), SystemClock.now()).await.unwrap();
     let operator = OperatorName::parse("root").unwrap();
     let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
     let mut superuser = database.superuser().await;
@@ -237,7 +237,7 @@ async fn a_table_of_another_owner_is_told_as_that() {
 async fn a_number_in_use_is_not_given_again() {
     let database = Database::fresh().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
-    Sample::write(&store, &Scope::user(UserId::parse("ada").unwrap()), SystemClock.now()).await.unwrap();
+    Sample::write(&store, &Scope::user("ada").unwrap(), SystemClock.now()).await.unwrap();
     let operator = OperatorName::parse("root").unwrap();
     let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
     let mut superuser = database.superuser().await;
@@ -262,13 +262,13 @@ async fn a_number_in_use_is_not_given_again() {
         must(&mut superuser, mend).await;
         assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new(), "{spoil}");
     }
-    Sample::write(&store, &Scope::user(UserId::parse("bob").unwrap()), SystemClock.now()).await.unwrap();
+    Sample::write(&store, &Scope::user("bob").unwrap(), SystemClock.now()).await.unwrap();
 }
 
 async fn no_number_that_leaves_no_room_is_advised() {
     let database = Database::fresh().await;
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
-    Sample::write(&store, &Scope::user(UserId::parse("ada").unwrap()), SystemClock.now()).await.unwrap();
+    Sample::write(&store, &Scope::user("ada").unwrap(), SystemClock.now()).await.unwrap();
     let operator = OperatorName::parse("root").unwrap();
     let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
     let mut superuser = database.superuser().await;
@@ -287,7 +287,7 @@ async fn no_number_that_leaves_no_room_is_advised() {
         must(&mut superuser, &format!("DELETE FROM ironclaw.audit_streams WHERE owner_no = {number}")).await;
         assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
     }
-    Sample::write(&store, &Scope::user(UserId::parse("bob").unwrap()), SystemClock.now()).await.unwrap();
+    Sample::write(&store, &Scope::user("bob").unwrap(), SystemClock.now()).await.unwrap();
 }
 
 async fn a_name_makes_no_lines_of_its_own() {

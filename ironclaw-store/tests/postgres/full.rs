@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::UserId;
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::{PostgresStore, PostgresStoreBuilder};
@@ -23,7 +22,7 @@ const USERS: usize = 8;
 const CHANGES: usize = 10;
 
 fn user(number: usize) -> Scope {
-    Scope::user(UserId::parse(format!("user {number}")).unwrap())
+    Scope::user(format!("user {number}")).unwrap()
 }
 
 fn put(value: usize) -> Change {

@@ -2,7 +2,7 @@
 
 use ironclaw_core::change::{PrivacyOp, SettingOp};
 use ironclaw_core::conformance::store::Sample;
-use ironclaw_core::id::{AgentName, ErasureId, OperatorName, SettingKey, TenantId, UserId};
+use ironclaw_core::id::{ErasureId, OperatorName, SettingKey, TenantId, UserId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::model::privacy::RetainedCategory;
@@ -30,9 +30,9 @@ async fn furnished() -> (Database, PostgresMaintenance) {
             .unwrap();
     for name in ["ada", "bob", "eve"] {
         let (tenant, owner) = (TenantId::default_tenant(), UserId::parse(name).unwrap());
-        let scope = Scope::user(owner.clone());
+        let scope = Scope::of(owner.clone());
         Sample::write(&store, &scope, SystemClock.now()).await.unwrap();
-        let by_agent = scope.acting(Principal::Agent(AgentName::parse("clerk").unwrap()));
+        let by_agent = scope.acting(Principal::agent("clerk").unwrap());
         let put = SettingOp::Put { key: SettingKey::parse("by").unwrap(), value: "an agent".into() };
         store.apply(&by_agent, Change::new().with(put)).await.unwrap();
         let put = SystemChange::PutUser { tenant, owner, status: UserStatus::Active, roles: Vec::new() };
@@ -40,7 +40,7 @@ async fn furnished() -> (Database, PostgresMaintenance) {
     }
     let (tenant, category) = (TenantId::default_tenant(), RetainedCategory::Jobs);
     maintenance.apply_system(SystemChange::PutRetention { tenant, category, days: 400 }).await.unwrap();
-    let ada = Scope::user(UserId::parse("ada").unwrap());
+    let ada = Scope::user("ada").unwrap();
     store.apply(&ada, Change::new().with(PrivacyOp::Forget)).await.unwrap();
     let (tenant, owner) = (TenantId::default_tenant(), UserId::parse("eve").unwrap());
     let erase = SystemChange::EraseUser { tenant, owner, id: ErasureId::make(&SystemClock) };

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ironclaw_core::id::{OperatorName, UserId};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::{SearchFilter, Store, StoreError, StoreErrorKind};
 use ironclaw_core::{MemoryStore, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
@@ -52,7 +52,7 @@ const MADE: &str = "SELECT FROM pg_class WHERE relnamespace = 'ironclaw'::regnam
 const CHILD: &str = "IRONCLAW_MIGRATION_CHILD";
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 /// The URL of a database for whoever migrates it.

@@ -1,7 +1,7 @@
 //! What the server keeps prepared for a connection may become of no use, which no call fails for.
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{ConversationId, UserId};
+use ironclaw_core::id::ConversationId;
 use ironclaw_core::store::{Apply, Store};
 use ironclaw_core::{Change, Scope, StoreExt, SystemClock};
 use ironclaw_store::PostgresStore;
@@ -16,7 +16,7 @@ ironclaw_testing::tests![
 ];
 
 fn user(number: usize) -> Scope {
-    Scope::user(UserId::parse(format!("user {number}")).unwrap())
+    Scope::user(format!("user {number}")).unwrap()
 }
 
 /// How many connections the store has, each with statements of its own.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ironclaw_core::change::{ConversationOp, SettingOp};
-use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
+use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{Apply, Store, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
@@ -46,7 +46,7 @@ const SCOPE: &str = "SELECT concat(current_setting('ironclaw.owner_no', true), c
      current_setting('ironclaw.maintenance', true))";
 
 fn user(number: usize) -> Scope {
-    Scope::user(UserId::parse(format!("user {number}")).unwrap())
+    Scope::user(format!("user {number}")).unwrap()
 }
 
 fn says(number: usize, message: usize) -> String {

@@ -1,7 +1,7 @@
 //! What the server refuses of a change for what is in it is the change's own failure: typed, and in the trail.
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{OperatorName, QuotaName, UserId};
+use ironclaw_core::id::{OperatorName, QuotaName};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::audit::{Action, AuditFilter, Outcome};
 use ironclaw_core::store::{Apply, StoreErrorKind, VaultStore};
@@ -28,7 +28,7 @@ const CODES: [&str; 21] = [
 const SECRET: &str = "hunter2";
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 /// Makes each insert into a table fail with this code.

@@ -1,7 +1,7 @@
 //! Each role may do what it needs to and nothing else.
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{OperatorName, UserId};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::{Apply, StoreErrorKind};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
@@ -25,7 +25,7 @@ ironclaw_testing::tests![
 const AUDIT: [&str; 5] = ["audit_checkpoints", "audit_events", "audit_private", "audit_pseudonyms", "audit_streams"];
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 fn theme() -> Change {

@@ -1,7 +1,7 @@
 //! No statement of the application reaches a row of somebody in whose scope it does not run: for every table.
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{IdempotencyKey, OperatorName, TenantId, UserId};
+use ironclaw_core::id::{IdempotencyKey, OperatorName};
 use ironclaw_core::maintenance::Maintenance;
 use ironclaw_core::store::Apply;
 use ironclaw_core::{Change, PageRequest, Scope};
@@ -173,7 +173,7 @@ async fn tables(superuser: &mut PgConnection) -> Vec<Table> {
 /// Makes a user known to the store, through it.
 async fn known(database: &Database, superuser: &mut PgConnection, tenant: &'static str, owner: &'static str) -> User {
     let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
-    let scope = Scope::tenant_user(TenantId::parse(tenant).unwrap(), UserId::parse(owner).unwrap());
+    let scope = Scope::tenant_user(tenant, owner).unwrap();
     let change = Change::new()
         .with(SettingOp::Put { key: "theme".parse().unwrap(), value: "dark".into() })
         .idempotent(IdempotencyKey::parse("once").unwrap());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ironclaw_core::change::{AccessOp, ConversationOp, Precondition, SettingOp};
-use ironclaw_core::id::{AgentName, ConversationId, MessageId, OperatorName, UserId};
+use ironclaw_core::id::{AgentName, ConversationId, MessageId, OperatorName};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::model::conversations::{NewMessage, Role};
@@ -30,7 +30,7 @@ ironclaw_testing::tests![
 ];
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 fn put(key: &str) -> Change {

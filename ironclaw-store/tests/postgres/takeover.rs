@@ -1,7 +1,7 @@
 //! Nothing that others made is called with our rights, wherever they may make it.
 
 use ironclaw_core::conformance::store::Sample;
-use ironclaw_core::id::{ErasureId, OperatorName, UserId};
+use ironclaw_core::id::{ErasureId, OperatorName};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::model::privacy::RetainedCategory;
@@ -29,7 +29,7 @@ fn operator() -> OperatorName {
 }
 
 fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 /// Makes something else under the name of everything that the system's catalogue has, in the schema `public`: functions

@@ -125,7 +125,7 @@ async fn nobody_else_changes_a_score() {
         let conversation = ConversationId::make(&SystemClock);
         fill(&store, &user(name), &files(&mut random, 60), conversation, &messages(&mut random, 100)).await;
     }
-    let tenant = Scope::tenant_user("elsewhere".parse().unwrap(), "ada".parse().unwrap());
+    let tenant = Scope::tenant_user("elsewhere", "ada").unwrap();
     let conversation = ConversationId::make(&SystemClock);
     fill(&store, &tenant, &files(&mut random, 40), conversation, &messages(&mut random, 60)).await;
     assert_eq!(found(&store, &ada, &queries).await, before, "to the last bit");

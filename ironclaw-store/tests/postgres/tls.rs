@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{OperatorName, UserId};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::{Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Scope};
 use ironclaw_store::PostgresStore;
@@ -34,7 +34,7 @@ fn verified(certificates: &Certificates) -> String {
 }
 
 async fn assert_works(store: PostgresStore) {
-    let (ada, key) = (Scope::user(UserId::parse("ada").unwrap()), "theme".parse().unwrap());
+    let (ada, key) = (Scope::user("ada").unwrap(), "theme".parse().unwrap());
     let put = SettingOp::Put { key, value: "dark".into() };
     store.apply(&ada, Change::new().with(put)).await.unwrap();
     let setting = store.settings().setting(&ada, &"theme".parse().unwrap()).await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! Who may be the application, and who is told of that may not.
 
 use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::{OperatorName, UserId};
+use ironclaw_core::id::OperatorName;
 use ironclaw_core::store::{Apply, Store, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
@@ -26,7 +26,7 @@ ironclaw_testing::tests![
 ];
 
 fn ada() -> Scope {
-    Scope::user(UserId::parse("ada").unwrap())
+    Scope::user("ada").unwrap()
 }
 
 fn theme() -> Change {

@@ -63,14 +63,14 @@ impl Person {
         for number in 0..count {
             let tenant = TenantId::parse(["one", "two"][number % 2]).unwrap();
             let owner = UserId::parse(format!("user{}", number / 2)).unwrap();
-            people.push(Self::new(store, Scope::tenant_user(tenant, owner)).await);
+            people.push(Self::new(store, Scope::of_tenant(tenant, owner)).await);
         }
         people
     }
 
     /// One user.
     pub(crate) async fn ada(store: &PostgresStore) -> Self {
-        Self::new(store, Scope::user(UserId::parse("ada").unwrap())).await
+        Self::new(store, Scope::user("ada").unwrap()).await
     }
 
     async fn new(store: &PostgresStore, scope: Scope) -> Self {

@@ -47,7 +47,7 @@ pub(crate) fn path(text: &str) -> WorkspacePath {
 }
 
 pub(crate) fn user(owner: &str) -> Scope {
-    Scope::user(name(owner))
+    Scope::of(name(owner))
 }
 
 /// Who has everything.

@@ -2,7 +2,7 @@
 
 use ironclaw_core::change::{Operation, WorkspaceOp};
 use ironclaw_core::embedder::EmbeddingModel;
-use ironclaw_core::id::{ChunkId, EmbeddingModelId, UserId, VersionId};
+use ironclaw_core::id::{ChunkId, EmbeddingModelId, VersionId};
 use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, WorkspacePath};
 use ironclaw_core::store::{Apply, Store, VectorQuery};
 use ironclaw_core::{Change, Limits, Scope, SystemClock};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// A user.
 pub(crate) fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 /// A path.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ironclaw_core::id::{AgentName, OperatorName, SecretName, ToolName, UserId};
+use ironclaw_core::id::{OperatorName, SecretName};
 use ironclaw_core::model::audit::{Action, AuditFilter, Outcome};
 use ironclaw_core::vault::{SecretOptions, Vault, VaultError, VaultErrorKind};
 use ironclaw_core::{ManualClock, PageRequest, Principal, Scope, SecretValue, Timestamp, VaultStore};
@@ -58,15 +58,15 @@ pub(crate) fn operator() -> OperatorName {
 }
 
 pub(crate) fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 pub(crate) fn agent_of(scope: &Scope) -> Scope {
-    scope.acting(Principal::Agent(AgentName::parse("assistant").unwrap()))
+    scope.acting(Principal::agent("assistant").unwrap())
 }
 
 pub(crate) fn tool_of(scope: &Scope) -> Scope {
-    agent_of(scope).acting(Principal::Tool(ToolName::parse("weather").unwrap()))
+    agent_of(scope).acting(Principal::tool("weather").unwrap())
 }
 
 pub(crate) fn name(text: &str) -> SecretName {

@@ -9,7 +9,7 @@ use crate::change::{AccessOp, Change, ConversationOp, JobOp, Operation, PrivacyO
 use crate::clock::{Clock, SystemClock};
 use crate::conformance::check::{Failure, Outcome, Present, all_pages, refused};
 use crate::conformance::text::hostile;
-use crate::id::{ConversationId, ToolName};
+use crate::id::ConversationId;
 use crate::model::audit::{
     Action, AuditEntry, AuditFilter, AuditRecord, Outcome as Audited, PrincipalKind, SubjectKind,
 };
@@ -95,7 +95,7 @@ pub(super) async fn events_say_who_and_where(subject: &StoreSubject) -> Outcome 
     let ada = user("ada")?;
     let request = RequestContext::new(Some(hostile("id")), Some("2001:db8::1".parse()?), Some(hostile("agent")))?;
     let agent = with_agent(&ada, "assistant")?;
-    let tool = agent.acting(Principal::Tool(ToolName::parse("calculator")?)).in_request(request.clone());
+    let tool = agent.acting(Principal::tool("calculator")?).in_request(request.clone());
     for scope in [&ada, &agent, &tool, &agent] {
         apply(&*t.store, scope, setting("a", 1)?).await?;
     }

@@ -8,7 +8,7 @@ use super::{Instance, StoreSubject, tenant_user, user, with_agent};
 use crate::change::{Change, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
 use crate::clock::SystemClock;
 use crate::conformance::check::{Failure, Outcome, Present, all_pages, refused};
-use crate::id::{ConversationId, ErasureId, IdempotencyKey, SecretName, ToolName};
+use crate::id::{ConversationId, ErasureId, IdempotencyKey, SecretName};
 use crate::limits::Limits;
 use crate::maintenance::SystemChange;
 use crate::model::audit::{Action, AuditFilter, AuditRecord, Outcome as Audited};
@@ -101,7 +101,7 @@ pub(super) async fn only_the_user_in_person_forgets(subject: &StoreSubject) -> O
     };
     let trail = events().await?;
     let agent = with_agent(&ada, "assistant")?;
-    let tool = agent.acting(Principal::Tool(ToolName::parse("calculator")?));
+    let tool = agent.acting(Principal::tool("calculator")?);
     for scope in [&agent, &tool] {
         refused(apply(&*t.store, scope, PrivacyOp::Forget).await, StoreErrorKind::Denied);
         let among_others = Change::new().with(setting("x", 1)?).with(PrivacyOp::Forget);

@@ -1,7 +1,7 @@
 use super::VaultSubject;
 use crate::conformance::check::{Failure, Outcome};
 use crate::conformance::store::{tenant_user, user, with_agent};
-use crate::id::{SecretName, ToolName};
+use crate::id::SecretName;
 use crate::page::PageRequest;
 use crate::scope::{Principal, Scope};
 use crate::secret::SecretValue;
@@ -77,7 +77,6 @@ pub(super) async fn agents_are_denied(subject: &VaultSubject) -> Outcome {
 }
 
 pub(super) async fn tools_are_denied(subject: &VaultSubject) -> Outcome {
-    denied(subject, |ada| Ok(ada.acting(Principal::Tool(ToolName::parse("calculator")?)))).await?;
-    denied(subject, |ada| Ok(with_agent(ada, "assistant")?.acting(Principal::Tool(ToolName::parse("calculator")?))))
-        .await
+    denied(subject, |ada| Ok(ada.acting(Principal::tool("calculator")?))).await?;
+    denied(subject, |ada| Ok(with_agent(ada, "assistant")?.acting(Principal::tool("calculator")?))).await
 }

@@ -171,7 +171,7 @@ fn lost(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> i64 {
 }
 
 fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 const CONTENT: [&str; 9] = [

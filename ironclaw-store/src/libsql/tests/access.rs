@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use ironclaw_core::change::{AccessOp, Change, Precondition};
-use ironclaw_core::id::{AgentName, ApprovalId, OperatorName, PolicyId, UserId};
+use ironclaw_core::id::{AgentName, ApprovalId, OperatorName, PolicyId};
 use ironclaw_core::model::access::{Approval, ApprovalState, Policy};
 use ironclaw_core::store::{Apply, StoreErrorKind, VaultStore};
 use ironclaw_core::{Maintenance, PageRequest, Scope, SystemClock, Timestamp};
@@ -11,7 +11,7 @@ use crate::libsql::row::params;
 
 async fn store_with_agent() -> (LibsqlStore, Scope, AgentName) {
     let store = LibsqlStore::in_memory().await.unwrap();
-    let (ada, agent) = (Scope::user(UserId::parse("ada").unwrap()), AgentName::parse("helper").unwrap());
+    let (ada, agent) = (Scope::user("ada").unwrap(), AgentName::parse("helper").unwrap());
     store.apply(&ada, Change::new().with(AccessOp::PutAgent { name: agent.clone(), active: true })).await.unwrap();
     (store, ada, agent)
 }
@@ -76,7 +76,7 @@ async fn an_epoch_holds_only_for_an_active_agent_that_did_not_change() {
     store.apply(&ada, Change::new().with(AccessOp::PutAgent { name: agent.clone(), active: false })).await.unwrap();
     let inactive = store.apply(&ada, require(3)).await.unwrap_err();
     assert_eq!(inactive.kind(), &StoreErrorKind::PreconditionFailed);
-    let other = Scope::user(UserId::parse("bob").unwrap());
+    let other = Scope::user("bob").unwrap();
     assert_eq!(store.apply(&other, require(2)).await.unwrap_err().kind(), &StoreErrorKind::PreconditionFailed);
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use ironclaw_core::change::{Change, SecretOp};
-use ironclaw_core::id::{DataKeyId, ErasureId, OperatorName, RootKeyWrapId, SecretName, TenantId, UserId, VaultId};
+use ironclaw_core::id::{DataKeyId, ErasureId, OperatorName, RootKeyWrapId, SecretName, TenantId, VaultId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::secrets::{Algorithm, PutSecret, RootKeyWrap, Sealed, VaultHeader, WrappedKey};
 use ironclaw_core::store::{Apply, StoreErrorKind, VaultStore};
@@ -11,7 +11,7 @@ use crate::libsql::LibsqlStore;
 use crate::libsql::row::params;
 
 fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 fn wrapped() -> WrappedKey {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ironclaw_core::change::{Change, PrivacyOp, WorkspaceOp};
 use ironclaw_core::embedder::EmbeddingModel;
-use ironclaw_core::id::{ChunkId, EmbeddingModelId, HoldId, OperatorName, UserId, VersionId};
+use ironclaw_core::id::{ChunkId, EmbeddingModelId, HoldId, OperatorName, VersionId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::model::workspace::{ChunkHit, ContentHash, NewChunk, NewVersion, Part, WorkspacePath};
@@ -105,7 +105,7 @@ impl<'a> File<'a> {
 }
 
 fn user(name: &str) -> Scope {
-    Scope::user(UserId::parse(name).unwrap())
+    Scope::user(name).unwrap()
 }
 
 async fn model(store: &LibsqlStore, scope: &Scope, name: &str) -> EmbeddingModel {
