@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use thiserror::Error;
 
 use crate::error::error_type;
@@ -20,6 +19,9 @@ pub(crate) mod framing;
 pub(crate) mod history;
 
 pub use history::fit_history;
+
+pub use crate::model::conversations::ToolCall;
+pub use crate::model::jobs::TokenUsage;
 
 /// A language model, or what stands in for one.
 #[async_trait]
@@ -223,25 +225,6 @@ impl LlmMessage {
     }
 }
 
-/// A model's wish to call a tool.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ToolCall {
-    /// The model's id of the call, unique within its answer.
-    pub id: String,
-    /// The tool's name as the model wrote it; it may name no tool.
-    pub name: String,
-    /// The arguments: an object, or, if what the model wrote is none, its text as it came in a [`Value::String`].
-    pub arguments: Value,
-}
-
-impl ToolCall {
-    /// A call of the tool of this name.
-    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: Value) -> Self {
-        Self { id: id.into(), name: name.into(), arguments }
-    }
-}
-
 /// A piece of an answer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -340,25 +323,6 @@ impl From<FinishReason> for String {
     fn from(reason: FinishReason) -> Self {
         reason.as_str().to_owned()
     }
-}
-
-/// Tokens of one call, as the service counted them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TokenUsage {
-    /// Tokens read, if known.
-    pub input: Option<u64>,
-    /// Tokens written, if known.
-    pub output: Option<u64>,
-    /// What it cost, in millionths of a US dollar, if known.
-    pub cost_micro_usd: Option<u64>,
-}
-
-setters! {
-    TokenUsage:
-    input: Option<u64>,
-    output: Option<u64>,
-    cost_micro_usd: Option<u64>,
 }
 
 /// Which way a model's call failed.

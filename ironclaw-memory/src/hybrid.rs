@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::chunk::Chunker;
 use crate::error;
 use crate::options::Options;
+use crate::tools::tools;
 
 mod blocking;
 mod draft;
@@ -187,6 +188,6 @@ impl Memory for HybridMemory {
     }
 
     fn tools(&self) -> Vec<Arc<dyn Tool>> {
-        crate::tools::tools(self)
+        tools(Arc::new(self.clone()))
     }
 }

@@ -10,8 +10,6 @@ use ironclaw_core::tool::{ToolError, ToolErrorKind, ToolOutput, ToolSpec};
 use ironclaw_core::{Cursor, Memory, PageRequest, Scope, Tool};
 use serde_json::{Value, json};
 
-use crate::HybridMemory;
-
 mod arguments;
 mod specs;
 mod window;
@@ -31,20 +29,20 @@ const WRITE_BYTES: usize = 1 << 20;
 /// The most files of one listing.
 const FILES: u64 = 100;
 
-pub(crate) fn tools(memory: &HybridMemory) -> Vec<Arc<dyn Tool>> {
+pub(crate) fn tools(memory: Arc<dyn Memory>) -> Vec<Arc<dyn Tool>> {
     let all = [
         (Action::Search, specs::search()),
         (Action::Read, specs::read()),
         (Action::Write, specs::write()),
         (Action::List, specs::list()),
     ];
-    let tool = |(action, spec)| Arc::new(MemoryTool { memory: memory.clone(), action, spec }) as Arc<dyn Tool>;
+    let tool = |(action, spec)| Arc::new(MemoryTool { memory: Arc::clone(&memory), action, spec }) as Arc<dyn Tool>;
     all.into_iter().map(tool).collect()
 }
 
 #[derive(Debug)]
 struct MemoryTool {
-    memory: HybridMemory,
+    memory: Arc<dyn Memory>,
     action: Action,
     spec: ToolSpec,
 }

@@ -13,6 +13,7 @@ use crate::codes::decoded;
 use crate::cursor;
 use crate::sql::{Categories, Engine, Reach, Row, Transaction, params};
 
+mod bare;
 mod kept;
 mod trail;
 mod walk;

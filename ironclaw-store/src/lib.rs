@@ -37,6 +37,8 @@ mod random;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod reserved;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
+mod retention;
+#[cfg(any(feature = "libsql", feature = "postgres"))]
 mod search;
 #[cfg(any(feature = "libsql", feature = "postgres"))]
 mod secrets;

@@ -21,16 +21,24 @@ use crate::prepared::{self, APPLY, Failure, Prepared};
 use crate::sql::{Absent, Categories};
 
 mod audit;
+mod budget;
 mod change;
 mod conversations;
 mod copy;
 mod db;
 mod engine;
+mod error;
 mod health;
+mod jobs;
 mod locked;
+mod looked;
 mod maintenance;
+mod migrations;
+mod place;
+mod portions;
 mod privacy;
 mod removal;
+mod remove;
 mod restore;
 mod row;
 mod schema;
@@ -40,6 +48,7 @@ mod tests;
 mod transaction;
 mod tx;
 mod users;
+mod wait;
 mod workspace;
 
 pub use health::LibsqlHealth;
@@ -300,7 +309,7 @@ impl Apply for LibsqlStore {
         }
         match removed.is_empty() {
             true => Ok(receipt),
-            false => removal::gone(self.engine(), scope, &removed, receipt, promised).await,
+            false => wait::gone(self.engine(), scope, &removed, receipt, promised).await,
         }
     }
 }

@@ -23,6 +23,7 @@ mod copy;
 mod definitions;
 mod engine;
 mod error;
+mod idle;
 mod indexed;
 mod maintenance;
 mod migrate;

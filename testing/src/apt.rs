@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::program::output;
+use crate::output::output;
 use crate::{ClusterError, cache};
 
 /// The root of a tree with the files of `package` and of what it depends on, as far as this machine lacks them, below

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::program::{Account, output, reachable};
+use crate::output::output;
+use crate::program::{Account, reachable};
 use crate::{ClusterError, apt, wheel};
 
 const MINIMUM_MAJOR: u32 = 16;

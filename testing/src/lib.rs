@@ -9,6 +9,7 @@ mod cluster;
 mod error;
 mod harness;
 mod install;
+mod output;
 mod postmaster;
 mod program;
 mod run;

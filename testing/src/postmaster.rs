@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::ClusterError;
 use crate::address::Address;
 use crate::install::Installation;
-use crate::program::{output, output_of_input, program};
+use crate::output::{output, output_of_input};
+use crate::program::program;
 use crate::run::RunFolder;
 
 const SUPERUSER: &str = "postgres";

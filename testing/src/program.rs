@@ -1,12 +1,12 @@
 //! Running the programs of an installation.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::output::output;
 use crate::{ClusterError, apt};
 
 /// The unprivileged account that runs servers for root, as PostgreSQL and PgBouncer refuse to run as root.
@@ -85,47 +85,6 @@ pub(crate) fn reachable(
     Ok(copied)
 }
 
-/// Runs `command` to its end and gives what it wrote to standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String, ClusterError> {
-    let name = name(command);
-    let output = command.output().map_err(|error| ClusterError::program(&name, error))?;
-    successful(&name, &output)
-}
-
-/// Like [`output`], with `input` as its standard input.
-pub(crate) fn output_of_input(command: &mut Command, input: &str) -> Result<String, ClusterError> {
-    let name = name(command);
-    let failed = |error: std::io::Error| ClusterError::program(&name, error);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
-    let stdin = child.stdin.take();
-    let output = std::thread::scope(|scope| {
-        // On a thread of its own, as the program may fill its output before it has read all of its input. It may also
-        // end without reading it, and then says why itself.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
-        child.wait_with_output()
-    });
-    successful(&name, &output.map_err(failed)?)
-}
-
-fn name(command: &Command) -> String {
-    let path = Path::new(command.get_program());
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-fn successful(name: &str, output: &Output) -> Result<String, ClusterError> {
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let detail = format!(
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout)
-    );
-    Err(ClusterError::program(name, detail.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,11 +94,5 @@ mod tests {
         let passwd = "root:x:0:0::/root:/bin/sh\npostgres2:x:7:8::/:/bin/sh\npostgres:x:101:104::/:/bin/sh\n";
         assert_eq!(Account::parse(passwd, "postgres"), Some(Account { uid: 101, gid: 104 }));
         assert_eq!(Account::parse(passwd, "nobody"), None);
-    }
-
-    #[test]
-    fn a_failed_program_says_why() {
-        let error = output(Command::new("sh").args(["-c", "echo wrong >&2; exit 3"])).unwrap_err().to_string();
-        assert!(error.starts_with("sh failed: ") && error.contains("wrong") && error.contains('3'), "{error}");
     }
 }

@@ -7,8 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::install::Installation;
+use crate::output::output;
 use crate::postmaster::Postmaster;
-use crate::program::{Account, output, program};
+use crate::program::{Account, program};
 use crate::run::RunFolder;
 use crate::{Certificates, ClusterError, cache};
 

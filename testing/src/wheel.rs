@@ -9,7 +9,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
-use crate::program::output;
+use crate::output::output;
 use crate::{ClusterError, cache};
 
 const VERSION: &str = "18.6.3";

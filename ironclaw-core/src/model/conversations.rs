@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{ConversationId, MessageId, ToolName};
-use crate::llm::ToolCall;
 use crate::setters::setters;
 
 /// A conversation.
@@ -71,6 +70,25 @@ impl NewMessage {
     /// A message of text alone.
     pub fn text(id: MessageId, role: Role, content: impl Into<String>) -> Self {
         Self { id, role, content: content.into(), tool_calls: Vec::new(), tool_result: None, metadata: Value::Null }
+    }
+}
+
+/// A model's wish to call a tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ToolCall {
+    /// The model's id of the call, unique within its answer.
+    pub id: String,
+    /// The tool's name as the model wrote it; it may name no tool.
+    pub name: String,
+    /// The arguments: an object, or, if what the model wrote is none, its text as it came in a [`Value::String`].
+    pub arguments: Value,
+}
+
+impl ToolCall {
+    /// A call of the tool of this name.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: Value) -> Self {
+        Self { id: id.into(), name: name.into(), arguments }
     }
 }
 

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{AgentName, ConversationId, JobId, LlmCallId, SandboxJobId, ToolName, WorkerName};
-use crate::llm::TokenUsage;
 use crate::setters::setters;
 use crate::tool::SandboxUsage;
 
@@ -243,6 +242,25 @@ setters! {
     error: into Option<String>,
     usage: TokenUsage,
     latency_us: u64,
+}
+
+/// Tokens of one call, as the service counted them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TokenUsage {
+    /// Tokens read, if known.
+    pub input: Option<u64>,
+    /// Tokens written, if known.
+    pub output: Option<u64>,
+    /// What it cost, in millionths of a US dollar, if known.
+    pub cost_micro_usd: Option<u64>,
+}
+
+setters! {
+    TokenUsage:
+    input: Option<u64>,
+    output: Option<u64>,
+    cost_micro_usd: Option<u64>,
 }
 
 /// One run of a sandboxed tool.

@@ -8,21 +8,23 @@ use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
 use super::codec::{self, agent_columns, api_key_columns, approval_columns, policy_columns};
 use crate::codes;
 use crate::cursor;
-use crate::sql::{Categories, Engine, Id, Query, params};
+use crate::sql::{Categories, Engine, Freshness, Id, Query, Reach, params};
 
 #[async_trait]
 impl<E: Engine> Access for Categories<E> {
     async fn user(&self, scope: &Scope) -> Result<Option<User>, StoreError> {
-        self.read_to_decide("user", scope, (), |tx, ()| {
-            async move {
-                let roles = tx
-                    .query(
-                        "SELECT role FROM ironclaw.user_roles WHERE owner_no = ?1 ORDER BY role",
-                        params![tx.owner_no()],
-                        |row| row.parsed(0),
-                    )
-                    .await?;
-                tx.query_row(
+        let scope = Reach::User(scope.clone());
+        self.0
+            .read("user", scope, Freshness::Newest, (), |tx, ()| {
+                async move {
+                    let roles = tx
+                        .query(
+                            "SELECT role FROM ironclaw.user_roles WHERE owner_no = ?1 ORDER BY role",
+                            params![tx.owner_no()],
+                            |row| row.parsed(0),
+                        )
+                        .await?;
+                    tx.query_row(
                     "SELECT owner_no, owner, status, created_at, updated_at FROM ironclaw.users WHERE owner_no = ?1",
                     params![tx.owner_no()],
                     |row| {
@@ -33,10 +35,10 @@ impl<E: Engine> Access for Categories<E> {
                     },
                 )
                 .await
-            }
-            .boxed()
-        })
-        .await
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn roles(&self, scope: &Scope) -> Result<Vec<UserRole>, StoreError> {

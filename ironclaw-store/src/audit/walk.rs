@@ -6,7 +6,7 @@ use ironclaw_core::audit::{ChainError, ChainProblem, ChainVerifier, commitment};
 use ironclaw_core::model::audit::ChainHead;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::kept::Bare;
+use super::bare::Bare;
 use super::{event, head};
 use crate::sql::{Row, Transaction, params};
 

@@ -6,7 +6,8 @@ use ironclaw_core::search::Terms;
 use ironclaw_core::store::StoreError;
 
 use super::db::Db;
-use super::removal::{Removal, jobs_of};
+use super::jobs;
+use super::removal::Removal;
 use super::row::params;
 use super::tx::Tx;
 use crate::conversations::Written;
@@ -29,7 +30,7 @@ pub(super) fn remove_terms(db: &Db, removal: &mut Removal, id: [u8; 16]) -> Resu
 
 /// Removes some of a conversation. How many rows.
 pub(super) fn remove(db: &Db, owner_no: i64, id: [u8; 16]) -> Result<u64, StoreError> {
-    let mut rows = jobs_of(db, owner_no, id)?;
+    let mut rows = jobs::remove_of(db, owner_no, id)?;
     rows += search::remove_messages(db, owner_no, id)?;
     if db.budget.is_left() {
         rows += db.execute("DELETE FROM conversations WHERE owner_no = ?1 AND id = ?2", params![owner_no, &id])?;

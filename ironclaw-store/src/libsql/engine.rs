@@ -16,13 +16,13 @@ use self::connect::Connections;
 use self::gate::Gate;
 pub(super) use self::handle::Handle;
 use self::log::LogStatus;
-pub(super) use self::place::{Found, Place};
 use self::private::Privacy;
 pub(super) use self::private::make_private;
 pub(super) use self::registry::without_engine;
 use self::reserve::Reserve;
 use self::writer::{Work, Writer};
 use super::db::Db;
+use super::place::Place;
 use super::workspace::VectorCache;
 use crate::error::{closed, repeat};
 
@@ -31,10 +31,10 @@ mod connect;
 mod gate;
 mod handle;
 mod log;
-mod place;
 mod private;
 mod registry;
 mod reserve;
+mod session;
 mod writer;
 
 /// A call on one connection that answers its caller by itself.

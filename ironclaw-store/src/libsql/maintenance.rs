@@ -12,7 +12,7 @@ use ironclaw_core::{Page, PageRequest, Receipt};
 
 use super::db::Db;
 use super::tx::{Tx, at_once};
-use super::{LibsqlStore, removal};
+use super::{LibsqlStore, wait};
 use crate::error::is_of_the_change;
 use crate::system;
 
@@ -20,7 +20,6 @@ mod integrity;
 mod retention;
 mod scrub;
 
-pub(super) use integrity::Looked;
 #[cfg(test)]
 pub(super) use integrity::check_here;
 
@@ -78,7 +77,7 @@ impl Maintenance for LibsqlMaintenance {
             return Ok(receipt);
         };
         self.store.vectors.clear();
-        let rows = removal::erased(engine, OPERATION, erasure).await?;
+        let rows = wait::erased(engine, OPERATION, erasure).await?;
         Ok(Receipt::new(receipt.at, rows.into_iter().collect()).replayed(receipt.replayed))
     }
 

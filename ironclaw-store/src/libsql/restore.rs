@@ -9,7 +9,8 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use libsql::OpenFlags;
 
 use super::db::Db;
-use super::engine::{Place, make_private, without_engine};
+use super::engine::{make_private, without_engine};
+use super::place::Place;
 use super::row::params;
 use super::schema;
 use crate::cursor::hex;

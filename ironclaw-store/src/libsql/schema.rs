@@ -7,32 +7,14 @@ use ironclaw_core::search::ANALYSIS_VERSION;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::db::Db;
-use super::engine::Place;
+use super::migrations;
+use super::place::Place;
 use super::row::{Row, params};
 
 const OPEN: &str = "open";
 
 /// What makes a database file a store of this crate: `ICLW`, at byte 68 of the file.
 const APPLICATION_ID: i64 = 0x4943_4c57;
-
-/// The text of a migration never changes after it was released. Another analysis of texts ([`ANALYSIS_VERSION`]) comes
-/// with a migration, so that a store that is open notices.
-const MIGRATIONS: &[&str] = &[
-    concat!(
-        include_str!("schema/0001/users.sql"),
-        include_str!("schema/0001/conversations.sql"),
-        include_str!("schema/0001/workspace.sql"),
-        include_str!("schema/0001/jobs.sql"),
-        include_str!("schema/0001/secrets.sql"),
-        include_str!("schema/0001/access.sql"),
-        include_str!("schema/0001/settings.sql"),
-        include_str!("schema/0001/audit.sql"),
-        include_str!("schema/0001/privacy.sql"),
-    ),
-    concat!(include_str!("schema/0002/removal.sql"), include_str!("schema/0002/receipts.sql")),
-    include_str!("schema/0003/retention.sql"),
-    concat!(include_str!("schema/0004/names.sql"), include_str!("schema/0004/retention.sql")),
-];
 
 /// Refuses a file that is something else, with what is in a log beside it. Nothing is written to it: as long as it is not
 /// known to be ours, no connection that writes may open it, since the last one to close moves the log into the file.
@@ -119,21 +101,24 @@ pub(super) fn configure(db: &Db, read_only: bool) -> Result<(), StoreError> {
 /// has it.
 pub(super) fn migrate(db: &Db) -> Result<(), StoreError> {
     check_text(db)?;
-    if db.snapshot(|| check_version(db))? == MIGRATIONS.len() {
+    if db.snapshot(|| check_version(db))? == migrations::ALL.len() {
         return check_newest(db);
     }
     db.write(|| {
         // Another process may have done it in the meantime.
         let version = check_version(db)?;
-        for migration in &MIGRATIONS[version..] {
+        for migration in &migrations::ALL[version..] {
             db.batch(migration)?;
         }
-        if version < MIGRATIONS.len() {
+        if version < migrations::ALL.len() {
             db.execute(
                 "INSERT OR REPLACE INTO store_meta (name, value) VALUES ('analysis_version', ?1)",
                 params![ANALYSIS_VERSION],
             )?;
-            db.batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len()))?;
+            db.batch(&format!(
+                "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
+                migrations::ALL.len()
+            ))?;
         }
         Ok(())
     })?;
@@ -164,26 +149,18 @@ pub(super) fn check_known(db: &Db) -> Result<(), StoreError> {
 
 fn check_analysis(db: &Db) -> Result<(), StoreError> {
     let analysis = db.number("SELECT value FROM store_meta WHERE name = 'analysis_version'", params![])?;
-    if analysis > i64::from(ANALYSIS_VERSION) { Err(newer(OPEN)) } else { Ok(()) }
+    if analysis > i64::from(ANALYSIS_VERSION) { Err(migrations::newer(OPEN)) } else { Ok(()) }
 }
 
 /// Fails if the file's schema or analysis is not the newest that this version knows.
 pub(super) fn check_newest(db: &Db) -> Result<(), StoreError> {
-    if check_version(db)? < MIGRATIONS.len() {
+    if check_version(db)? < migrations::ALL.len() {
         let context = "an older version wrote the file; open it once where it can be written to";
         return Err(StoreError::new(StoreErrorKind::ReadOnly, OPEN, context));
     }
     check_analysis(db)?;
     db.is_of_a_store();
     Ok(())
-}
-
-/// Fails if a newer version of this crate has migrated the file since it was opened. Every transaction begins with this.
-pub(super) fn check_not_newer(db: &Db) -> Result<(), StoreError> {
-    match db.number("PRAGMA user_version", params![])? > MIGRATIONS.len() as i64 {
-        true => Err(newer(db.operation())),
-        false => Ok(()),
-    }
 }
 
 /// Refuses a schema that is no text: the crate would panic on the name of a type.
@@ -225,7 +202,7 @@ pub(super) fn has_meta(db: &Db) -> Result<bool, StoreError> {
 
 /// The tables of this version.
 pub(super) fn tables() -> Vec<String> {
-    let names = MIGRATIONS.iter().flat_map(|migration| migration.split("CREATE TABLE ").skip(1));
+    let names = migrations::ALL.iter().flat_map(|migration| migration.split("CREATE TABLE ").skip(1));
     names.filter_map(|statement| statement.split_ascii_whitespace().next()).map(str::to_owned).collect()
 }
 
@@ -237,15 +214,10 @@ fn check_version(db: &Db) -> Result<usize, StoreError> {
     if db.number("PRAGMA application_id", params![])? != APPLICATION_ID && (version != 0 || !is_empty()?) {
         return Err(not_a_store("the database is another program's"));
     }
-    usize::try_from(version).ok().filter(|&version| version <= MIGRATIONS.len()).ok_or_else(|| newer(OPEN))
-}
-
-fn newer(operation: &'static str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::NewerSchema,
-        operation,
-        format!("this version knows schema {} and analysis {ANALYSIS_VERSION}; use a newer one", MIGRATIONS.len()),
-    )
+    usize::try_from(version)
+        .ok()
+        .filter(|&version| version <= migrations::ALL.len())
+        .ok_or_else(|| migrations::newer(OPEN))
 }
 
 /// Switches the file to write-ahead logging, which stays with it.

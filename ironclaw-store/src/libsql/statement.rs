@@ -7,7 +7,7 @@
 use ironclaw_core::store::StoreError;
 use libsql::{Connection, Statement};
 
-use super::db::now;
+use super::error::now;
 
 /// A statement with its columns.
 pub(super) struct Prepared {
@@ -71,7 +71,7 @@ impl Column {
 /// nothing need be locked.
 fn own(sql: &str) -> String {
     let mut sql = sql.replace("ironclaw.", "");
-    let locks = [" FOR NO KEY UPDATE", " FOR KEY SHARE"].iter().filter_map(|lock| sql.find(lock)).min();
+    let locks = [" FOR NO KEY UPDATE", " FOR KEY SHARE", " FOR SHARE"].iter().filter_map(|lock| sql.find(lock)).min();
     sql.truncate(locks.unwrap_or(sql.len()));
     sql
 }
@@ -99,7 +99,7 @@ mod tests {
             "SELECT u.owner FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no WHERE h.id = ?1";
         let file = "SELECT u.owner FROM holds h JOIN users u ON u.owner_no = h.owner_no WHERE h.id = ?1";
         assert_eq!(own(both), file);
-        for lock in [" FOR NO KEY UPDATE", " FOR NO KEY UPDATE OF u", " FOR KEY SHARE"] {
+        for lock in [" FOR NO KEY UPDATE", " FOR NO KEY UPDATE OF u", " FOR KEY SHARE", " FOR SHARE"] {
             assert_eq!(own(&format!("{both}{lock}")), file);
         }
         assert_eq!(own("SELECT 1 FROM ironclaw.visible_jobs"), "SELECT 1 FROM visible_jobs");

@@ -10,7 +10,7 @@ use ironclaw_core::store::StoreError;
 
 use super::row::values;
 use super::tx::Tx;
-use super::{audit, conversations, privacy, removal, users, workspace};
+use super::{audit, conversations, privacy, removal, remove, users, workspace};
 use crate::prepared::PreparedEvent;
 use crate::sql::{Params, Take, Transaction};
 
@@ -46,11 +46,11 @@ impl Transaction for Tx<'_> {
     }
 
     async fn delete_job(&self, id: JobId) -> Result<u64, StoreError> {
-        removal::delete(self, removal::Kind::Job, *id.as_bytes())
+        remove::delete(self, removal::Kind::Job, *id.as_bytes())
     }
 
     async fn delete_conversation(&self, id: ConversationId) -> Result<u64, StoreError> {
-        removal::delete(self, removal::Kind::Conversation, *id.as_bytes())
+        remove::delete(self, removal::Kind::Conversation, *id.as_bytes())
     }
 
     async fn forget(&self) -> Result<u64, StoreError> {

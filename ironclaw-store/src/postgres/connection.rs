@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::from_sqlx;
-use super::pool::idle::{Idle, Pooled};
+use super::idle::{Idle, Pooled};
 use super::turns::Turn;
 
 /// A connection taken from a pool. Unless it is given back, it is closed, and with it the transaction it is in: a

@@ -16,14 +16,12 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use self::idle::{Idle, Pooled};
 use super::connection::Connection;
 use super::error::{from_sqlx, no_connection_left};
+use super::idle::{Idle, Pooled};
 use super::server::is_socket;
 use super::turns::{Awaited, Caller, Turn, Turns};
 use crate::error::closed;
-
-pub(super) mod idle;
 
 /// How long a server may take to accept a connection or to begin a transaction: one that takes longer is as good as
 /// gone.

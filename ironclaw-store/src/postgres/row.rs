@@ -57,11 +57,6 @@ impl<'a> Row<'a> {
         u64::try_from(self.i64(column)?).map_err(|_| self.corrupt(column))
     }
 
-    /// A number kept as `bigint`.
-    pub(super) fn u32(&self, column: usize) -> Result<u32, StoreError> {
-        u32::try_from(self.i64(column)?).map_err(|_| self.corrupt(column))
-    }
-
     pub(super) fn bool(&self, column: usize) -> Result<bool, StoreError> {
         self.decoded(column)
     }

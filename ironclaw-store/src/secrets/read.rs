@@ -8,7 +8,7 @@ use ironclaw_core::{Page, PageRequest, Scope};
 use super::codec::{self, data_key_columns, secret_columns, version_columns};
 use super::next_number;
 use crate::cursor;
-use crate::sql::{Categories, Engine, Id, Query, params};
+use crate::sql::{Categories, Engine, Freshness, Id, Query, Reach, params};
 
 #[async_trait]
 impl<E: Engine> Secrets for Categories<E> {
@@ -57,7 +57,8 @@ impl<E: Engine> Secrets for Categories<E> {
     async fn next_secret_version(&self, scope: &Scope, name: &SecretName) -> Result<u32, StoreError> {
         let name = name.clone();
         let next = self
-            .read_to_decide("next_secret_version", scope, name, |tx, name| {
+            .0
+            .read("next_secret_version", Reach::User(scope.clone()), Freshness::Newest, name, |tx, name| {
                 async move { next_number(tx, tx.owner_no(), &name).await.map(Some) }.boxed()
             })
             .await?;

@@ -81,21 +81,6 @@ impl<E: Engine> Categories<E> {
         self.0.read(operation, Reach::User(scope.clone()), Freshness::Recent, arguments, read).await
     }
 
-    /// Reads what decides who may do what.
-    pub(crate) async fn read_to_decide<A, T>(
-        &self,
-        operation: &'static str,
-        scope: &Scope,
-        arguments: A,
-        read: impl Reading<A, T>,
-    ) -> Result<T, StoreError>
-    where
-        A: Clone + Send + Sync + 'static,
-        T: Absent + Send + 'static,
-    {
-        self.0.read(operation, Reach::User(scope.clone()), Freshness::Newest, arguments, read).await
-    }
-
     /// Reads of everybody, for an operator.
     pub(crate) async fn read_all<A, T>(
         &self,

@@ -16,10 +16,9 @@ pub(crate) type Take<'a> = &'a mut (dyn FnMut(&dyn Row) -> Result<(), StoreError
 
 /// An open transaction in the scope of one user, or an operator's.
 ///
-/// Statements are texts of the program. Each engine makes its own of them, once: `?1` is the first parameter,
-/// `ironclaw.`
-/// the schema, `ironclaw.visible_…` a table without what is being removed little by little, and `FOR NO KEY UPDATE` or
-/// `FOR KEY SHARE` at the end locks the rows.
+/// Statements are texts of the program. Each engine makes its own of them, once: `?1` is the first parameter, `ironclaw.`
+/// the schema, `ironclaw.visible_…` a table without what is being removed little by little, and `FOR NO KEY UPDATE`,
+/// `FOR SHARE` or `FOR KEY SHARE` at the end locks the rows.
 #[async_trait]
 pub(crate) trait Transaction: Send + Sync {
     /// Runs a statement that gives no rows. How many rows it inserted, changed or deleted.

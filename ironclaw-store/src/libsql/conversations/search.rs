@@ -10,8 +10,9 @@ use crate::codes::role;
 use crate::conversations::{message, message_columns};
 use crate::damage;
 use crate::libsql::db::Db;
-use crate::libsql::maintenance::Looked;
-use crate::libsql::removal::{self, Removal};
+use crate::libsql::looked::Looked;
+use crate::libsql::portions::first_left;
+use crate::libsql::removal::Removal;
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
 use crate::prepared::is_searched;
@@ -98,7 +99,7 @@ pub(super) fn remove_messages(db: &Db, owner_no: i64, conversation: [u8; 16]) ->
 /// Removes some of a message's terms. Those that are gone already are the first ones.
 fn remove_terms(db: &Db, owner_no: i64, message_no: i64, terms: &Terms) -> Result<u64, StoreError> {
     let terms: Vec<&str> = terms.counts.keys().map(String::as_str).collect();
-    let first = removal::first_left(&terms, |term| {
+    let first = first_left(&terms, |term| {
         let sql = "SELECT count(*) FROM message_terms WHERE owner_no = ?1 AND term = ?2 AND message_no = ?3";
         Ok(db.number(sql, params![owner_no, term, message_no])? > 0)
     })?;

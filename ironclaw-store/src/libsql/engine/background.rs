@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::error::repeat;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
-use crate::libsql::{change, removal, workspace};
+use crate::libsql::{change, remove, workspace};
 
 /// How often to look for what became old enough, or what another process left.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -123,7 +123,7 @@ impl Background {
     /// Whether there was something to do.
     fn remove(&mut self, db: &Db) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        if db.write(|| removal::step(db, &mut self.last, now))? {
+        if db.write(|| remove::step(db, &mut self.last, now))? {
             return Ok(true);
         }
         let swept = db.write(|| {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use libsql::OpenFlags;
 
-use super::place::{Found, Place};
 use super::private::make_private;
 use super::{Opened, Options};
 use crate::libsql::db::Db;
+use crate::libsql::place::{Found, Place};
 use crate::libsql::schema;
 
 /// How long the connections that write wait inside SQLite: the writer waits outside, where it can answer others.

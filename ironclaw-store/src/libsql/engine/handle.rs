@@ -6,17 +6,18 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use ironclaw_core::store::StoreError;
-use ironclaw_core::{Clock, Limits, Receipt, Scope, Timestamp};
+use ironclaw_core::{Limits, Receipt, Scope, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use super::background::Pass;
-use super::place::Place;
+use super::session::{Session, Taken};
 use super::writer::{Asked, AskedCall, AskedChange, AskedLog, Work};
 use super::{Engine, Options, gone, on_thread, registry, run};
 use crate::error::closed;
 use crate::libsql::change;
 use crate::libsql::db::Db;
 use crate::libsql::health::LibsqlHealth;
+use crate::libsql::place::Place;
 use crate::libsql::tx::{Tx, at_once};
 use crate::libsql::users;
 use crate::libsql::workspace::VectorCache;
@@ -35,13 +36,6 @@ pub(in crate::libsql) struct Handle {
     left: AtomicBool,
     /// How many calls were taken and are not done.
     calls: watch::Sender<usize>,
-}
-
-/// What holds for the changes of one opening.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) limits: Limits,
-    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Handle {
@@ -272,16 +266,6 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// A call that was taken and is not done.
-#[derive(Debug)]
-pub(super) struct Taken(watch::Sender<usize>);
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.0.send_modify(|calls| *calls -= 1);
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use super::place::Place;
+use crate::libsql::place::Place;
 
 /// The endings of the names of a store's files.
 const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];

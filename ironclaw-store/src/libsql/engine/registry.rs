@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, TryLockError, Weak};
 
 use ironclaw_core::store::StoreError;
 
-use super::place::{FileId, Place};
 use super::{Engine, Options};
+use crate::libsql::place::{FileId, Place};
 
 static ENGINES: LazyLock<Mutex<HashMap<FileId, Entry>>> = LazyLock::new(Mutex::default);
 

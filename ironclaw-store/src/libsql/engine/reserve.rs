@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use super::place::Place;
+use crate::libsql::place::Place;
 
 /// What the file begins with, so that no other file of that name is taken for it.
 const MARK: &[u8] = b"room that only deleting may use; made again when it is missing\n";

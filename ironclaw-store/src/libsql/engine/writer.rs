@@ -11,12 +11,12 @@ use self::work::Waits;
 pub(super) use self::work::{Asked, AskedCall, AskedChange, AskedLog, Work};
 use super::background::Background;
 use super::log::Log;
-use super::place::Place;
 use super::reserve::Reserve;
 use super::run;
 use crate::error::{is_of_the_change, repeat};
 use crate::libsql::change;
 use crate::libsql::db::{Db, IMMEDIATE};
+use crate::libsql::place::Place;
 use crate::libsql::row::params;
 use crate::prepared::APPLY;
 

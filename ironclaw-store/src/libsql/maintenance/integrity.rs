@@ -21,8 +21,6 @@ mod statistics;
 mod structure;
 mod unfinished;
 
-pub(in crate::libsql) use rows::Looked;
-
 const OPERATION: &str = "check_integrity";
 
 /// How long a step goes on with further rows.

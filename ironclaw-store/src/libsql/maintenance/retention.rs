@@ -1,18 +1,16 @@
-use std::time::Duration;
-
+use async_trait::async_trait;
+use ironclaw_core::Timestamp;
 use ironclaw_core::id::OperatorName;
-use ironclaw_core::model::audit::{Action, AuditRecord};
-use ironclaw_core::model::privacy::{RetainedCategory, RetentionPolicy};
+use ironclaw_core::model::privacy::RetainedCategory;
 use ironclaw_core::store::StoreError;
-use ironclaw_core::{Limits, Timestamp};
 
-use crate::codes::category_code;
-use crate::libsql::db::Db;
-use crate::libsql::removal::{self, AT_ONCE, Kind};
+use crate::libsql::budget::AT_ONCE;
+use crate::libsql::removal::Kind;
 use crate::libsql::row::params;
-use crate::libsql::tx::Tx;
+use crate::libsql::tx::{Tx, at_once};
 use crate::libsql::users::{Numbers, content_no};
-use crate::libsql::{LibsqlStore, audit, workspace};
+use crate::libsql::{LibsqlStore, remove, wait, workspace};
+use crate::retention::{Locked, Owner, Place, Retain, Statements, Taken, round};
 
 #[cfg(test)]
 mod tests;
@@ -28,160 +26,117 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
         while let Some(place) = from {
             let (policy, operator) = (policy.clone(), operator.clone());
             let limits = store.limits().clone();
-            let (rows, next) = store
-                .engine()
-                .delete(OPERATION, move |db| {
-                    db.write(|| {
-                        let (rows, next) = round(db, &policy, place, now, &limits)?;
-                        if rows > 0 {
-                            let record = AuditRecord::new(Action::RetentionApply)
-                                .detail("tenant", policy.tenant.as_str())
-                                .detail("category", policy.category.name())
-                                .detail("rows", rows.to_string());
-                            audit::append_system(db, operator.as_str(), &record, None, now)?;
-                        }
-                        Ok((rows, next))
-                    })
-                })
-                .await?;
-            total += rows;
-            if rows > 0 {
-                removal::settled(store.engine(), OPERATION).await?;
+            let deleting = store.engine().delete(OPERATION, move |db| {
+                let tx = Tx::of_all(db, now, &limits);
+                db.write(|| at_once(&tx, round(&tx, operator.as_str(), &policy, place, Locked::WaitFor)))
+            });
+            let round = deleting.await?;
+            total += round.rows;
+            if round.rows > 0 {
+                wait::settled(store.engine(), OPERATION).await?;
             }
-            from = next;
+            from = round.next;
         }
     }
     Ok(total)
 }
 
-/// Deletes some of what the next user has that is no longer kept. How many rows, and where to go on; `None` at the end.
-fn round(
-    db: &Db,
-    policy: &RetentionPolicy,
-    from: Place,
-    now: Timestamp,
-    limits: &Limits,
-) -> Result<(u64, Option<Place>), StoreError> {
-    // As it is now: it may have been changed or deleted since the round before.
-    let days = db.query_row(
-        "SELECT days FROM retention_policies WHERE tenant = ?1 AND category = ?2",
-        params![policy.tenant.as_str(), category_code(policy.category)],
-        |row| row.u32(0),
-    )?;
-    let Some(days) = days else {
-        return Ok((0, None));
-    };
-    let before = now.before(Duration::from_secs(u64::from(days) * 86_400));
-    let sql = Statements::of(policy.category);
-    let params = params![policy.tenant.as_str(), before, from.since, from.owner_no];
-    let next = db.query_row(sql.users, params, |row| {
-        let user = Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? };
-        Ok((user, Place { since: row.time(2)?, owner_no: user.owner_no }))
-    })?;
-    let Some((user, place)) = next else {
-        return Ok((0, None));
-    };
-    let tx = Tx::new(db, user, now, limits);
-    let rows = delete(&tx, &sql, policy.category, before)?;
-    let oldest = db.query_row(sql.oldest, params![user.content_no], |row| row.time(1))?;
-    if rows > 0 && oldest.is_some_and(|oldest| oldest < before) {
-        return Ok((rows, Some(place)));
-    }
-    db.execute(sql.note, params![user.owner_no, oldest])?;
-    Ok((rows, Some(Place { owner_no: place.owner_no + 1, ..place })))
-}
-
-/// Users come by the time before which nothing of theirs was changed, and those of the same time by their numbers.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    since: Timestamp,
-    owner_no: i64,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self { since: Timestamp::from_micros(i64::MIN), owner_no: 0 }
-    }
-}
-
-/// What a category's users and their oldest are found by.
-struct Statements {
-    users: &'static str,
-    old: &'static str,
-    oldest: &'static str,
-    note: &'static str,
-}
-
-macro_rules! users {
-    ($since:literal) => {
-        concat!(
-            "SELECT u.owner_no, ",
-            content_no!("u"),
-            ", u.",
-            $since,
-            " FROM users u WHERE u.tenant = ?1 AND u.",
-            $since,
-            " < ?2 AND (u.",
-            $since,
-            ", u.owner_no) >= (?3, ?4) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.owner_no = u.owner_no \
-             AND h.released_at IS NULL) ORDER BY u.",
-            $since,
-            ", u.owner_no LIMIT 1"
-        )
+macro_rules! statements {
+    ($since:literal, $old:expr, ($table:literal, $which:literal)) => {
+        Statements {
+            users: concat!(
+                "SELECT u.owner_no, ",
+                content_no!("u"),
+                ", u.",
+                $since,
+                " FROM ironclaw.users u WHERE u.tenant = ?1 AND u.",
+                $since,
+                " < ?2 AND (u.",
+                $since,
+                ", u.owner_no) >= (coalesce(?3, -9223372036854775808), ?4) AND NOT EXISTS (SELECT 1 \
+                 FROM ironclaw.holds h WHERE h.owner_no = u.owner_no AND h.released_at IS NULL) ORDER BY u.",
+                $since,
+                ", u.owner_no LIMIT 1"
+            ),
+            old: $old,
+            is_more: concat!(
+                "SELECT coalesce((SELECT updated_at FROM ",
+                $table,
+                " WHERE owner_no = ?1",
+                $which,
+                " ORDER BY updated_at LIMIT 1) < ?2, 0)"
+            ),
+            note: concat!(
+                "UPDATE ironclaw.users SET ",
+                $since,
+                " = (SELECT updated_at FROM ",
+                $table,
+                " WHERE owner_no = ?2",
+                $which,
+                " ORDER BY updated_at LIMIT 1) WHERE owner_no = ?1"
+            ),
+        }
     };
 }
 
 macro_rules! of_view {
     ($view:literal, $since:literal) => {
-        Statements {
-            users: users!($since),
-            old: concat!(
-                "SELECT id FROM ",
-                $view,
-                " WHERE owner_no = ?1 AND updated_at < ?2 ORDER BY updated_at LIMIT ?3"
-            ),
-            oldest: concat!("SELECT id, updated_at FROM ", $view, " WHERE owner_no = ?1 ORDER BY updated_at LIMIT 1"),
-            note: concat!("UPDATE users SET ", $since, " = ?2 WHERE owner_no = ?1"),
-        }
+        statements!(
+            $since,
+            concat!("SELECT id FROM ", $view, " WHERE owner_no = ?1 AND updated_at < ?2 ORDER BY updated_at LIMIT ?3"),
+            ($view, "")
+        )
     };
 }
 
-impl Statements {
-    fn of(category: RetainedCategory) -> Self {
+#[async_trait]
+impl Retain for Tx<'_> {
+    fn statements(&self, category: RetainedCategory) -> Statements {
         match category {
-            RetainedCategory::Conversations => of_view!("visible_conversations", "conversations_since"),
-            RetainedCategory::Jobs => of_view!("visible_jobs", "jobs_since"),
-            RetainedCategory::Workspace => Self {
-                users: users!("files_since"),
-                old: "SELECT v.version_no, e.path FROM entry_versions v CROSS JOIN workspace_entries e \
-                      ON e.owner_no = v.owner_no AND e.path = v.path AND e.version_no = v.version_no \
-                      WHERE v.owner_no = ?1 AND v.state = 1 AND v.updated_at < ?2 ORDER BY v.updated_at LIMIT ?3",
-                oldest: "SELECT version_no, updated_at FROM entry_versions WHERE owner_no = ?1 AND state = 1 \
-                         ORDER BY updated_at LIMIT 1",
-                note: "UPDATE users SET files_since = ?2 WHERE owner_no = ?1",
-            },
+            RetainedCategory::Conversations => of_view!("ironclaw.visible_conversations", "conversations_since"),
+            RetainedCategory::Jobs => of_view!("ironclaw.visible_jobs", "jobs_since"),
+            RetainedCategory::Workspace => statements!(
+                "files_since",
+                "SELECT v.version_no, e.path FROM ironclaw.entry_versions v CROSS JOIN ironclaw.workspace_entries e \
+                 ON e.owner_no = v.owner_no AND e.path = v.path AND e.version_no = v.version_no \
+                 WHERE v.owner_no = ?1 AND v.state = 1 AND v.updated_at < ?2 ORDER BY v.updated_at LIMIT ?3",
+                ("ironclaw.entry_versions", " AND state = 1")
+            ),
         }
     }
-}
 
-fn delete(tx: &Tx<'_>, sql: &Statements, category: RetainedCategory, before: Timestamp) -> Result<u64, StoreError> {
-    tx.check_not_held()?;
-    if category == RetainedCategory::Workspace {
-        let old = tx.db.query(sql.old, params![tx.content_no(), before, tx.db.budget.left()], |row| {
-            row.text(1)?.try_into().map_err(|_| row.corrupt(1))
-        })?;
-        return workspace::retain(tx, old);
+    /// Whoever writes is alone.
+    async fn take(&self, _: Owner, _: Locked) -> Result<Taken, StoreError> {
+        Ok(Taken::Yes)
     }
-    let kind = match category {
-        RetainedCategory::Conversations => Kind::Conversation,
-        _ => Kind::Job,
-    };
-    let mut deleted = 0;
-    for id in tx.db.query(sql.old, params![tx.content_no(), before, AT_ONCE], |row| row.bytes(0))? {
-        if !tx.db.budget.is_left() {
-            break;
+
+    async fn delete_old(
+        &self,
+        owner: Owner,
+        category: RetainedCategory,
+        old: &'static str,
+        before: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let user = Numbers { owner_no: owner.owner_no, content_no: owner.content_no };
+        let tx = Tx::new(self.db, user, self.now, self.limits);
+        tx.check_not_held()?;
+        let kind = match category {
+            RetainedCategory::Conversations => Kind::Conversation,
+            RetainedCategory::Jobs => Kind::Job,
+            RetainedCategory::Workspace => {
+                let old = tx.db.query(old, params![tx.content_no(), before, tx.db.budget.left()], |row| {
+                    row.text(1)?.try_into().map_err(|_| row.corrupt(1))
+                })?;
+                return workspace::retain(&tx, old);
+            }
+        };
+        let mut deleted = 0;
+        for id in tx.db.query(old, params![tx.content_no(), before, AT_ONCE], |row| row.bytes(0))? {
+            if !tx.db.budget.is_left() {
+                break;
+            }
+            deleted += remove::delete(&tx, kind, id)?;
         }
-        deleted += removal::delete(tx, kind, id)?;
+        Ok(deleted)
     }
-    Ok(deleted)
 }

@@ -4,7 +4,7 @@ use ironclaw_core::store::{StoreError, StoreErrorKind};
 use crate::libsql::LibsqlStore;
 use crate::libsql::db::Db;
 use crate::libsql::row::params;
-use crate::libsql::{change, removal, workspace};
+use crate::libsql::{change, wait, workspace};
 
 const OPERATION: &str = "scrub";
 
@@ -18,7 +18,7 @@ const RECEIPTS_AT_ONCE: u32 = 1_000;
 /// is the one thing that is not done in small steps.
 pub(super) async fn scrub(store: &LibsqlStore) -> Result<Scrubbed, StoreError> {
     let mut pending = Vec::new();
-    removal::settled(store.engine(), OPERATION).await?;
+    wait::settled(store.engine(), OPERATION).await?;
     while pending.is_empty() {
         let (now, kept) = (store.engine().now(), store.limits().receipts_kept);
         let swept = store.engine().delete(OPERATION, move |db| {

@@ -7,7 +7,7 @@ use ironclaw_core::store::StoreError;
 
 use crate::damage;
 use crate::libsql::db::Db;
-use crate::libsql::maintenance::Looked;
+use crate::libsql::looked::Looked;
 use crate::libsql::row::params;
 use crate::search::postings;
 

@@ -8,8 +8,9 @@ use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::versions;
+use crate::libsql::budget::AT_ONCE;
 use crate::libsql::db::Db;
-use crate::libsql::removal::{AT_ONCE, first_left, sized, some};
+use crate::libsql::portions::{first_left, sized, some};
 use crate::libsql::row::params;
 use crate::libsql::tx::Tx;
 use crate::reserved::STAGED;

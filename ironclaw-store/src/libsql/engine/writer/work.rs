@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::error::repeat_for;
 use crate::libsql::db::Db;
-use crate::libsql::engine::handle::{Session, Taken};
+use crate::libsql::engine::session::{Session, Taken};
 use crate::prepared::Prepared;
 
 /// What the writer is asked for.

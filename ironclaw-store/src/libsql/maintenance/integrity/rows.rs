@@ -10,6 +10,7 @@ use crate::copy::table::Value;
 use crate::damage;
 use crate::integrity::{Found, columns, rules};
 use crate::libsql::db::{Db, Next};
+use crate::libsql::looked::{Column, Looked};
 use crate::libsql::row::{Row, identity, params};
 use crate::libsql::{conversations, workspace};
 
@@ -33,46 +34,6 @@ struct Plan {
     rules: Vec<&'static rules::Rule>,
     from_start: String,
     further: String,
-}
-
-struct Column {
-    name: String,
-    is_text: bool,
-    is_needed: bool,
-}
-
-/// A row that was looked at: what can't be decoded is absent.
-pub(in crate::libsql) struct Looked<'a> {
-    columns: &'a [Column],
-    values: Vec<Option<Value>>,
-}
-
-impl Looked<'_> {
-    fn value(&self, name: &str) -> Option<&Value> {
-        let at = self.columns.iter().position(|column| column.name == name)?;
-        self.values.get(at)?.as_ref()
-    }
-
-    pub(in crate::libsql) fn number(&self, name: &str) -> Option<i64> {
-        match self.value(name)? {
-            Value::Number(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    pub(in crate::libsql) fn text(&self, name: &str) -> Option<&str> {
-        match self.value(name)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    pub(in crate::libsql) fn bytes(&self, name: &str) -> Option<&[u8]> {
-        match self.value(name)? {
-            Value::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
 }
 
 impl Rows {
@@ -116,7 +77,7 @@ impl Rows {
             }
             values.push(value);
         }
-        let looked = Looked { columns: &plan.columns, values };
+        let looked = Looked::new(&plan.columns, values);
         // What is being removed agrees with nothing until it is gone.
         if looked.number("owner_no").is_some_and(|owner_no| removing.contains(&owner_no)) {
             return Ok(());

@@ -1,10 +1,15 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use ironclaw_core::Limits;
 use ironclaw_core::id::TenantId;
+use ironclaw_core::model::privacy::RetentionPolicy;
 
 use super::*;
+use crate::codes::category_code;
+use crate::libsql::db::Db;
 use crate::libsql::{change, schema};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -88,10 +93,13 @@ fn what_stays_is_not_looked_at() {
         db.execute(sql, params![TenantId::default_tenant().as_str(), code]).unwrap();
         db.texts.replace(Vec::new());
         db.begin_operation("apply_retention");
-        let first = round(&db, &keep_ten_days(category), Place::default(), now, &Limits::default()).unwrap();
-        assert_eq!(first.0, 1, "{category:?}");
-        let rest = round(&db, &keep_ten_days(category), first.1.unwrap(), now, &Limits::default()).unwrap();
-        assert!(rest.0 == 0 && rest.1.is_none(), "{category:?}");
+        let (limits, policy) = (Limits::default(), keep_ten_days(category));
+        let tx = Tx::of_all(&db, now, &limits);
+        let go_on = |place| at_once(&tx, round(&tx, "root", &policy, place, Locked::WaitFor)).unwrap();
+        let first = go_on(Place::default());
+        assert_eq!(first.rows, 1, "{category:?}");
+        let rest = go_on(first.next.unwrap());
+        assert!(rest.rows == 0 && rest.next.is_none(), "{category:?}");
         assert_eq!(gone_through(&db), BTreeSet::new(), "{category:?}");
     }
     db.texts.replace(Vec::new());

@@ -1,13 +1,13 @@
-//! What a step removes of a conversation or a job.
+//! Removing jobs with all in them.
 
 use ironclaw_core::store::StoreError;
 
-use super::budget::sized;
-use crate::libsql::db::Db;
-use crate::libsql::row::params;
+use super::db::Db;
+use super::portions::sized;
+use super::row::params;
 
 /// Removes some of a job. How many rows.
-pub(super) fn job(db: &Db, owner_no: i64, id: [u8; 16]) -> Result<u64, StoreError> {
+pub(super) fn remove(db: &Db, owner_no: i64, id: [u8; 16]) -> Result<u64, StoreError> {
     let mut rows = 0;
     for (select, delete) in [
         (
@@ -35,7 +35,7 @@ pub(super) fn job(db: &Db, owner_no: i64, id: [u8; 16]) -> Result<u64, StoreErro
 }
 
 /// Removes some of the jobs of a conversation. How many rows.
-pub(in crate::libsql) fn jobs_of(db: &Db, owner_no: i64, conversation: [u8; 16]) -> Result<u64, StoreError> {
+pub(super) fn remove_of(db: &Db, owner_no: i64, conversation: [u8; 16]) -> Result<u64, StoreError> {
     let mut rows = 0;
     while db.budget.is_left() {
         let next = db.query_row(
@@ -46,7 +46,7 @@ pub(in crate::libsql) fn jobs_of(db: &Db, owner_no: i64, conversation: [u8; 16])
         let Some(id) = next else {
             break;
         };
-        rows += job(db, owner_no, id)?;
+        rows += remove(db, owner_no, id)?;
     }
     Ok(rows)
 }

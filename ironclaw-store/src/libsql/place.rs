@@ -17,7 +17,7 @@ static MAKING: Mutex<()> = Mutex::new(());
 
 /// The files of one store: the database, by the name that its symbolic links lead to, and beside it the log and its index.
 #[derive(Debug)]
-pub(in crate::libsql) struct Place {
+pub(super) struct Place {
     path: PathBuf,
     log: PathBuf,
     index: PathBuf,
@@ -35,7 +35,7 @@ struct LogIds {
 
 /// What a file is, whatever its names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::libsql) struct FileId(Identity);
+pub(super) struct FileId(Identity);
 
 #[cfg(unix)]
 type Identity = (u64, u64);
@@ -46,7 +46,7 @@ type Identity = PathBuf;
 
 impl Place {
     /// Finds the file, and makes it, for its owner's eyes only, if there is none.
-    pub(in crate::libsql) fn find_or_make(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn find_or_make(path: &Path) -> Result<Self, StoreError> {
         let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
@@ -72,7 +72,7 @@ impl Place {
     }
 
     /// The place of a file that is there.
-    pub(in crate::libsql) fn find(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn find(path: &Path) -> Result<Self, StoreError> {
         let failed = |error| {
             let context = "the file could not be found; is it there, and may you enter its folder?";
             StoreError::new(StoreErrorKind::Io, OPEN, context).with_source(error)
@@ -89,23 +89,23 @@ impl Place {
     }
 
     /// What the file is.
-    pub(in crate::libsql) fn id(&self) -> &FileId {
+    pub(super) fn id(&self) -> &FileId {
         &self.id
     }
 
     /// The file.
-    pub(in crate::libsql) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Another of the store's files, by what its name ends with.
-    pub(in crate::libsql) fn beside(&self, ending: &str) -> PathBuf {
+    pub(super) fn beside(&self, ending: &str) -> PathBuf {
         beside(&self.path, ending)
     }
 
     /// Fails if the file, its log or the log's index is not at its path any more: what is committed then is lost with
     /// it. Gives the size of the log in bytes.
-    pub(in crate::libsql) fn check(&self, operation: &'static str) -> Result<u64, StoreError> {
+    pub(super) fn check(&self, operation: &'static str) -> Result<u64, StoreError> {
         let moved = |what: &str| {
             let context = format!(
                 "{what} was moved, deleted or replaced while it was open; close the store, put back the files that \
@@ -123,7 +123,7 @@ impl Place {
     }
 
     /// From now on the log that is there must stay there, too, and its index.
-    pub(in crate::libsql) fn remember_log(&self) -> Result<(), StoreError> {
+    pub(super) fn remember_log(&self) -> Result<(), StoreError> {
         let id = |path: &Path| {
             let found = path.metadata().map_err(|error| {
                 let context = "the write-ahead log is not beside the file; close the store and open it again";
@@ -136,13 +136,13 @@ impl Place {
     }
 
     /// The path as SQLite takes it.
-    pub(in crate::libsql) fn name(&self) -> Result<String, StoreError> {
+    pub(super) fn name(&self) -> Result<String, StoreError> {
         let name = self.path.to_str().map(str::to_owned);
         name.ok_or_else(|| StoreError::new(StoreErrorKind::Io, OPEN, "the path is not UTF-8"))
     }
 
     /// The path as SQLite takes it for a file that nobody changes: it reads the file alone, and makes none beside it.
-    pub(in crate::libsql) fn immutable_name(&self) -> Result<String, StoreError> {
+    pub(super) fn immutable_name(&self) -> Result<String, StoreError> {
         let mut name = "file:".to_owned();
         for letter in self.name()?.chars() {
             match letter {
@@ -155,7 +155,7 @@ impl Place {
 
     /// Whether the file can be written to, and its folder, where the log is made.
     #[cfg(unix)]
-    pub(in crate::libsql) fn is_writable(&self) -> bool {
+    pub(super) fn is_writable(&self) -> bool {
         let folder = self.path.parent().unwrap_or(&self.path);
         let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
         writable(&self.path) && writable(folder)
@@ -163,12 +163,12 @@ impl Place {
 
     /// Whether the file can be written to.
     #[cfg(not(unix))]
-    pub(in crate::libsql) fn is_writable(&self) -> bool {
+    pub(super) fn is_writable(&self) -> bool {
         self.path.metadata().is_ok_and(|found| !found.permissions().readonly())
     }
 
     /// Free space on the disk, in bytes, where the system tells.
-    pub(in crate::libsql) fn free_bytes(&self) -> Option<u64> {
+    pub(super) fn free_bytes(&self) -> Option<u64> {
         #[cfg(unix)]
         return rustix::fs::statvfs(&self.path).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         #[cfg(not(unix))]
@@ -189,7 +189,7 @@ impl Place {
 
 /// What a file was like that is read without a lock.
 #[derive(Debug)]
-pub(in crate::libsql) struct Found {
+pub(super) struct Found {
     place: Arc<Place>,
     len: u64,
     modified: Option<SystemTime>,
@@ -205,7 +205,7 @@ impl Found {
     }
 
     /// Fails if it is another file, or another process has written to it.
-    pub(in crate::libsql) fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+    pub(super) fn check(&self, operation: &'static str) -> Result<(), StoreError> {
         self.place.check(operation)?;
         let same = |found: Metadata| found.len() == self.len && found.modified().ok() == self.modified;
         let no_log = |log: std::io::Result<Metadata>| log.map_or(true, |log| log.len() == 0);

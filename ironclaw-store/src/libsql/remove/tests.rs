@@ -17,10 +17,12 @@ use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, W
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Change, Limits, PageRequest, Receipt, Scope, SystemClock, Timestamp};
 
-use super::{AT_ONCE, step, unfinished};
+use super::step;
 use crate::audit::{SYSTEM_NO, Walk};
+use crate::libsql::budget::AT_ONCE;
 use crate::libsql::db::Db;
 use crate::libsql::maintenance::check_here;
+use crate::libsql::removal::unfinished;
 use crate::libsql::row::params;
 use crate::libsql::tx::{Tx, at_once};
 use crate::libsql::{change, schema, users, workspace};

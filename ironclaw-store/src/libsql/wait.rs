@@ -4,16 +4,16 @@ use std::time::Instant;
 
 use ironclaw_core::Receipt;
 use ironclaw_core::Scope;
-use ironclaw_core::change::{ConversationOp, JobOp, Operation, PrivacyOp};
 use ironclaw_core::id::ErasureId;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
+use super::db::Db;
+use super::engine::Handle;
+use super::removal::Removed;
+use super::row::params;
+use super::users;
 use crate::cursor::hex;
-use crate::error::repeat;
-use crate::libsql::db::Db;
-use crate::libsql::engine::Handle;
-use crate::libsql::row::params;
-use crate::libsql::users;
+use crate::error::{closed, repeat};
 use crate::prepared::APPLY;
 
 /// Where what somebody waits for stands.
@@ -36,30 +36,9 @@ impl Standing {
     }
 }
 
-/// What an operation of a user's removes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::libsql) enum Removed {
-    /// All content, and private parts of events.
-    All,
-    /// The conversation or the job of this id.
-    One([u8; 16]),
-}
-
-impl Removed {
-    /// By this operation, if it removes anything.
-    pub(in crate::libsql) fn by(operation: &Operation) -> Option<Self> {
-        match operation {
-            Operation::Conversations(ConversationOp::Delete { id }) => Some(Self::One(*id.as_bytes())),
-            Operation::Jobs(JobOp::Delete { job }) => Some(Self::One(*job.as_bytes())),
-            Operation::Privacy(PrivacyOp::Forget) => Some(Self::All),
-            _ => None,
-        }
-    }
-}
-
 /// Waits for what a change of the user's removes. What a legal hold stops is an error: the user was to be told that it is
 /// gone. If the change forgets, `promised` is the key of the receipt that will say how many rows went.
-pub(in crate::libsql) async fn gone(
+pub(super) async fn gone(
     engine: &Handle,
     scope: &Scope,
     removed: &[Removed],
@@ -118,11 +97,7 @@ pub(in crate::libsql) async fn gone(
 }
 
 /// Waits until a user who is being erased is gone, and says how many rows that were; `None` if the erasure is not known.
-pub(in crate::libsql) async fn erased(
-    engine: &Handle,
-    operation: &'static str,
-    id: ErasureId,
-) -> Result<Option<u64>, StoreError> {
+pub(super) async fn erased(engine: &Handle, operation: &'static str, id: ErasureId) -> Result<Option<u64>, StoreError> {
     let standing = move |db: &Db| {
         let sql = "SELECT count(*), 0 FROM removals WHERE kind = 2 AND id = ?1";
         Standing::of(db, sql, params![id.as_bytes()])
@@ -136,7 +111,7 @@ pub(in crate::libsql) async fn erased(
 }
 
 /// Waits until nothing is being removed but what legal holds stop.
-pub(in crate::libsql) async fn settled(engine: &Handle, operation: &'static str) -> Result<(), StoreError> {
+pub(super) async fn settled(engine: &Handle, operation: &'static str) -> Result<(), StoreError> {
     let standing = |db: &Db| {
         Standing::of(
             db,
@@ -162,7 +137,7 @@ where
             Standing::UnderWay => {}
         }
         if passes.changed().await.is_err() {
-            return Err(crate::error::closed(operation));
+            return Err(closed(operation));
         }
         let pass = passes.borrow();
         if let Some(error) = pass.failure.as_deref() {

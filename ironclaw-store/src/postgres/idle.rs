@@ -15,8 +15,8 @@ const LIFETIME: Duration = Duration::from_secs(1_800);
 
 /// A connection that outlives the transactions on it.
 #[derive(Debug)]
-pub(in crate::postgres) struct Pooled {
-    pub(in crate::postgres) connection: PgConnection,
+pub(super) struct Pooled {
+    pub(super) connection: PgConnection,
     opened: Instant,
     used: Instant,
 }
@@ -34,7 +34,7 @@ impl Pooled {
 
 /// The connections that nobody uses, each in no transaction. Dropping one closes its socket.
 #[derive(Debug, Default)]
-pub(in crate::postgres) struct Idle(Mutex<State>);
+pub(super) struct Idle(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -45,7 +45,7 @@ struct State {
 
 impl Idle {
     /// Keeps a connection for the next one.
-    pub(in crate::postgres) fn put(&self, mut pooled: Pooled) {
+    pub(super) fn put(&self, mut pooled: Pooled) {
         pooled.used = Instant::now();
         let mut state = self.state();
         while let Some(waiting) = state.waiting.pop_front() {

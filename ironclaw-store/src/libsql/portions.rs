@@ -1,46 +1,16 @@
-//! How much one transaction removes.
+//! Rows that are deleted as far as the transaction's budget goes.
 
 use ironclaw_core::store::StoreError;
 use libsql::Value;
 
-use crate::libsql::db::Db;
-use crate::libsql::locked::Locked;
-use crate::libsql::row::params;
+use super::db::Db;
+use super::row::params;
 use crate::sql::{Owned, Portion};
-
-/// How many rows one transaction removes at most, those of all changes of a group together. A row of long content counts
-/// for as many rows as it has pages, since each of them is overwritten.
-pub(in crate::libsql) const AT_ONCE: u32 = 500;
 
 const PAGE: u64 = 4_096;
 
-/// What the transaction under way may still remove.
-#[derive(Debug, Default)]
-pub(in crate::libsql) struct Budget(Locked<u32>);
-
-impl Budget {
-    /// Begins a transaction.
-    pub(in crate::libsql) fn renew(&self) {
-        self.0.set(AT_ONCE);
-    }
-
-    /// Whether something may still be removed. Whatever removes stops when it may not, so that something left after it
-    /// says that it is done.
-    pub(in crate::libsql) fn is_left(&self) -> bool {
-        self.0.get() > 0
-    }
-
-    pub(in crate::libsql) fn left(&self) -> u32 {
-        self.0.get()
-    }
-
-    pub(in crate::libsql) fn spend(&self, rows: u64) {
-        self.0.with(|left| *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX)));
-    }
-}
-
 /// Deletes rows of an owner with a statement that deletes at most `?2` of the owner `?1`. Each counts for `weight` rows.
-pub(in crate::libsql) fn some(db: &Db, sql: &'static str, owner_no: i64, weight: u32) -> Result<u64, StoreError> {
+pub(super) fn some(db: &Db, sql: &'static str, owner_no: i64, weight: u32) -> Result<u64, StoreError> {
     if !db.budget.is_left() {
         return Ok(0);
     }
@@ -51,7 +21,7 @@ pub(in crate::libsql) fn some(db: &Db, sql: &'static str, owner_no: i64, weight:
 }
 
 /// Deletes some of an owner's rows of a table.
-pub(in crate::libsql) fn portion(db: &Db, table: &Owned, owner_no: i64) -> Result<u64, StoreError> {
+pub(super) fn portion(db: &Db, table: &Owned, owner_no: i64) -> Result<u64, StoreError> {
     match table.portion {
         Portion::Rows { delete, weight } => some(db, delete, owner_no, weight),
         Portion::Sized { find, delete } => sized(db, find, params![owner_no], delete, owner_no),
@@ -60,7 +30,7 @@ pub(in crate::libsql) fn portion(db: &Db, table: &Owned, owner_no: i64) -> Resul
 
 /// Deletes rows whose content may be long: `select` gives the key and the bytes of some, at most its last parameter, and
 /// `delete` deletes the one with the key `?1` of the owner `?2`.
-pub(in crate::libsql) fn sized(
+pub(super) fn sized(
     db: &Db,
     select: &'static str,
     mut params: Vec<Value>,
@@ -86,7 +56,7 @@ pub(in crate::libsql) fn sized(
 }
 
 /// Where what is left begins in a list whose first items are gone.
-pub(in crate::libsql) fn first_left(
+pub(super) fn first_left(
     items: &[&str],
     is_left: impl Fn(&str) -> Result<bool, StoreError>,
 ) -> Result<usize, StoreError> {
