@@ -101,6 +101,7 @@ forward! {
 
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "there is nothing to say of it, and `SystemClock` is how it is made")]
 pub struct SystemClock;
 
 impl Clock for SystemClock {

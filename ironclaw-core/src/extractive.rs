@@ -39,6 +39,7 @@ use command::Command;
 /// # }).unwrap();
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct ExtractiveLlm;
 
 /// The model's name.
