@@ -7,14 +7,13 @@ use futures::stream;
 use ironclaw_benches::{Random, prose, runtime, scope, word};
 use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::{ConversationId, MessageId};
-use ironclaw_core::llm::{FinishReason, LlmError, LlmEvent, LlmRequest, LlmResponse, LlmStream, TokenUsage};
+use ironclaw_core::llm::{LlmError, LlmEvent, LlmRequest, LlmResponse, LlmStream};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::store::Apply;
 use ironclaw_core::{Agent, Change, LlmProvider, StoreExt, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory, NewFile};
 use ironclaw_store::LibsqlStore;
-use serde_json::Value;
 
 const MESSAGES: u64 = 10_000;
 const CHUNKS: u64 = 10_000;

@@ -5,7 +5,6 @@ use ironclaw_benches::{prose, runtime, scope};
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_memory::{HashEmbedder, HybridMemory, NewFile};
 use ironclaw_store::LibsqlStore;
-use serde_json::Value;
 
 fn files(count: usize, bytes: usize) -> Vec<NewFile> {
     (0..count)

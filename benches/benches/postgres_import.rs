@@ -11,7 +11,6 @@ use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, W
 use ironclaw_core::store::Apply;
 use ironclaw_core::{Change, Scope, SystemClock};
 use ironclaw_store::PostgresStore;
-use serde_json::Value;
 
 const CHUNKS: usize = 50_000;
 const CHUNKS_PER_CHANGE: usize = 1_000;
@@ -56,7 +55,8 @@ fn with_file(change: Change, first: usize, count: usize) -> Change {
     for chunk in first..first + count {
         let start = bytes.len() as u64;
         bytes.extend_from_slice(prose(chunk as u64, CHUNK_BYTES).as_bytes());
-        let embedding = (0..DIMENSIONS).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).collect();
+        let embedding: Vec<f32> =
+            (0..DIMENSIONS).map(|_| random.below(1 << 20) as f32 / (1 << 19) as f32 - 1.0).collect();
         let id = ChunkId::make(&SystemClock);
         chunks.push(NewChunk::new(id, start, bytes.len() as u64).embedding(embedding));
     }

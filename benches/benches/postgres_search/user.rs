@@ -11,7 +11,6 @@ use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{Apply, SearchFilter, VectorQuery, Workspace};
 use ironclaw_core::{Change, Limits, Scope, SystemClock};
 use ironclaw_store::PostgresStore;
-use serde_json::Value;
 
 use crate::space::{DIMENSIONS, Space};
 

@@ -189,10 +189,10 @@ mod tests {
         Reply {
             conversation,
             message,
-            text: "In March [1].".to_owned(),
+            text: "In March [1], [1].".to_owned(),
             citations: vec![Citation {
                 number: 1,
-                places: vec![10..11],
+                places: vec![10..11, 15..16],
                 passage,
                 message: Some(CitedMessage { conversation, message, sequence: 3 }),
             }],
@@ -213,9 +213,9 @@ mod tests {
 
     fn reply_json() -> Value {
         json!({
-            "conversation": ONE, "message": TWO, "text": "In March [1].",
+            "conversation": ONE, "message": TWO, "text": "In March [1], [1].",
             "citations": [{
-                "number": 1, "places": [{"start": 10, "end": 11}],
+                "number": 1, "places": [{"start": 10, "end": 11}, {"start": 15, "end": 16}],
                 "passage": {"path": "notes/launch.md", "start": 3, "end": 7, "text": "March", "score": 0.5},
                 "message": {"conversation": ONE, "message": TWO, "sequence": 3},
             }],
