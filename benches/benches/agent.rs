@@ -11,7 +11,7 @@ use ironclaw_core::llm::{LlmError, LlmEvent, LlmRequest, LlmResponse, LlmStream}
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::store::Apply;
-use ironclaw_core::{Agent, Change, LlmProvider, StoreExt, SystemClock};
+use ironclaw_core::{Agent, Change, LlmProvider, Scope, StoreExt, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory, NewFile};
 use ironclaw_store::LibsqlStore;
 
@@ -28,7 +28,7 @@ impl LlmProvider for Instantly {
         "instantly"
     }
 
-    async fn stream(&self, _: LlmRequest) -> Result<LlmStream, LlmError> {
+    async fn stream(&self, _: &Scope, _: LlmRequest) -> Result<LlmStream, LlmError> {
         let response = LlmResponse::new("instantly", "Noted [1].");
         Ok(Box::pin(stream::iter([Ok(LlmEvent::Text(response.text.clone())), Ok(LlmEvent::Finished(response))])))
     }
@@ -49,7 +49,7 @@ async fn filled(folder: &std::path::Path) -> (LibsqlStore, HybridMemory) {
     }
     let memory = HybridMemory::new(store.clone(), HashEmbedder::default());
     let files = (0..CHUNKS).map(|i| {
-        NewFile::new(
+        NewFile::of(
             WorkspacePath::parse(format!("notes/{i}.md")).expect("a path"),
             prose(1_000_000 + i, 700).into_bytes(),
         )

@@ -9,7 +9,7 @@ use ironclaw_store::LibsqlStore;
 fn files(count: usize, bytes: usize) -> Vec<NewFile> {
     (0..count)
         .map(|i| {
-            NewFile::new(
+            NewFile::of(
                 WorkspacePath::parse(format!("notes/{i}.md")).expect("a path"),
                 prose(i as u64, bytes).into_bytes(),
             )

@@ -11,7 +11,7 @@ use ironclaw_benches::{prose, runtime, scope};
 use ironclaw_core::id::{ConversationId, MessageId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::search::TextQuery;
-use ironclaw_core::{Limits, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Limits, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 
 /// How many tasks search without pause.

@@ -58,7 +58,7 @@ async fn measure(what: What, messages: u64) {
         What::Forget => drop(store.apply(&ada, Change::new().with(PrivacyOp::Forget)).await.unwrap()),
         What::Erase => {
             let id = ErasureId::make(&SystemClock);
-            maintenance.apply_system(SystemChange::EraseUser { tenant, owner, id }).await.unwrap();
+            maintenance.apply_system(SystemChange::EraseUser { tenant, owner: owner.into(), id }).await.unwrap();
         }
         What::Retention => drop(maintenance.apply_retention().await.unwrap()),
     }

@@ -7,8 +7,8 @@ use std::env;
 use std::io::Write;
 
 use ironclaw_core::change::ConversationOp;
-use ironclaw_core::id::{ConversationId, OperatorName};
-use ironclaw_core::{Apply, Change, Maintenance, PageRequest, Report, Scope, Store, SystemClock};
+use ironclaw_core::id::ConversationId;
+use ironclaw_core::{AgentStore, Apply, Change, Maintenance, PageRequest, Report, Scope, Store, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 
 const USAGE: &str = "agents-db COMMAND
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Report> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["migrate"] => Ok(PostgresStore::migrate(&url()?).await?),
         [command @ ("daily" | "check" | "index" | "scrub" | "heads"), operator] => {
-            let maintenance = PostgresMaintenance::connect(&url()?, OperatorName::parse(operator)?).await?;
+            let maintenance = PostgresMaintenance::connect(&url()?, operator).await?;
             let done = operate(command, &maintenance).await;
             maintenance.close().await;
             done

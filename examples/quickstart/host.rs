@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use ironclaw_core::id::{ConversationId, OperatorName};
+use ironclaw_core::id::ConversationId;
 use ironclaw_core::vault::VaultErrorKind;
-use ironclaw_core::{Agent, Maintenance, PageRequest, Scope, Store, Vault};
+use ironclaw_core::{Agent, AgentStore, Maintenance, PageRequest, Scope, Store, Vault};
 use ironclaw_memory::HybridMemory;
 use ironclaw_sandbox::{Grants, WasmSandbox, components};
 use ironclaw_store::LibsqlStore;
@@ -54,7 +54,7 @@ impl Folder {
 
     /// What only an operator may do. For a file that is whoever may open it.
     pub(crate) fn maintenance(&self) -> Result<impl Maintenance + use<>, Failure> {
-        Ok(self.store.maintenance(OperatorName::parse("quickstart")?))
+        Ok(self.store.maintenance_by("quickstart")?)
     }
 
     pub(crate) async fn close(self) -> Result<(), Failure> {

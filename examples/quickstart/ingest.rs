@@ -141,7 +141,7 @@ async fn write_batch(
     files: Vec<(File, Vec<u8>)>,
     report: &mut Report,
 ) -> Result<Vec<Unread>, Failure> {
-    let new = |file: &File, content: &[u8]| NewFile::new(file.target.clone(), content).metadata(source.mark());
+    let new = |file: &File, content: &[u8]| NewFile::of(file.target.clone(), content).metadata(source.mark());
     let together = files.iter().map(|(file, content)| new(file, content)).collect();
     if let Ok(written) = accepted(memory.write_many(scope, together).await)? {
         written.iter().for_each(|written| report.count(written));

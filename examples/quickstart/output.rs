@@ -9,7 +9,7 @@ use ironclaw_core::agent::{AgentEvent, Reply};
 use ironclaw_core::id::ConversationId;
 use ironclaw_core::llm::FinishReason;
 use ironclaw_core::model::conversations::Role;
-use ironclaw_core::{PageRequest, Store};
+use ironclaw_core::{AgentStore, PageRequest};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;

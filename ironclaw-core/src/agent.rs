@@ -8,20 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
 use tokio::sync::{RwLock, mpsc};
 
-use crate::change::{Change, JobOp, Precondition, Row};
 use crate::clock::Clock;
 use crate::id::{AgentName, ConversationId, JobId, WorkerName};
 use crate::input::{InputError, Problem, check_text};
 use crate::limits::Limits;
-use crate::llm::{LlmOptions, LlmProvider};
+use crate::llm::{ContentPart, LlmOptions, LlmProvider, LlmRequest};
 use crate::memory::Memory;
 use crate::model::jobs::{JobFilter, JobState};
 use crate::page::PageRequest;
 use crate::scope::{Principal, Scope};
-use crate::store::{Store, StoreErrorKind, StoreExt};
+use crate::store::{AgentStore, StoreExt};
 
 mod answer;
 mod bounds;
@@ -29,7 +27,10 @@ mod builder;
 mod citations;
 mod context;
 mod error;
+mod history;
 mod reply;
+mod request;
+mod resume;
 mod retrieval;
 mod tokens;
 mod toolbox;
@@ -37,7 +38,8 @@ mod turn;
 
 pub use builder::AgentBuilder;
 pub use error::{AgentError, AgentErrorKind};
-pub use reply::{AgentEvent, AgentStream, CalledTool, Citation, CitedMessage, Reply, Timings};
+pub use reply::{AgentEvent, AgentStream, CalledTool, Citation, CitedMessage, LeftOut, Reply, Timings};
+pub use request::SendRequest;
 pub use tokens::estimate_tokens;
 
 use toolbox::Toolbox;
@@ -45,6 +47,8 @@ use turn::Turn;
 
 /// The kind of the jobs that an agent's answers are.
 pub const JOB_KIND: &str = "send";
+
+type Events = mpsc::Sender<Result<AgentEvent, AgentError>>;
 
 /// Events that wait for a caller who is slower than the model.
 const WAITING_EVENTS: usize = 64;
@@ -66,7 +70,7 @@ const WAITING_EVENTS: usize = 64;
 ///
 /// Messages sent to one conversation at the same time are answered independently: each answer sees the messages that
 /// were committed before its own question. After a crash a job stays running until [`Agent::recover`]; a call without a
-/// result is shown to the model as interrupted.
+/// result is shown to the model as interrupted. [`Agent::retry`] makes the answer that failed.
 ///
 /// Whatever models, tools and services say is bounded before it is recorded: a text that is too long is cut with a note,
 /// JSON that is too long or too deep is kept as text, and of thousands of calls in one answer the first are kept.
@@ -77,7 +81,7 @@ pub struct Agent {
 
 #[derive(Debug)]
 struct Inner {
-    store: Arc<dyn Store>,
+    store: Arc<dyn AgentStore>,
     memory: Option<Arc<dyn Memory>>,
     llm: Arc<dyn LlmProvider>,
     toolbox: Toolbox,
@@ -145,34 +149,46 @@ impl Agent {
     /// tools had answered is recorded, and the job ends as cancelled.
     ///
     /// # Errors
-    /// An [`AgentError`]; with [`AgentErrorKind::InvalidInput`], [`AgentErrorKind::NotFound`] and
-    /// [`AgentErrorKind::Closed`] nothing was recorded but the store's audit of the refusal.
+    /// An [`AgentError`]; with [`AgentErrorKind::InvalidInput`], [`AgentErrorKind::Unsupported`],
+    /// [`AgentErrorKind::NotFound`] and [`AgentErrorKind::Closed`] nothing was recorded but the store's audit of the
+    /// refusal.
     pub async fn send(
         &self,
         scope: &Scope,
         conversation: ConversationId,
-        text: impl Into<String>,
+        message: impl Into<SendRequest>,
     ) -> Result<Reply, AgentError> {
-        let mut events = self.stream(scope, conversation, text);
-        while let Some(event) = events.next().await {
-            if let AgentEvent::Finished(reply) = event? {
-                return Ok(*reply);
-            }
-        }
-        Err(AgentError::new(AgentErrorKind::Cancelled, "send", "the work ended without an answer"))
+        self.stream(scope, conversation, message).reply().await
+    }
+
+    /// Answers the user's last message, which was recorded and not answered: the model failed, the caller went away, the
+    /// process was killed. The message is not recorded again. If it was answered meanwhile, that reply is given.
+    ///
+    /// What was done is not done again: calls of tools that were made are shown to the model with the results that were
+    /// recorded. Of a call without a result nobody knows whether it took effect. It is not repeated either; the model is
+    /// told so, and may call the tool again. The options are those that the message was sent with.
+    ///
+    /// Dropping the future is as with [`Agent::send`].
+    ///
+    /// # Errors
+    /// As [`Agent::send`]; [`AgentErrorKind::Busy`] while somebody answers it, and [`AgentErrorKind::NotFound`] if the
+    /// user has said nothing in the conversation.
+    pub async fn retry(&self, scope: &Scope, conversation: ConversationId) -> Result<Reply, AgentError> {
+        self.stream_retry(scope, conversation).reply().await
+    }
+
+    /// The same, telling what happens on the way, as [`Agent::stream`] does. A reply that is there already comes as one
+    /// text.
+    pub fn stream_retry(&self, scope: &Scope, conversation: ConversationId) -> AgentStream {
+        self.streaming(|events| self.start(scope, conversation, None, events))
     }
 
     /// Answers a message, telling what happens on the way. The work begins now, on the current tokio runtime, and
     /// waits when the caller does not take the events; dropping the stream stops it, as with [`Agent::send`].
     ///
     /// All errors come from the stream, as its last item.
-    pub fn stream(&self, scope: &Scope, conversation: ConversationId, text: impl Into<String>) -> AgentStream {
-        let (events, receiver) = mpsc::channel(WAITING_EVENTS);
-        if let Err(error) = self.begin(scope, conversation, text.into(), events.clone()) {
-            // The channel is new and empty.
-            let _ = events.try_send(Err(error));
-        }
-        AgentStream::new(receiver)
+    pub fn stream(&self, scope: &Scope, conversation: ConversationId, message: impl Into<SendRequest>) -> AgentStream {
+        self.streaming(|events| self.begin(scope, conversation, message.into(), events))
     }
 
     /// Ends the jobs that were interrupted: those of this agent's answers for this user that are still running, though
@@ -194,28 +210,13 @@ impl Agent {
         let mut page = PageRequest::default();
         loop {
             let jobs = store.jobs().jobs(&scope, &filter, &page).await.map_err(failed)?;
-            let now = self.inner.clock.now();
             for job in jobs.items {
                 let ours = job.job.kind == JOB_KIND && job.job.agent.as_ref() == Some(&self.inner.name);
-                let id = job.job.id;
-                let held = match &job.claim {
-                    Some(claim) if claim.worker == self.inner.worker => self.inner.live().contains(&id),
-                    Some(claim) => claim.until > now,
-                    None => false,
-                };
-                if !ours || held {
+                if !ours || self.inner.is_held(&job) {
                     continue;
                 }
-                let change = Change::new()
-                    .require(Precondition::RowVersion { row: Row::Job(id), version: job.version })
-                    .with(turn::state_event(id, JobState::Failed))
-                    .with(JobOp::SetState { job: id, state: JobState::Failed, error: Some("interrupted".to_owned()) });
-                match store.apply(&scope, change).await {
-                    Ok(_) => recovered.push(id),
-                    Err(error) => match error.kind() {
-                        StoreErrorKind::Conflict | StoreErrorKind::PreconditionFailed | StoreErrorKind::NotFound => {}
-                        _ => return Err(failed(error)),
-                    },
+                if self.inner.end_interrupted(&scope, &job).await.map_err(failed)? {
+                    recovered.push(job.job.id);
                 }
             }
             match jobs.next {
@@ -232,20 +233,46 @@ impl Agent {
         let _all_done = self.inner.running.write().await;
     }
 
+    fn streaming(&self, begin: impl FnOnce(Events) -> Result<(), AgentError>) -> AgentStream {
+        let (events, receiver) = mpsc::channel(WAITING_EVENTS);
+        if let Err(error) = begin(events.clone()) {
+            // The channel is new and empty.
+            let _ = events.try_send(Err(error));
+        }
+        AgentStream::new(receiver)
+    }
+
     fn begin(
         &self,
         scope: &Scope,
         conversation: ConversationId,
-        text: String,
-        events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+        message: SendRequest,
+        events: Events,
     ) -> Result<(), AgentError> {
         const OPERATION: &str = "send";
         let refused = |error| AgentError::refused(OPERATION, error);
-        if text.trim().is_empty() {
+        if message.text.trim().is_empty() && message.parts.is_empty() {
             return Err(refused(InputError::new("message", Problem::Empty)));
         }
-        check_text("message", &text, usize::MAX).map_err(refused)?;
-        context::check_fits(&self.inner.config, self.inner.toolbox.specs(), &text).map_err(refused)?;
+        check_text("message", &message.text, usize::MAX).map_err(refused)?;
+        message.parts.iter().try_for_each(ContentPart::check).map_err(refused)?;
+        let options = message.options.clone().or(&self.inner.config.llm_options);
+        let (shown, tools) = (message.message(), self.inner.toolbox.specs());
+        context::check_fits(&self.inner.config, tools, &shown).map_err(refused)?;
+        let asked = LlmRequest::new(vec![shown]).tools(tools.to_vec()).options(options.clone());
+        self.inner.llm.check(&asked).map_err(|error| AgentError::unsupported(OPERATION, error))?;
+        self.start(scope, conversation, Some(SendRequest { options, ..message }), events)
+    }
+
+    /// Starts the work on a message, or on the last one that was recorded.
+    fn start(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        message: Option<SendRequest>,
+        events: Events,
+    ) -> Result<(), AgentError> {
+        const OPERATION: &str = "send";
         if self.inner.closed.load(Ordering::SeqCst) {
             return Err(closed(OPERATION));
         }
@@ -254,7 +281,7 @@ impl Agent {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             AgentError::new(AgentErrorKind::Misconfigured, OPERATION, "an agent works within a tokio runtime")
         })?;
-        let turn = Turn::new(Arc::clone(&self.inner), self.acting(scope), conversation, text, events);
+        let turn = Turn::new(Arc::clone(&self.inner), self.acting(scope), conversation, message, events);
         runtime.spawn(async move {
             turn.run().await;
             drop(running);

@@ -5,18 +5,20 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::embedder::EmbeddingModel;
 use crate::id::{
-    AgentName, ApiKeyId, ApprovalId, ConversationId, DataKeyId, IdempotencyKey, JobId, LeaseId, PolicyId, QuotaName,
-    SecretName, SettingKey, TokenId, ToolGrantId, VersionId, WorkerName,
+    AgentName, ApiKeyId, ApprovalId, ConversationId, DataKeyId, IdempotencyKey, JobId, LeaseId, MembershipId, PolicyId,
+    QuotaName, SecretName, SettingKey, TokenId, ToolGrantId, UserId, VersionId, WorkerName,
 };
 use crate::model::access::{ApiKey, Approval, Lease, Policy, Token, ToolGrant};
 use crate::model::audit::AuditRecord;
 use crate::model::conversations::NewMessage;
 use crate::model::jobs::{JobState, JobStep, LlmCall, NewJob, SandboxJob};
 use crate::model::secrets::{PutSecret, WrappedKey};
+use crate::model::spaces::SpaceRole;
 use crate::model::workspace::{ContentHash, NewVersion, Part, WorkspacePath};
 use crate::setters::setters;
 
 mod events;
+mod roles;
 mod validate;
 
 pub use validate::SHORT_TEXT_BYTES;
@@ -402,6 +404,28 @@ pub enum AccessOp {
     RevokeToolGrant {
         /// The capability.
         id: ToolGrantId,
+    },
+    /// Makes the space that the scope is in ([`Scope::in_space`](crate::Scope::in_space)), with the user in person as its
+    /// first manager. One of that name that is there already is refused, whoever asks: its name is all that they learn.
+    CreateSpace {
+        /// The id of the user's membership.
+        membership: MembershipId,
+    },
+    /// Makes a user a member of the scope's space, or gives a member another role: what the user was before ends. The last
+    /// manager keeps the role: anything else is a conflict.
+    PutMember {
+        /// The id of the new membership.
+        id: MembershipId,
+        /// The user.
+        user: UserId,
+        /// What the user may do.
+        role: SpaceRole,
+    },
+    /// Ends a membership of the scope's space: a manager ends anybody's, others their own. The last manager's is a conflict;
+    /// one that has ended stays as it is.
+    RemoveMember {
+        /// The membership.
+        id: MembershipId,
     },
 }
 

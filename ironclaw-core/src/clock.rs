@@ -89,6 +89,23 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// Where the time comes from.
+///
+/// ```
+/// use ironclaw_core::{Clock, SystemClock, Timestamp};
+///
+/// /// Always midnight, for a test whose days must not turn.
+/// #[derive(Debug)]
+/// struct Midnight;
+///
+/// impl Clock for Midnight {
+///     fn now(&self) -> Timestamp {
+///         let day = 86_400_000_000;
+///         Timestamp::from_micros(SystemClock.now().as_micros().div_euclid(day) * day)
+///     }
+/// }
+///
+/// assert!(Midnight.now() <= SystemClock.now());
+/// ```
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time now.
     fn now(&self) -> Timestamp;

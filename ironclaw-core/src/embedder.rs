@@ -7,9 +7,39 @@ use thiserror::Error;
 use crate::error::error_type;
 use crate::forward::forward;
 use crate::id::EmbeddingModelId;
+use crate::scope::Scope;
 use crate::setters::setters;
 
 /// Turns texts into vectors that are near each other when the texts are alike.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use ironclaw_core::embedder::{EmbedError, EmbeddingModel, Purpose};
+/// use ironclaw_core::prelude::*;
+///
+/// /// Whether a text asks or tells: no good for searching, but an embedder.
+/// #[derive(Debug)]
+/// struct Asks(EmbeddingModel);
+///
+/// #[async_trait]
+/// impl Embedder for Asks {
+///     fn model(&self) -> &EmbeddingModel {
+///         &self.0
+///     }
+///
+///     async fn embed(&self, _: &Scope, _: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+///         Ok(texts.iter().map(|text| if text.ends_with('?') { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let asks = Asks(EmbeddingModel::new("asks-1".parse()?, 2).lexical(true));
+/// let ada = Scope::user("ada")?;
+/// assert_eq!(asks.embed(&ada, Purpose::Query, vec!["When?".to_owned()]).await?, [[1.0, 0.0]]);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Embedder: Send + Sync + std::fmt::Debug {
     /// The model: vectors of two models are never compared.
@@ -18,18 +48,19 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
     /// One vector for each text, in order, of exactly [`EmbeddingModel::dimensions`] finite numbers and length 1
     /// (an empty or unknown text may give a vector of zeros).
     ///
-    /// The same text for the same purpose gives the same vector. Local models run on threads of their own. Dropping
+    /// The scope says whose texts they are, and who asks: an embedder may choose its key or its limits by it. The same
+    /// text for the same purpose gives the same vector, whoever asks. Local models run on threads of their own. Dropping
     /// the future gives up the result; nothing is left behind.
     ///
     /// # Errors
     /// An [`EmbedError`]; then there is no vector for any of the texts.
-    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
+    async fn embed(&self, scope: &Scope, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
 forward! {
     Embedder:
     fn model(&self) -> &EmbeddingModel;
-    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
+    async fn embed(&self, scope: &Scope, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
 /// What the vectors are for; some models embed the two differently.

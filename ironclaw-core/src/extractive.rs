@@ -5,8 +5,10 @@ use futures::stream;
 
 use crate::llm::history::SEPARATOR;
 use crate::llm::{
-    FinishReason, LlmError, LlmEvent, LlmMessage, LlmProvider, LlmRequest, LlmResponse, LlmStream, TokenUsage,
+    FinishReason, LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmProvider, LlmRequest, LlmResponse, LlmStream,
+    TokenUsage, ToolChoice,
 };
+use crate::scope::Scope;
 
 mod command;
 mod quotes;
@@ -26,13 +28,14 @@ use command::Command;
 /// ```
 /// # use ironclaw_core::extractive::ExtractiveLlm;
 /// # use ironclaw_core::llm::{LlmMessage, LlmProviderExt, LlmRequest};
-/// # use ironclaw_core::memory::Passage;
-/// # use ironclaw_core::model::workspace::WorkspacePath;
+/// # use ironclaw_core::Scope;
+/// # use ironclaw_core::model::workspace::{Passage, WorkspacePath};
 /// # futures::executor::block_on(async {
-/// let text = "We met on Monday. The launch is on 3 May.".to_owned();
-/// let passage = Passage { path: WorkspacePath::parse("launch.md")?, start: 0, end: 41, text, score: 1.0 };
-/// let request = LlmRequest::new(vec![LlmMessage::User { text: "When is the launch?".into() }]).passages(vec![passage]);
-/// let answer = ExtractiveLlm::new().complete(request).await?.text;
+/// let text = "We met on Monday. The launch is on 3 May.";
+/// let passage = Passage::new(WorkspacePath::parse("launch.md")?, 0, 41, text, 1.0);
+/// let request = LlmRequest::new(vec![LlmMessage::user("When is the launch?")]).passages(vec![passage]);
+/// let ada = Scope::user("ada")?;
+/// let answer = ExtractiveLlm::new().complete(&ada, request).await?.text;
 /// assert!(answer.contains("The launch is on 3 May. [1]"));
 /// assert!(answer.contains("launch.md"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -60,7 +63,27 @@ impl LlmProvider for ExtractiveLlm {
         MODEL
     }
 
-    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError> {
+    /// Refuses what it has nothing for: a form of the answer, a tool that must be called, images and documents. Options
+    /// that would change nothing (temperature, seed, effort, a longest answer, stops) are taken; it always ends by itself.
+    fn check(&self, request: &LlmRequest) -> Result<(), LlmError> {
+        request.check_options()?;
+        let unsupported = |kind, context| Err(LlmError::new(kind, "check", context));
+        let options = &request.options;
+        if options.response_schema.is_some()
+            || matches!(options.tool_choice, Some(ToolChoice::Required | ToolChoice::Tool(_)))
+        {
+            let context = "ExtractiveLlm quotes, and has no response_schema and no tool_choice but auto and none";
+            return unsupported(LlmErrorKind::OptionUnsupported, context);
+        }
+        if request.messages.iter().any(|message| !message.parts().is_empty()) {
+            let context = "ExtractiveLlm reads no images and documents; put documents into the memory";
+            return unsupported(LlmErrorKind::ContentUnsupported, context);
+        }
+        Ok(())
+    }
+
+    async fn stream(&self, _scope: &Scope, request: LlmRequest) -> Result<LlmStream, LlmError> {
+        self.check(&request)?;
         let (text, tool_calls) = answer(&request);
         let finish = if tool_calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
         let mut events: Vec<_> = pieces(&text).map(|piece| Ok(LlmEvent::Text(piece.to_owned()))).collect();
@@ -75,12 +98,13 @@ fn answer(request: &LlmRequest) -> (String, Vec<crate::llm::ToolCall>) {
         return (results(&request.messages), Vec::new());
     }
     let question = request.messages.iter().rev().find_map(|message| match message {
-        LlmMessage::User { text } => Some(text.as_str()),
+        LlmMessage::User { text, .. } => Some(text.as_str()),
         _ => None,
     });
     // What was asked before and never answered stands above it.
     let question = question.unwrap_or_default().rsplit(SEPARATOR).next().unwrap_or_default();
-    match Command::read(question, &request.tools) {
+    let tools = if request.options.tool_choice == Some(ToolChoice::None) { &[] } else { &request.tools[..] };
+    match Command::read(question, tools) {
         Some(Command::Call(call)) => (String::new(), vec![call]),
         Some(Command::Explain(text)) => (text, Vec::new()),
         None => (quotes::answer(question, &request.passages), Vec::new()),

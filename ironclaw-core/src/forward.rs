@@ -3,7 +3,14 @@
 
 /// Implements a trait for `&T`, `Box<T>` and `Arc<T>` of whatever implements it, a trait object as well. All its methods are
 /// listed as the trait declares them: one that is missing does not compile, and one with a default does not pass the lint.
+///
+/// With the category of a store that a trait reads, it is read in spaces too, where the suites run.
 macro_rules! forward {
+    ($trait:ident $category:ident: $($methods:tt)*) => {
+        $crate::forward::forward!(@ $trait [] [] $($methods)*);
+        #[cfg(feature = "conformance")]
+        $crate::conformance::store::spaced!($trait $category: $($methods)*);
+    };
     ($trait:ident: $($methods:tt)*) => {
         $crate::forward::forward!(@ $trait [] [] $($methods)*);
     };

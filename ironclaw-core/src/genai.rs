@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream};
 
 use crate::clock::Clock;
-use crate::llm::{LlmError, LlmProvider, LlmRequest, LlmStream};
+use crate::llm::{LlmError, LlmErrorKind, LlmProvider, LlmRequest, LlmStream};
+use crate::scope::Scope;
 use crate::secret::SecretValue;
 
 mod answer;
@@ -48,7 +49,7 @@ use failure::Failure;
 ///
 /// let llm = GenaiLlm::builder(Provider::OpenAi, "gpt-oss-120b")
 ///     .endpoint("https://cloud-api.near.ai/v1")
-///     .key(SecretValue::from("key".to_owned()))
+///     .key("key")
 ///     .build()?;
 /// # Ok::<(), ironclaw_core::llm::LlmError>(())
 /// ```
@@ -59,6 +60,7 @@ pub struct GenaiLlm {
     model: String,
     endpoint: String,
     key: Option<Arc<SecretValue>>,
+    text_only: bool,
     timeout: Duration,
     retries: u32,
     backoff: Duration,
@@ -128,7 +130,20 @@ impl LlmProvider for GenaiLlm {
         &self.model
     }
 
-    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError> {
+    /// Options that the protocol can't say, and parts that it has no place for or that the model was
+    /// [said](GenaiLlmBuilder::text_only) not to read.
+    fn check(&self, request: &LlmRequest) -> Result<(), LlmError> {
+        request.check_options()?;
+        let protocol = self.provider.protocol();
+        if let Some(option) = protocol.unsayable(&request.options) {
+            let context = format!("{:?} has no {option}; leave it out, or choose another provider", self.provider);
+            return Err(LlmError::new(LlmErrorKind::OptionUnsupported, "check", context));
+        }
+        request.check_content(|part| !self.text_only && protocol.takes(part))
+    }
+
+    async fn stream(&self, _scope: &Scope, request: LlmRequest) -> Result<LlmStream, LlmError> {
+        self.check(&request)?;
         let mut failures = 0;
         loop {
             let failure = match self.attempt(&request).await {

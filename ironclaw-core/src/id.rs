@@ -165,6 +165,8 @@ uuid_id! {
     HoldId, "hold";
     /// An erasure of a person's data.
     ErasureId, "erasure";
+    /// A membership of a user in a space.
+    MembershipId, "membership";
 }
 
 name! {
@@ -180,6 +182,8 @@ name! {
     SecretName, "secret";
     /// A role that users hold.
     RoleName, "role";
+    /// A space of a tenant: a named place that several users share.
+    SpaceName, "space";
     /// A setting, by convention dotted: `llm.model`.
     SettingKey, "setting";
     /// Whoever runs the store: the name under which admin work is audited.

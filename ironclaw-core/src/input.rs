@@ -34,6 +34,29 @@ impl From<std::convert::Infallible> for InputError {
     }
 }
 
+/// The value itself, or the text parsed into one: what functions do that take either.
+///
+/// ```
+/// use ironclaw_core::id::SecretName;
+/// use ironclaw_core::input::{InputError, parsed};
+///
+/// fn greet(name: impl TryInto<SecretName, Error: Into<InputError>>) -> Result<String, InputError> {
+///     let name: SecretName = parsed(name)?;
+///     Ok(format!("hello, {name}"))
+/// }
+///
+/// let openai = SecretName::parse("openai")?;
+/// assert_eq!(greet("openai")?, greet(&openai)?);
+/// assert_eq!(greet("").unwrap_err().to_string(), "secret: must not be empty");
+/// # Ok::<(), InputError>(())
+/// ```
+///
+/// # Errors
+/// What the type refuses. A value that is of the type already is never refused, nor looked at again.
+pub fn parsed<T>(value: impl TryInto<T, Error: Into<InputError>>) -> Result<T, InputError> {
+    value.try_into().map_err(Into::into)
+}
+
 /// Why an input was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

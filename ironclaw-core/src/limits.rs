@@ -12,6 +12,8 @@ use crate::input::{InputError, JSON_DEPTH, check_json};
 pub struct Limits {
     /// A message's text, in bytes. Default 1 MiB.
     pub message_bytes: usize,
+    /// The images and documents of a message together, in bytes. Default 8 MiB.
+    pub parts_bytes: usize,
     /// A title, in bytes. Default 4 KiB.
     pub title_bytes: usize,
     /// A JSON value (setting, metadata, arguments of a tool call, a request or response of a model), in bytes. Default 4 MiB.
@@ -40,6 +42,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 1 << 20,
+            parts_bytes: 8 << 20,
             title_bytes: 4 << 10,
             json_bytes: 4 << 20,
             json_depth: JSON_DEPTH,

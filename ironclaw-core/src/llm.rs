@@ -12,39 +12,93 @@ use crate::error::error_type;
 use crate::forward::forward;
 use crate::id::ToolName;
 use crate::model::workspace::Passage;
+use crate::scope::Scope;
 use crate::setters::setters;
 use crate::tool::ToolSpec;
 
 pub(crate) mod framing;
 pub(crate) mod history;
+pub(crate) mod options;
 
 pub use history::fit_history;
+pub use options::{LlmOptions, ReasoningEffort, ResponseSchema, ToolChoice};
 
+pub use crate::model::content::{ContentPart, PartData};
 pub use crate::model::conversations::ToolCall;
 pub use crate::model::jobs::TokenUsage;
 
 /// A language model, or what stands in for one.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use ironclaw_core::llm::{LlmError, LlmEvent, LlmRequest, LlmResponse, LlmStream};
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// #[derive(Debug)]
+/// struct Parrot;
+///
+/// #[async_trait]
+/// impl LlmProvider for Parrot {
+///     fn model(&self) -> &str {
+///         "parrot-1"
+///     }
+///
+///     async fn stream(&self, _: &Scope, request: LlmRequest) -> Result<LlmStream, LlmError> {
+///         self.check(&request)?;
+///         let text = format!("You said {} things.", request.messages.len());
+///         let response = LlmResponse::new(self.model(), text.as_str());
+///         Ok(Box::pin(futures::stream::iter([Ok(LlmEvent::Text(text)), Ok(LlmEvent::Finished(response))])))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let agent = Agent::builder().store(LibsqlStore::in_memory().await?).llm(Parrot).build()?;
+/// let ada = Scope::user("ada")?;
+/// let conversation = agent.start_conversation(&ada).await?;
+/// assert!(agent.send(&ada, conversation, "Hello").await?.text.starts_with("You said"));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait LlmProvider: Send + Sync + std::fmt::Debug {
     /// The model's name, as it is recorded with each call.
     fn model(&self) -> &str;
 
-    /// Starts an answer. The stream gives pieces of text as they come and ends with exactly one
-    /// [`LlmEvent::Finished`], or with an error. What is finished is whole and not empty: an answer that broke off, one
-    /// with neither text nor calls, and one that can't be understood in every piece are errors.
+    /// Refuses what this model can't be asked: options that its protocol can't say, and parts of messages that it
+    /// doesn't read. It asks nobody. What it accepts the service may still refuse. An agent calls it before it writes
+    /// anything.
+    ///
+    /// By default a model takes text alone, and all options that [make sense](LlmRequest::check_options).
+    ///
+    /// # Errors
+    /// [`LlmErrorKind::InvalidRequest`], [`LlmErrorKind::OptionUnsupported`] or [`LlmErrorKind::ContentUnsupported`].
+    fn check(&self, request: &LlmRequest) -> Result<(), LlmError> {
+        request.check_options()?;
+        request.check_content(|_| false)
+    }
+
+    /// Starts an answer for the user of this scope: whose conversation it is, and who asks. A provider may choose its
+    /// key, its endpoint or its limits by it; what it answers depends on the request alone.
+    ///
+    /// The stream gives pieces of text as they come and ends with exactly one [`LlmEvent::Finished`], or with an error.
+    /// What is finished is whole and not empty: an answer that broke off, one with neither text nor calls, and one that
+    /// can't be understood in every piece are errors.
     ///
     /// Dropping the future or the stream gives up the call; a service may bill what it had already made.
     ///
     /// # Errors
-    /// An [`LlmError`], here or from the stream, with the reason that the service gave. That can quote what was asked,
-    /// but never holds a key.
-    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError>;
+    /// What [`check`](Self::check) refuses, and otherwise an [`LlmError`], here or from the stream, with the reason that
+    /// the service gave. That can quote what was asked, but never holds a key.
+    async fn stream(&self, scope: &Scope, request: LlmRequest) -> Result<LlmStream, LlmError>;
 }
 
 forward! {
     LlmProvider:
     fn model(&self) -> &str;
-    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError>;
+    fn check(&self, request: &LlmRequest) -> Result<(), LlmError>;
+    async fn stream(&self, scope: &Scope, request: LlmRequest) -> Result<LlmStream, LlmError>;
 }
 
 /// The pieces of an answer as they come.
@@ -57,8 +111,8 @@ pub trait LlmProviderExt: LlmProvider {
     ///
     /// # Errors
     /// As [`LlmProvider::stream`]; [`LlmErrorKind::MalformedAnswer`] when the stream ends without an answer.
-    async fn complete(&self, request: LlmRequest) -> Result<LlmResponse, LlmError> {
-        let mut stream = self.stream(request).await?;
+    async fn complete(&self, scope: &Scope, request: LlmRequest) -> Result<LlmResponse, LlmError> {
+        let mut stream = self.stream(scope, request).await?;
         while let Some(event) = stream.next().await {
             if let LlmEvent::Finished(response) = event? {
                 return Ok(response);
@@ -113,70 +167,22 @@ impl LlmRequest {
         self.options = options;
         self
     }
-}
 
-/// How a model is to answer. What is absent is the service's own default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct LlmOptions {
-    /// The most tokens of the answer, reasoning included where the service counts it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_output_tokens: Option<u32>,
-    /// How much the model reasons before it answers. A model that does not reason may refuse it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_effort: Option<ReasoningEffort>,
-}
-
-impl LlmOptions {
-    /// With at most this many tokens of answer.
-    #[must_use]
-    pub fn max_output_tokens(mut self, tokens: u32) -> Self {
-        self.max_output_tokens = Some(tokens);
-        self
-    }
-
-    /// With this much reasoning.
-    #[must_use]
-    pub fn reasoning_effort(mut self, effort: ReasoningEffort) -> Self {
-        self.reasoning_effort = Some(effort);
-        self
-    }
-}
-
-/// How much a model reasons before it answers. Services know some of these, and refuse the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ReasoningEffort {
-    /// Not at all.
-    None,
-    /// As little as can be.
-    Minimal,
-    /// Little.
-    Low,
-    /// Some.
-    Medium,
-    /// Much.
-    High,
-    /// More than [`High`](Self::High).
-    XHigh,
-    /// As much as can be.
-    Max,
-}
-
-impl ReasoningEffort {
-    /// The word that services know it by.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::XHigh => "xhigh",
-            Self::Max => "max",
-        }
+    /// Refuses parts of messages that a model doesn't read: those for which `takes` is false. Documents of text are
+    /// always taken, since they can be sent as text.
+    ///
+    /// # Errors
+    /// [`LlmErrorKind::ContentUnsupported`], which names the part's media type.
+    pub fn check_content(&self, takes: impl Fn(&ContentPart) -> bool) -> Result<(), LlmError> {
+        let refused =
+            self.messages.iter().flat_map(LlmMessage::parts).find(|part| part.as_text().is_none() && !takes(part));
+        let what = match refused {
+            None => return Ok(()),
+            Some(ContentPart::Image { media_type, .. } | ContentPart::Document { media_type, .. }) => media_type,
+            Some(ContentPart::ImageUrl { .. }) => "an image's URL",
+        };
+        let context = format!("the model doesn't read {what}; send it as text, or choose another model");
+        Err(LlmError::new(LlmErrorKind::ContentUnsupported, "check", context))
     }
 }
 
@@ -194,6 +200,9 @@ pub enum LlmMessage {
     User {
         /// The text.
         text: String,
+        /// The images and documents that go with it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parts: Vec<ContentPart>,
     },
     /// What the model said, and which tools it called.
     Assistant {
@@ -216,10 +225,23 @@ pub enum LlmMessage {
 }
 
 impl LlmMessage {
+    /// A user's message of text alone.
+    pub fn user(text: impl Into<String>) -> Self {
+        Self::User { text: text.into(), parts: Vec::new() }
+    }
+
+    /// The images and documents of a user's message; none of any other.
+    pub fn parts(&self) -> &[ContentPart] {
+        match self {
+            Self::User { parts, .. } => parts,
+            _ => &[],
+        }
+    }
+
     /// The message's text.
     pub fn text(&self) -> &str {
         match self {
-            Self::System { text } | Self::User { text } | Self::Assistant { text, .. } => text,
+            Self::System { text } | Self::User { text, .. } | Self::Assistant { text, .. } => text,
             Self::Tool { content, .. } => content,
         }
     }
@@ -335,6 +357,12 @@ pub enum LlmErrorKind {
     /// The request is longer than the model's context: send less.
     #[error("context too long")]
     ContextTooLong,
+    /// The provider's protocol has no such option: leave it out, or choose another provider.
+    #[error("option not supported")]
+    OptionUnsupported,
+    /// The model does not read such images or documents: send text, or choose another.
+    #[error("content not supported")]
+    ContentUnsupported,
     /// The model can't call tools: send none, or choose another.
     #[error("tools not supported")]
     ToolsUnsupported,
@@ -399,13 +427,5 @@ mod tests {
         }
         let long = FinishReason::from("ä".repeat(100));
         assert_eq!(long.as_str().len(), FinishReason::OTHER_BYTES);
-    }
-
-    #[test]
-    fn a_request_recorded_before_options_is_read() {
-        let old = r#"{"messages": [], "passages": [], "tools": [], "max_output_tokens": null}"#;
-        assert_eq!(serde_json::from_str::<LlmRequest>(old).unwrap(), LlmRequest::default());
-        let options = LlmOptions::default().reasoning_effort(ReasoningEffort::XHigh);
-        assert_eq!(serde_json::to_string(&options).unwrap(), r#"{"reasoning_effort":"xhigh"}"#);
     }
 }

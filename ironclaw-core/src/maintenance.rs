@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 
 use crate::change::Receipt;
+use crate::clock::Timestamp;
 use crate::forward::forward;
-use crate::id::TenantId;
+use crate::id::{SpaceName, TenantId};
 use crate::model::access::User;
 use crate::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
 use crate::model::privacy::{Erasure, Hold, RetentionPolicy};
+use crate::model::spaces::{Membership, Space};
 use crate::page::{Page, PageRequest};
 use crate::store::StoreError;
 
@@ -19,6 +21,24 @@ pub use change::SystemChange;
 /// file, for PostgreSQL a role of its own.
 ///
 /// Every call is audited on the chain `system`, under the operator's name, in the commit of what it does.
+///
+/// ```
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// store.put_setting(&ada, "theme", "dark".into()).await?;
+/// let operator = store.maintenance_by("olga")?;
+/// assert_eq!(operator.users(&PageRequest::default()).await?.items.len(), 1);
+/// assert!(operator.check_integrity().await?.is_empty());
+/// operator.verify_audit().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Maintenance: Send + Sync + std::fmt::Debug {
     /// Commits a system change with its audit event, or nothing.
@@ -34,6 +54,25 @@ pub trait Maintenance: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// A [`StoreError`].
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError>;
+
+    /// The tenants' spaces, ordered by tenant and name.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn spaces(&self, page: &PageRequest) -> Result<Page<(TenantId, Space)>, StoreError>;
+
+    /// The memberships of a space that were in force at a time (ever, if absent), in the order of their ids; none of a space
+    /// that is not there. Those of users who were erased are gone.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    async fn members(
+        &self,
+        tenant: &TenantId,
+        space: &SpaceName,
+        at: Option<Timestamp>,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>, StoreError>;
 
     /// The legal holds, released ones included, oldest first.
     ///
@@ -100,6 +139,8 @@ forward! {
     Maintenance:
     async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError>;
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError>;
+    async fn spaces(&self, page: &PageRequest) -> Result<Page<(TenantId, Space)>, StoreError>;
+    async fn members(&self, tenant: &TenantId, space: &SpaceName, at: Option<Timestamp>, page: &PageRequest) -> Result<Page<Membership>, StoreError>;
     async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError>;
     async fn retention_policies(&self) -> Result<Vec<RetentionPolicy>, StoreError>;
     async fn erasures(&self, page: &PageRequest) -> Result<Page<Erasure>, StoreError>;

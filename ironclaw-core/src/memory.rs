@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::embedder::EmbedError;
 use crate::error::error_type;
 use crate::forward::forward;
+use crate::input::{InputError, parsed};
 use crate::model::workspace::{Entry, WorkspacePath};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
@@ -18,8 +19,33 @@ use crate::store::StoreError;
 use crate::tool::Tool;
 
 pub use crate::model::workspace::Passage;
+mod ext;
+
+pub use ext::MemoryExt;
 
 /// A workspace that can be searched.
+///
+/// ```
+/// use ironclaw_core::model::workspace::WorkspacePath;
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_memory::{HashEmbedder, HybridMemory};
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// let memory: Box<dyn Memory> = Box::new(HybridMemory::new(store, HashEmbedder::default()));
+/// let path = WorkspacePath::parse("notes/plan.md")?;
+/// memory.write(&ada, &path, b"We launch on Friday.", serde_json::json!({"by": "ada"})).await?;
+///
+/// let found = memory.search(&ada, &SearchQuery::new("When do we launch?").within("notes")?).await?;
+/// assert_eq!(found.passages[0].text, "We launch on Friday.");
+/// assert!(memory.delete(&ada, &path).await?);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Memory: Send + Sync + std::fmt::Debug {
     /// Writes a file and makes its text searchable. Nothing is embedded or written if content and metadata are what
@@ -139,6 +165,14 @@ impl SearchQuery {
     /// Searches everything for `text`, for at most 10 passages.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), limit: 10, prefix: None }
+    }
+
+    /// The same search among the files at or below `prefix` only.
+    ///
+    /// # Errors
+    /// What [`WorkspacePath::parse`] refuses.
+    pub fn within(self, prefix: impl TryInto<WorkspacePath, Error: Into<InputError>>) -> Result<Self, InputError> {
+        Ok(Self { prefix: Some(parsed(prefix)?), ..self })
     }
 }
 

@@ -2,6 +2,10 @@
 
 use crate::input::{InputError, Problem};
 
+mod stream;
+
+pub use stream::{PageStream, pages};
+
 /// How many rows, and after which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {

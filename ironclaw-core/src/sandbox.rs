@@ -10,6 +10,41 @@ use crate::forward::forward;
 use crate::tool::{Tool, ToolError};
 
 /// A place where tools run with nothing but what they were granted.
+///
+/// An agent takes the tools of any sandbox. `ironclaw-sandbox` has one for WebAssembly; this one runs nothing untrusted:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use async_trait::async_trait;
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_core::sandbox::SandboxError;
+/// use ironclaw_store::LibsqlStore;
+///
+/// #[derive(Debug)]
+/// struct Trusted(Vec<Arc<dyn Tool>>);
+///
+/// #[async_trait]
+/// impl Sandbox for Trusted {
+///     fn tools(&self) -> Vec<Arc<dyn Tool>> {
+///         self.0.clone()
+///     }
+///
+///     async fn close(&self) -> Result<(), SandboxError> {
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let schema = serde_json::json!({"type": "object"});
+/// let ping = FnTool::with_schema("ping", "Answers.", schema, |_: serde_json::Value, _| async { Ok("pong") })?;
+/// let sandbox = Trusted(vec![Arc::new(ping)]);
+/// let store = LibsqlStore::in_memory().await?;
+/// let agent = Agent::builder().store(store).tools(sandbox).llm(ExtractiveLlm::new()).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Sandbox: Send + Sync + std::fmt::Debug {
     /// The tools that were loaded, in the order of loading. Calling one runs it in the sandbox.

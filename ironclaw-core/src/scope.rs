@@ -1,7 +1,11 @@
 //! Who acts, for whom, on whose data.
 
-use crate::id::{AgentName, TenantId, ToolName, UserId};
-use crate::input::{InputError, check_size, check_text};
+use crate::id::{AgentName, SpaceName, TenantId, ToolName, UserId};
+use crate::input::{InputError, check_size, check_text, parsed};
+
+mod owner;
+
+pub use owner::Owner;
 
 /// The first argument of every operation on a user's data: whose data it is and who acts.
 ///
@@ -13,14 +17,15 @@ use crate::input::{InputError, check_size, check_text};
 ///
 /// let ada = Scope::user("ada")?;
 /// let agent = ada.acting(Principal::agent("assistant")?);
-/// assert_eq!(agent.owner().as_str(), "ada");
+/// assert_eq!(agent.owner().name(), "ada");
 /// assert_eq!(agent.chain().len(), 2);
 /// # Ok::<(), ironclaw_core::InputError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     tenant: TenantId,
-    owner: UserId,
+    person: UserId,
+    owner: Owner,
     chain: Vec<Principal>,
     request: RequestContext,
 }
@@ -34,7 +39,7 @@ impl Scope {
     /// # Errors
     /// What [`UserId::parse`] refuses.
     pub fn user(name: impl TryInto<UserId, Error: Into<InputError>>) -> Result<Self, InputError> {
-        Ok(Self::of(name.try_into().map_err(Into::into)?))
+        Ok(Self::of(parsed(name)?))
     }
 
     /// The scope of the user of this name of `tenant` acting in person.
@@ -45,7 +50,7 @@ impl Scope {
         tenant: impl TryInto<TenantId, Error: Into<InputError>>,
         name: impl TryInto<UserId, Error: Into<InputError>>,
     ) -> Result<Self, InputError> {
-        Ok(Self::of_tenant(tenant.try_into().map_err(Into::into)?, name.try_into().map_err(Into::into)?))
+        Ok(Self::of_tenant(parsed(tenant)?, parsed(name)?))
     }
 
     /// [`Self::user`] for a name that was parsed already.
@@ -55,7 +60,8 @@ impl Scope {
 
     /// [`Self::tenant_user`] for names that were parsed already.
     pub fn of_tenant(tenant: TenantId, owner: UserId) -> Self {
-        Self { tenant, chain: vec![Principal::User(owner.clone())], owner, request: RequestContext::default() }
+        let (chain, request) = (vec![Principal::User(owner.clone())], RequestContext::default());
+        Self { tenant, owner: Owner::User(owner.clone()), person: owner, chain, request }
     }
 
     /// The same owner, with one more principal at the end of the chain: who acts for those before it.
@@ -64,6 +70,37 @@ impl Scope {
         let mut scope = self.clone();
         scope.chain.push(principal);
         scope
+    }
+
+    /// The same scope in a space: its data instead of the user's own. Whether the user is a member of it is checked by the
+    /// store, in the transaction of each call: to everybody else the space is not there.
+    ///
+    /// ```
+    /// use ironclaw_core::Scope;
+    ///
+    /// let ada = Scope::user("ada")?;
+    /// let team = ada.in_space("team")?;
+    /// assert_eq!(team.person(), ada.person());
+    /// assert_ne!(team.owner(), ada.owner());
+    /// # Ok::<(), ironclaw_core::InputError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What [`SpaceName::parse`] refuses.
+    pub fn in_space(&self, name: impl TryInto<SpaceName, Error: Into<InputError>>) -> Result<Self, InputError> {
+        Ok(Self { owner: Owner::Space(parsed(name)?), ..self.clone() })
+    }
+
+    /// The same scope in the user's own place, outside of any space.
+    #[must_use]
+    pub fn outside(&self) -> Self {
+        Self { owner: Owner::User(self.person.clone()), ..self.clone() }
+    }
+
+    /// The same scope with nobody between: the user acts in person.
+    #[must_use]
+    pub fn in_person(&self) -> Self {
+        Self { chain: vec![Principal::User(self.person.clone())], ..self.clone() }
     }
 
     /// The same scope within this request.
@@ -77,9 +114,22 @@ impl Scope {
         &self.tenant
     }
 
-    /// Whose data it is.
-    pub fn owner(&self) -> &UserId {
+    /// Whose data it is: the user's own, or a space's.
+    pub fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// The user who acts, or for whom others act.
+    pub fn person(&self) -> &UserId {
+        &self.person
+    }
+
+    /// The space, if the scope is in one.
+    pub fn space(&self) -> Option<&SpaceName> {
+        match &self.owner {
+            Owner::User(_) => None,
+            Owner::Space(name) => Some(name),
+        }
     }
 
     /// Who acts for whom: the user first, whoever acts now last. Never empty.
@@ -134,7 +184,7 @@ impl Principal {
     /// # Errors
     /// What [`UserId::parse`] refuses.
     pub fn user(name: impl TryInto<UserId, Error: Into<InputError>>) -> Result<Self, InputError> {
-        name.try_into().map(Self::User).map_err(Into::into)
+        parsed(name).map(Self::User)
     }
 
     /// The agent of this name.
@@ -142,7 +192,7 @@ impl Principal {
     /// # Errors
     /// What [`AgentName::parse`] refuses.
     pub fn agent(name: impl TryInto<AgentName, Error: Into<InputError>>) -> Result<Self, InputError> {
-        name.try_into().map(Self::Agent).map_err(Into::into)
+        parsed(name).map(Self::Agent)
     }
 
     /// The tool of this name.
@@ -150,7 +200,7 @@ impl Principal {
     /// # Errors
     /// What [`ToolName::parse`] refuses.
     pub fn tool(name: impl TryInto<ToolName, Error: Into<InputError>>) -> Result<Self, InputError> {
-        name.try_into().map(Self::Tool).map_err(Into::into)
+        parsed(name).map(Self::Tool)
     }
 
     /// `user`, `agent` or `tool`.

@@ -4,9 +4,15 @@ use zeroize::Zeroizing;
 
 /// A secret's plaintext: wiped from memory when dropped, never printed.
 ///
+/// A `String` or `Vec` that is given is moved into it, so that no copy stays behind; borrowed text is copied, and wiping
+/// the original is the caller's.
+///
 /// ```
-/// let secret = ironclaw_core::SecretValue::from("hunter2".to_owned());
+/// use ironclaw_core::SecretValue;
+///
+/// let secret = SecretValue::from("hunter2");
 /// assert_eq!(format!("{secret:?}"), "SecretValue([redacted])");
+/// assert_eq!(secret, SecretValue::from(String::from("hunter2")));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretValue(Zeroizing<Vec<u8>>);
@@ -31,6 +37,18 @@ impl SecretValue {
 impl From<String> for SecretValue {
     fn from(text: String) -> Self {
         Self::new(text.into_bytes())
+    }
+}
+
+impl From<&str> for SecretValue {
+    fn from(text: &str) -> Self {
+        Self::new(text.as_bytes().to_vec())
+    }
+}
+
+impl From<Vec<u8>> for SecretValue {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::new(bytes)
     }
 }
 

@@ -18,6 +18,7 @@ mod jobs;
 mod secrets;
 mod settings;
 mod shared;
+mod space_ext;
 mod workspace;
 
 pub use access::Access;
@@ -27,9 +28,32 @@ pub use ext::StoreExt;
 pub use jobs::Jobs;
 pub use secrets::Secrets;
 pub use settings::Settings;
+pub use space_ext::SpaceExt;
 pub use workspace::{SearchFilter, VectorQuery, Workspace};
 
 /// The one way to write.
+///
+/// ```
+/// use ironclaw_core::change::{ConversationOp, SettingOp};
+/// use ironclaw_core::id::ConversationId;
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// let id = ConversationId::make(&SystemClock);
+/// // Both, or neither.
+/// let change = Change::new()
+///     .with(ConversationOp::Create { id, title: "Launch".to_owned() })
+///     .with(SettingOp::Put { key: "last.conversation".parse()?, value: id.to_string().into() });
+/// store.apply(&ada, change).await?;
+/// assert_eq!(store.conversation_title(&ada, id).await?.as_deref(), Some("Launch"));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Apply: Send + Sync + std::fmt::Debug {
     /// Commits a change with its audit events, or nothing.
@@ -47,6 +71,23 @@ pub trait Apply: Send + Sync + std::fmt::Debug {
 }
 
 /// What a vault asks of a store.
+///
+/// ```
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// async fn secrets(store: &dyn VaultStore, scope: &Scope) -> Result<usize, ironclaw_core::store::StoreError> {
+///     Ok(store.secrets().secrets(scope, &PageRequest::default()).await?.items.len())
+/// }
+/// assert_eq!(secrets(&store, &ada).await?, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait VaultStore: Apply {
     /// Reads sealed secrets and wrapped keys.
     fn secrets(&self) -> &dyn Secrets;
@@ -59,20 +100,73 @@ pub trait VaultStore: Apply {
 }
 
 /// What a memory asks of a store.
+///
+/// ```
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// async fn files(store: &dyn MemoryStore, scope: &Scope) -> Result<usize, ironclaw_core::store::StoreError> {
+///     Ok(store.workspace().entries(scope, None, &PageRequest::default()).await?.items.len())
+/// }
+/// assert_eq!(files(&store, &ada).await?, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait MemoryStore: Apply {
     /// Reads and searches workspace files.
     fn workspace(&self) -> &dyn Workspace;
 }
 
-/// A store of every category of data.
-#[async_trait]
-pub trait Store: VaultStore + MemoryStore {
+/// What an agent asks of a store.
+///
+/// ```
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// async fn conversations(store: &dyn AgentStore, scope: &Scope) -> Result<usize, ironclaw_core::store::StoreError> {
+///     Ok(store.conversations().conversations(scope, &PageRequest::default()).await?.items.len())
+/// }
+/// assert_eq!(conversations(&store, &ada).await?, 0);
+/// # Ok(())
+/// # }
+/// ```
+pub trait AgentStore: Apply {
     /// Reads and searches conversations.
     fn conversations(&self) -> &dyn Conversations;
 
     /// Reads jobs.
     fn jobs(&self) -> &dyn Jobs;
+}
 
+/// A store of every category of data.
+///
+/// ```
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// // One type for whichever store the host was configured with.
+/// let store: std::sync::Arc<dyn Store> = std::sync::Arc::new(LibsqlStore::in_memory().await?);
+/// let ada = Scope::user("ada")?;
+/// store.put_setting(&ada, "theme", "dark".into()).await?;
+/// assert_eq!(store.settings().settings(&ada, &PageRequest::default()).await?.items.len(), 1);
+/// store.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait Store: VaultStore + MemoryStore + AgentStore {
     /// Reads settings and quotas.
     fn settings(&self) -> &dyn Settings;
 

@@ -11,7 +11,49 @@ use crate::id::ToolName;
 use crate::scope::Scope;
 use crate::setters::setters;
 
+mod arguments;
+mod function;
+
+pub use function::FnTool;
+
 /// Something an agent can call with JSON and that answers with JSON.
+///
+/// A function is one: [`FnTool`]. What has a state of its own implements the trait:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use async_trait::async_trait;
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_core::tool::{ToolOutput, ToolSpec};
+/// use serde_json::{Value, json};
+///
+/// #[derive(Debug)]
+/// struct Counter {
+///     spec: ToolSpec,
+///     calls: AtomicU64,
+/// }
+///
+/// #[async_trait]
+/// impl Tool for Counter {
+///     fn spec(&self) -> &ToolSpec {
+///         &self.spec
+///     }
+///
+///     async fn call(&self, _scope: &Scope, _arguments: Value) -> Result<ToolOutput, ToolError> {
+///         Ok(ToolOutput::new(json!(self.calls.fetch_add(1, Ordering::Relaxed) + 1)))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let spec = ToolSpec::new("count".parse()?, "Says how often it was called.", json!({"type": "object"}));
+/// let counter = Counter { spec, calls: AtomicU64::new(0) };
+/// let tool = Scope::user("ada")?.acting(Principal::tool("count")?);
+/// assert_eq!(counter.call(&tool, json!({})).await?.value, json!(1));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Tool: Send + Sync + std::fmt::Debug {
     /// What the tool is called, what it does and what it takes.
@@ -48,6 +90,9 @@ pub struct ToolSpec {
 }
 
 impl ToolSpec {
+    /// The longest name, in bytes.
+    pub const NAME_BYTES: usize = 64;
+
     /// A tool that states no schema of its result.
     pub fn new(name: ToolName, description: impl Into<String>, parameters: Value) -> Self {
         Self { name, description: description.into(), parameters, result: None }
@@ -217,4 +262,12 @@ impl ToolErrorKind {
 error_type! {
     /// Why a tool's call failed.
     ToolError, ToolErrorKind, retryable: [Busy, Unavailable]
+}
+
+impl ToolError {
+    /// The tool ran and could not do what it was asked: `why` is what the model is told, and what is kept with the job. It
+    /// must hold no secret.
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self::new(ToolErrorKind::Failed, "call", why)
+    }
 }

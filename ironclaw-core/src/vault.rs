@@ -15,10 +15,42 @@ use crate::secret::SecretValue;
 use crate::setters::setters;
 use crate::store::StoreError;
 
+mod ext;
+
+pub use ext::VaultExt;
+
 /// Keeps secrets that nobody but it can read.
 ///
 /// Every reveal and every refusal is audited in the same commit as what it does; if the audit event can't be
 /// written, nothing is revealed.
+///
+/// ```
+/// use ironclaw_core::id::SecretName;
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_core::vault::{SecretOptions, VaultErrorKind};
+/// use ironclaw_store::LibsqlStore;
+/// use ironclaw_vault::{EnvelopeVault, Passphrase};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// let key = Passphrase::new("correct horse battery staple")?;
+/// EnvelopeVault::init(&store, &store.maintenance_by("setup")?, &key).await?;
+/// let vault = EnvelopeVault::open(store, key).await?;
+///
+/// let name = SecretName::parse("openai")?;
+/// let put = vault.put(&ada, &name, "sk-example".into(), SecretOptions::default()).await?;
+/// assert_eq!(put.current_version, 1);
+/// assert_eq!(vault.reveal(&ada, &name, Some(1)).await?.expose_str(), Some("sk-example"));
+///
+/// // The owner in person alone, and on record.
+/// let denied = vault.reveal(&ada.acting(Principal::agent("assistant")?), &name, None).await.unwrap_err();
+/// assert_eq!(denied.kind(), &VaultErrorKind::Denied);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Vault: Send + Sync + std::fmt::Debug {
     /// Seals a value under a name: a new secret, or a new version of one. The value is bound to its owner, name
@@ -179,6 +211,23 @@ impl std::fmt::Debug for RootKeyBytes {
 }
 
 /// Wraps and unwraps a vault's root key: a key-encryption key (KEK) held somewhere.
+///
+/// ```
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_core::vault::{KeyErrorKind, RootKeyBytes};
+/// use ironclaw_vault::KeyFile;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let folder = tempfile::tempdir()?;
+/// let key = KeyFile::at(folder.path().join("agent.key"));
+/// key.create().await?;
+/// let wrapped = key.wrap(&RootKeyBytes::new(&[7; 32]), b"vault 1").await?;
+/// assert_eq!(key.unwrap(&wrapped, b"vault 1").await?.expose(), &[7; 32]);
+/// assert_eq!(key.unwrap(&wrapped, b"vault 2").await.unwrap_err().kind(), &KeyErrorKind::WrongKey);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait KeySource: Send + Sync + std::fmt::Debug {
     /// The kind of source, as it is stored with what it wraps: `key-file`, `keychain`, `passphrase`, `environment`.

@@ -5,14 +5,20 @@
 mod building;
 #[path = "agent/cancelling.rs"]
 mod cancelling;
+#[path = "agent/contents.rs"]
+mod contents;
 #[path = "agent/context.rs"]
 mod context;
 #[path = "agent/ending.rs"]
 mod ending;
 #[path = "agent/faults.rs"]
 mod faults;
+#[path = "agent/functions.rs"]
+mod functions;
 #[path = "agent/lying.rs"]
 mod lying;
+#[path = "agent/retrying.rs"]
+mod retrying;
 #[path = "agent/sending.rs"]
 mod sending;
 #[path = "agent/support.rs"]

@@ -102,7 +102,7 @@ fn audit_entries() {
     let details = BTreeMap::from([("secret".to_owned(), "openai".to_owned())]);
     let request = RequestContext::new(Some("r-1".into()), Some([127, 0, 0, 1].into()), None).unwrap();
     shown(
-        &AuditEntry::new(event.clone(), Some(AuditPrivate::new(details, request))),
+        &AuditEntry::new(event.clone(), Some(AuditPrivate::new(details, request))).names(vec![Some("ada".into())]),
         json!({
             "event": {
                 "stream": "a1".repeat(16), "sequence": 4, "previous": "00".repeat(32), "time": NOON,
@@ -113,6 +113,7 @@ fn audit_entries() {
             "private": {
                 "details": {"secret": "openai"}, "request": {"id": "r-1", "ip": "127.0.0.1", "user_agent": null},
             },
+            "names": ["ada"],
         }),
     );
     shown(&AuditEntry::new(event, None).private, Value::Null);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ironclaw_core::change::{Change, WorkspaceOp};
-use ironclaw_core::input::Problem;
+use ironclaw_core::input::{Problem, parsed};
 use ironclaw_core::memory::{MemoryError, SearchQuery, SearchResults, Written};
 use ironclaw_core::model::workspace::{Entry, WorkspacePath};
 use ironclaw_core::{Clock, Embedder, InputError, Memory, MemoryStore, Page, PageRequest, Scope, SystemClock, Tool};
@@ -40,9 +40,7 @@ pub use write::NewFile;
 /// | `memory_list` | 100 files |
 ///
 /// ```
-/// use ironclaw_core::memory::SearchQuery;
-/// use ironclaw_core::model::workspace::WorkspacePath;
-/// use ironclaw_core::{Memory, Scope};
+/// use ironclaw_core::prelude::*;
 /// use ironclaw_memory::{HashEmbedder, HybridMemory};
 /// use ironclaw_store::LibsqlStore;
 ///
@@ -50,11 +48,10 @@ pub use write::NewFile;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let memory = HybridMemory::new(LibsqlStore::in_memory().await?, HashEmbedder::default());
 /// let ada = Scope::user("ada")?;
-/// let plan = WorkspacePath::parse("notes/plan.md")?;
-/// memory.write(&ada, &plan, b"We launch on the third of March.", serde_json::Value::Null).await?;
+/// memory.write_text(&ada, "notes/plan.md", "We launch on the third of March.").await?;
 ///
-/// let found = memory.search(&ada, &SearchQuery::new("When do we launch?")).await?;
-/// assert_eq!(found.passages[0].path, plan);
+/// let found = memory.find(&ada, "When do we launch?").await?;
+/// assert_eq!(found.passages[0].path.as_str(), "notes/plan.md");
 /// # Ok(())
 /// # }
 /// ```
@@ -118,11 +115,12 @@ impl HybridMemory {
     pub async fn write_from(
         &self,
         scope: &Scope,
-        path: &WorkspacePath,
+        path: impl TryInto<WorkspacePath, Error: Into<InputError>>,
         metadata: Value,
         source: impl Read + Seek + Send + 'static,
     ) -> Result<Written, MemoryError> {
-        self.inner.write_stream(scope, path, metadata, Box::new(source)).await
+        let path = parsed(path).map_err(error::invalid("write_from"))?;
+        self.inner.write_stream(scope, &path, metadata, Box::new(source)).await
     }
 
     /// Writes many files: as [`Memory::write`] for each, but with many small ones in one commit, which is far faster.

@@ -16,6 +16,10 @@ use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
+fn ada() -> Scope {
+    Scope::user("ada").unwrap()
+}
+
 /// Vectors that say how long each text is and which letter it starts with.
 fn vectors(request: &Request) -> Vec<Vec<f64>> {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
@@ -81,10 +85,10 @@ async fn openais_format_is_spoken_in_batches() {
         .expect(3)
         .mount(&server)
         .await;
-    let embedder = openai(&server).api_key(SecretValue::from("sk-test".to_owned())).batch(2).build().unwrap();
+    let embedder = openai(&server).api_key(SecretValue::from("sk-test")).batch(2).build().unwrap();
     assert_eq!(embedder.model().id.as_str(), "openai:small:3");
     let all = texts(&["a", "bb", " ", "ccc", "dddd", "eeeee"]);
-    let found = embedder.embed(Purpose::Document, all).await.unwrap();
+    let found = embedder.embed(&ada(), Purpose::Document, all).await.unwrap();
     assert_eq!(found.len(), 6);
     assert_eq!(found[2], [0.0; 3], "blank texts are not sent");
     for (n, (letter, vector)) in [b'a', b'b', 0, b'c', b'd', b'e'].into_iter().zip(&found).enumerate() {
@@ -110,7 +114,7 @@ async fn ollamas_format_is_spoken() {
         .mount(&server)
         .await;
     let embedder = HttpEmbedder::ollama(server.uri(), "nomic", 3).build().unwrap();
-    assert_eq!(embedder.embed(Purpose::Query, texts(&["a", "bb"])).await.unwrap().len(), 2);
+    assert_eq!(embedder.embed(&ada(), Purpose::Query, texts(&["a", "bb"])).await.unwrap().len(), 2);
     let sent: Value = serde_json::from_slice(&server.received_requests().await.unwrap()[0].body).unwrap();
     assert_eq!(sent, json!({"model": "nomic", "input": ["a", "bb"], "truncate": false}));
 }
@@ -120,7 +124,10 @@ async fn passing_failures_are_tried_again() {
     let limited = ResponseTemplate::new(429).insert_header("retry-after", "0");
     for failure in [ResponseTemplate::new(500), ResponseTemplate::new(503), limited] {
         let server = serve(flaky(2, failure)).await;
-        assert_eq!(openai(&server).build().unwrap().embed(Purpose::Query, texts(&["a"])).await.unwrap().len(), 1);
+        assert_eq!(
+            openai(&server).build().unwrap().embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap().len(),
+            1
+        );
         assert_eq!(server.received_requests().await.unwrap().len(), 3);
     }
 }
@@ -130,7 +137,7 @@ async fn the_service_says_how_long_to_wait() {
     let server = serve(flaky(1, ResponseTemplate::new(429).insert_header("retry-after", "3600"))).await;
     let embedder = openai(&server).build().unwrap();
     // An hour is longer than a caller waits, so the call fails at once instead of asking again too early.
-    let error = embedder.embed(Purpose::Query, texts(&["a"])).await.unwrap_err();
+    let error = embedder.embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap_err();
     assert_eq!(error.kind(), &EmbedErrorKind::RateLimited);
     assert!(error.is_retryable());
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
@@ -147,7 +154,8 @@ async fn lasting_failures_are_not_tried_again() {
     ];
     for (status, kind) in cases {
         let server = serve(ResponseTemplate::new(status).set_body_string("you sent: private text")).await;
-        let error = openai(&server).build().unwrap().embed(Purpose::Query, texts(&["private text"])).await.unwrap_err();
+        let error =
+            openai(&server).build().unwrap().embed(&ada(), Purpose::Query, texts(&["private text"])).await.unwrap_err();
         assert_eq!(error.kind(), &kind, "{status}");
         assert!(!format!("{error} {error:?}").contains("private"), "{error:?}");
         assert_eq!(server.received_requests().await.unwrap().len(), 1, "{status}");
@@ -157,7 +165,7 @@ async fn lasting_failures_are_not_tried_again() {
 #[tokio::test]
 async fn retries_are_bounded() {
     let server = serve(ResponseTemplate::new(502)).await;
-    let error = openai(&server).build().unwrap().embed(Purpose::Query, texts(&["a"])).await.unwrap_err();
+    let error = openai(&server).build().unwrap().embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap_err();
     assert_eq!(error.kind(), &EmbedErrorKind::Unreachable);
     assert_eq!(server.received_requests().await.unwrap().len(), 3);
 }
@@ -167,7 +175,7 @@ async fn redirects_are_not_followed() {
     let other = serve(openai_answer).await;
     let location = format!("{}/v1/embeddings", other.uri());
     let server = serve(ResponseTemplate::new(307).insert_header("location", location.as_str())).await;
-    let error = openai(&server).build().unwrap().embed(Purpose::Query, texts(&["a"])).await.unwrap_err();
+    let error = openai(&server).build().unwrap().embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap_err();
     assert!(error.to_string().contains("redirects"), "{error}");
     assert!(other.received_requests().await.unwrap().is_empty());
 }
@@ -187,7 +195,7 @@ async fn wrong_answers_are_refused() {
     ];
     for body in bodies {
         let server = serve(ResponseTemplate::new(200).set_body_string(body.clone())).await;
-        let error = openai(&server).build().unwrap().embed(Purpose::Query, texts(&["a"])).await.unwrap_err();
+        let error = openai(&server).build().unwrap().embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap_err();
         assert_eq!(error.kind(), &EmbedErrorKind::MalformedAnswer, "{body}");
         assert!(!format!("{error:?}").contains("private"));
     }
@@ -197,7 +205,7 @@ async fn wrong_answers_are_refused() {
 async fn an_answer_may_not_be_too_large() {
     let server = serve(ResponseTemplate::new(200).set_body_bytes(vec![b' '; 100_000])).await;
     let embedder = openai(&server).response_bytes(10_000).build().unwrap();
-    let error = embedder.embed(Purpose::Query, texts(&["a"])).await.unwrap_err();
+    let error = embedder.embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap_err();
     assert_eq!(error.kind(), &EmbedErrorKind::MalformedAnswer);
     assert!(error.to_string().contains("10000 bytes"), "{error}");
 }
@@ -206,15 +214,15 @@ async fn an_answer_may_not_be_too_large() {
 async fn a_service_that_is_slow_or_away_is_unreachable() {
     let server = serve(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
     let embedder = openai(&server).timeout(Duration::from_millis(50)).retries(0, Duration::ZERO).build().unwrap();
-    let error = embedder.embed(Purpose::Query, texts(&["a"])).await.unwrap_err();
+    let error = embedder.embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap_err();
     assert_eq!(error.kind(), &EmbedErrorKind::Unreachable);
     assert!(error.to_string().contains("in time"), "{error}");
 
     let nobody = format!("http://{}/v1", std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-    let key = SecretValue::from("sk-private".to_owned());
+    let key = SecretValue::from("sk-private");
     let embedder =
         HttpEmbedder::openai(nobody, "m", 3).api_key(key).retries(1, Duration::from_millis(1)).build().unwrap();
-    let error = embedder.embed(Purpose::Query, texts(&["a"])).await.unwrap_err();
+    let error = embedder.embed(&ada(), Purpose::Query, texts(&["a"])).await.unwrap_err();
     assert_eq!(error.kind(), &EmbedErrorKind::Unreachable);
     let mut cause: Option<&dyn Error> = Some(&error);
     while let Some(error) = cause {
@@ -228,7 +236,7 @@ async fn a_memory_searches_on_when_the_service_fails() {
     let server = serve(flaky(0, ResponseTemplate::new(500))).await;
     let embedder = openai(&server).build().unwrap();
     let memory = HybridMemory::new(LibsqlStore::in_memory().await.unwrap(), embedder);
-    let ada = Scope::user("ada").unwrap();
+    let ada = ada();
     let file = WorkspacePath::parse("a.txt").unwrap();
     memory.write(&ada, &file, b"The harbour is the venue.", Value::Null).await.unwrap();
     let query = SearchQuery::new("Where is the harbour?");

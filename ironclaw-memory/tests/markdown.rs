@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use ironclaw_core::ExtractiveLlm;
 use ironclaw_core::llm::{LlmMessage, LlmProviderExt, LlmRequest};
-use ironclaw_core::memory::Passage;
-use ironclaw_core::model::workspace::WorkspacePath;
+use ironclaw_core::model::workspace::{Passage, WorkspacePath};
+use ironclaw_core::{ExtractiveLlm, Scope};
 use ironclaw_memory::{Chunker, Format};
 use proptest::prelude::*;
 
@@ -121,9 +120,10 @@ fn words_of<'t>(text: &'t str, kind: &'static str) -> Vec<&'t str> {
 }
 
 fn answer(question: &str, passages: Vec<Passage>) -> String {
-    let messages = vec![LlmMessage::User { text: question.to_owned() }];
+    let ada = Scope::user("ada").unwrap();
+    let messages = vec![LlmMessage::user(question)];
     let request = LlmRequest::new(messages).passages(passages);
-    futures::executor::block_on(ExtractiveLlm::new().complete(request)).unwrap().text
+    futures::executor::block_on(ExtractiveLlm::new().complete(&ada, request)).unwrap().text
 }
 
 proptest! {

@@ -26,6 +26,10 @@ const WORDS: [(&str, [f32; DIMENSIONS]); 9] = [
     ("sails", [0.0, 0.0, 0.3, 0.3]),
 ];
 
+fn ada() -> Scope {
+    Scope::user("ada").unwrap()
+}
+
 fn write_model(folder: &Path) {
     let vocabulary: serde_json::Map<String, Value> =
         WORDS.iter().enumerate().map(|(id, (word, _))| ((*word).to_owned(), id.into())).collect();
@@ -55,14 +59,14 @@ async fn a_model_is_loaded_and_compares_meaning() {
     assert_eq!(embedder.model().dimensions, 4);
     assert!(!embedder.model().lexical);
     let texts = ["the cat sleeps", "Kitten", "the ship sails", "unheard of", ""].map(str::to_owned).to_vec();
-    let vectors = embedder.embed(Purpose::Document, texts).await.unwrap();
+    let vectors = embedder.embed(&ada(), Purpose::Document, texts).await.unwrap();
     let cosine = |a: usize, b: usize| vectors[a].iter().zip(&vectors[b]).map(|(x, y)| x * y).sum::<f32>();
     assert!(cosine(0, 1) > 0.9 && cosine(0, 2) < 0.5, "{vectors:?}");
     assert!((cosine(0, 0) - 1.0).abs() < 1e-5);
     assert_eq!((&vectors[3], &vectors[4]), (&vec![0.0; 4], &vec![0.0; 4]));
 
     let memory = HybridMemory::new(LibsqlStore::in_memory().await.unwrap(), embedder);
-    let ada = Scope::user("ada").unwrap();
+    let ada = ada();
     for (name, text) in [("pets", "the cat sleeps"), ("sea", "the ship sails")] {
         memory.write(&ada, &WorkspacePath::parse(name).unwrap(), text.as_bytes(), Value::Null).await.unwrap();
     }

@@ -18,8 +18,6 @@ use crate::limits::SandboxLimits;
 use crate::state::CallState;
 use crate::wit::{Described, Description, TOOL};
 
-/// The longest name of a tool: what every model's API accepts.
-const NAME_BYTES: usize = 64;
 /// The longest description and the largest schema.
 const DESCRIPTION_BYTES: usize = 64 << 10;
 /// How every binary of WebAssembly starts, and what follows in a module that is no component.
@@ -128,8 +126,8 @@ fn exports(component: &Component) -> String {
 fn spec(description: Description) -> Result<ToolSpec, String> {
     let Description { name, description, parameters_schema, result_schema } = description;
     let is_known = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(is_known) {
-        return Err(format!("name: expected 1 to {NAME_BYTES} of a-z A-Z 0-9 _ -"));
+    if name.is_empty() || name.len() > ToolSpec::NAME_BYTES || !name.bytes().all(is_known) {
+        return Err(format!("name: expected 1 to {} of a-z A-Z 0-9 _ -", ToolSpec::NAME_BYTES));
     }
     if description.trim().is_empty() {
         return Err("description: must not be empty".to_owned());

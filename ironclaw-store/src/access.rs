@@ -1,5 +1,6 @@
 //! Who may do what, and until when.
 
+use ironclaw_core::Scope;
 use ironclaw_core::change::AccessOp;
 use ironclaw_core::id::{AgentName, ApprovalId, LeaseId, PolicyId};
 use ironclaw_core::input::{InputError, Problem};
@@ -11,9 +12,15 @@ use crate::sql::{Id, Json, Owned, Transaction, owned, params};
 
 mod codec;
 mod read;
+mod spaces;
+
+pub(crate) use codec::membership;
+pub(crate) use read::MEMBERS_OF_SPACE;
+pub(crate) use spaces::{appoint, leave_all};
 
 /// What goes with a user, but for the rows of `users` and `user_roles`.
-pub(crate) const OWNED: [Owned; 7] = [
+pub(crate) const OWNED: [Owned; 8] = [
+    owned!("members", "id"),
     owned!("agents", "name"),
     owned!("policies", "id", 8),
     owned!("tokens", "id"),
@@ -24,8 +31,16 @@ pub(crate) const OWNED: [Owned; 7] = [
 ];
 
 /// Applies one operation; the number is the operation's in the receipt.
-pub(crate) async fn apply(tx: &dyn Transaction, op: &AccessOp) -> Result<u64, StoreError> {
+pub(crate) async fn apply(tx: &dyn Transaction, scope: &Scope, op: &AccessOp) -> Result<u64, StoreError> {
     match op {
+        AccessOp::CreateSpace { .. } | AccessOp::PutMember { .. } | AccessOp::RemoveMember { .. }
+            if !scope.is_in_person() =>
+        {
+            Err(tx.error(StoreErrorKind::Denied, "only a user in person may: use a scope without agents"))
+        }
+        AccessOp::CreateSpace { membership } => spaces::create(tx, scope.tenant(), scope.person(), *membership).await,
+        AccessOp::PutMember { id, user, role } => spaces::put_member(tx, scope.tenant(), user, *role, *id).await,
+        AccessOp::RemoveMember { id } => spaces::remove_member(tx, scope.person(), *id).await,
         AccessOp::PutAgent { name, active } => put_agent(tx, name, *active).await,
         AccessOp::PutPolicy { policy } => put_policy(tx, policy).await,
         AccessOp::RevokePolicy { id } => revoke_policy(tx, *id).await,

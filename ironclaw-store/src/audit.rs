@@ -1,5 +1,7 @@
 //! The audit trail: read and verified. Each engine appends in a way of its own.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use futures::FutureExt;
 use ironclaw_core::model::audit::{
@@ -7,7 +9,7 @@ use ironclaw_core::model::audit::{
     StreamId, Subject, SubjectKind,
 };
 use ironclaw_core::store::{Audit, StoreError};
-use ironclaw_core::{Page, PageRequest, Scope};
+use ironclaw_core::{Owner, Page, PageRequest, Scope};
 
 use crate::codes::decoded;
 use crate::cursor;
@@ -124,7 +126,47 @@ pub(crate) async fn events(
             },
         )
         .await?;
+    let items = named(tx, owner_no, items).await?;
     Ok(cursor::page(page, items, |entry| entry.event.sequence))
+}
+
+/// The entries with the names of who acted, as far as they are kept.
+async fn named(tx: &dyn Transaction, owner_no: i64, entries: Vec<AuditEntry>) -> Result<Vec<AuditEntry>, StoreError> {
+    let owner = tx
+        .query_row("SELECT owner_no, owner FROM ironclaw.users WHERE owner_no = ?1", params![owner_no], |row| {
+            row.owner(1)
+        })
+        .await?;
+    let owner = owner.as_ref().and_then(Owner::user);
+    // Users in person have theirs where they themselves are.
+    let is_owner =
+        |event: &AuditEvent, who: &AuditPrincipal| who.kind == PrincipalKind::User && who.pseudonym == event.user;
+    let all = entries.iter().flat_map(|entry| entry.event.principals.iter().map(move |who| (&entry.event, who)));
+    let mut names: HashMap<AuditPrincipal, Option<String>> =
+        all.filter(|(event, who)| !is_owner(event, who)).map(|(_, who)| (*who, None)).collect();
+    if !names.is_empty() {
+        tx.for_each(
+            "SELECT kind, pseudonym, name FROM ironclaw.audit_pseudonyms WHERE owner_no = ?1",
+            params![owner_no],
+            &mut |row| {
+                let kind = row.code(0, |code| PrincipalKind::from_code(u8::try_from(code).ok()?))?;
+                if let Some(name) = names.get_mut(&AuditPrincipal::new(kind, Pseudonym(row.bytes(1)?))) {
+                    *name = Some(row.text(2)?);
+                }
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    let named = |entry: AuditEntry| {
+        let name = |who: &AuditPrincipal| match is_owner(&entry.event, who) {
+            true => owner.map(|user| user.as_str().to_owned()),
+            false => names.get(who).cloned().flatten(),
+        };
+        let names = entry.event.principals.iter().map(name).collect();
+        entry.names(names)
+    };
+    Ok(entries.into_iter().map(named).collect())
 }
 
 async fn head(tx: &dyn Transaction, owner_no: i64) -> Result<Option<ChainHead>, StoreError> {

@@ -1,11 +1,11 @@
 //! A change, operation by operation: what each does stands with its category.
 
 use ironclaw_core::Scope;
-use ironclaw_core::change::{Operation, Precondition, PrivacyOp, Row};
+use ironclaw_core::change::{Change, Operation, Precondition, PrivacyOp, Row};
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
-use crate::sql::Transaction;
+use crate::sql::{Standing, Transaction};
 use crate::{access, conversations, jobs, secrets, settings};
 
 /// Applies one operation with the terms of its texts; the number is the operation's in the receipt.
@@ -20,7 +20,7 @@ pub(crate) async fn perform(
         Operation::Workspace(op) => tx.apply_to_workspace(op, terms).await,
         Operation::Jobs(op) => jobs::apply(tx, op).await,
         Operation::Secrets(op) => secrets::apply(tx, op).await,
-        Operation::Access(op) => access::apply(tx, op).await,
+        Operation::Access(op) => access::apply(tx, scope, op).await,
         Operation::Settings(op) => settings::apply(tx, op).await,
         Operation::Privacy(PrivacyOp::Forget) => {
             if !scope.is_in_person() {
@@ -31,6 +31,25 @@ pub(crate) async fn perform(
             tx.forget().await
         }
     }
+}
+
+/// Fails unless whoever writes may make the change in the place that they write in. Every engine calls this before anything of
+/// a change.
+pub(crate) fn admit(tx: &dyn Transaction, change: &Change) -> Result<(), StoreError> {
+    match tx.standing() {
+        Standing::Own | Standing::Founder => Ok(()),
+        Standing::Stranger => Err(tx.error(StoreErrorKind::AlreadyExists, "a space of this name; use another name")),
+        Standing::Member(role) if role < change.needs() => {
+            let why = format!("a {} of the space may not: it takes a {}", role.name(), change.needs().name());
+            Err(tx.error(StoreErrorKind::Denied, why))
+        }
+        Standing::Member(_) => Ok(()),
+    }
+}
+
+/// Says that the scope is in a space that is not there, or that the user is no member of: nobody can tell which.
+pub(crate) fn no_such_space(operation: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::NotFound, operation, "the space")
 }
 
 /// Fails unless what the change goes by is so.

@@ -6,6 +6,7 @@ use ironclaw_core::model::conversations::Role;
 use ironclaw_core::model::jobs::JobState;
 use ironclaw_core::model::privacy::RetainedCategory;
 use ironclaw_core::model::secrets::Algorithm;
+use ironclaw_core::model::spaces::SpaceRole;
 
 /// Where a version of a file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,19 @@ pub(crate) fn user_status_code(status: UserStatus) -> i64 {
 
 pub(crate) fn user_status(code: i64) -> Option<UserStatus> {
     [UserStatus::Active, UserStatus::Suspended].into_iter().find(|status| user_status_code(*status) == code)
+}
+
+pub(crate) fn space_role_code(role: SpaceRole) -> i64 {
+    match role {
+        SpaceRole::Reader => 1,
+        SpaceRole::Writer => 2,
+        // Roles grow only together with the stores.
+        _ => 3,
+    }
+}
+
+pub(crate) fn space_role(code: i64) -> Option<SpaceRole> {
+    [SpaceRole::Reader, SpaceRole::Writer, SpaceRole::Manager].into_iter().find(|role| space_role_code(*role) == code)
 }
 
 /// `None` for a cipher that these stores have no number for.

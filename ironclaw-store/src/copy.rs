@@ -1,6 +1,7 @@
 //! Moving house: all that a user has, or a whole store, from one store to another.
 
-use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::Owner;
+use ironclaw_core::id::TenantId;
 use ironclaw_core::model::audit::{Action, AuditRecord, Outcome, SubjectKind};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
@@ -32,13 +33,14 @@ pub enum Selection {
     /// Everything: all tenants and users, the chains of users who were erased, the operators' chain. The target must
     /// have nothing of its own.
     Everything,
-    /// One user with all they have. The user's roles and the tenant's vault come along if the target's tenant has none
+    /// One user or space with all they have; what a user is in spaces belongs to those. A space takes its members along by
+    /// name: copy first those who wrote anything, each whole. The user's roles and the tenant's vault come along if the target's tenant has none
     /// of that name; a target with another vault is refused, as it could not open the user's secrets.
     User {
         /// The user's tenant.
         tenant: TenantId,
-        /// The user.
-        owner: UserId,
+        /// The user or the space.
+        owner: Owner,
     },
 }
 
@@ -150,7 +152,7 @@ pub(crate) fn record(of_user: Action, of_store: Action, what: &Selection, stream
         Selection::Everything => AuditRecord::new(of_store),
         Selection::User { tenant, owner } => {
             let record = AuditRecord::new(of_user).detail("tenant", tenant.as_str());
-            if stream.is_some() { record.detail(USER, owner.as_str()) } else { record }
+            if stream.is_some() { record.detail(owner.kind(), owner.name()) } else { record }
         }
     };
     match stream {
@@ -159,12 +161,9 @@ pub(crate) fn record(of_user: Action, of_store: Action, what: &Selection, stream
     }
 }
 
-/// The detail that names a user.
-const USER: &str = "user";
-
 /// The same event of a user who was erased in the meantime.
 pub(crate) fn unnamed(mut record: AuditRecord) -> AuditRecord {
-    record.details.remove(USER);
+    record.details.retain(|name, _| name != Owner::USER && name != Owner::SPACE);
     record
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ironclaw_core::change::{Operation, PrivacyOp};
 use ironclaw_core::id::OperatorName;
+use ironclaw_core::input::{InputError, parsed};
 use ironclaw_core::store::{
-    Access, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError, StoreErrorKind,
-    VaultStore, Workspace,
+    Access, AgentStore, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError,
+    StoreErrorKind, VaultStore, Workspace,
 };
 use ironclaw_core::{Change, Clock, Limits, Receipt, Scope, SystemClock};
 
@@ -124,6 +125,17 @@ impl LibsqlStore {
     /// The admin plane: whoever may open the file may use it. The operator's name is audited with what is done.
     pub fn maintenance(&self, operator: OperatorName) -> LibsqlMaintenance {
         LibsqlMaintenance::new(self.clone(), operator)
+    }
+
+    /// [`maintenance`](Self::maintenance) by the operator of this name.
+    ///
+    /// # Errors
+    /// What [`OperatorName::parse`] refuses.
+    pub fn maintenance_by(
+        &self,
+        operator: impl TryInto<OperatorName, Error: Into<InputError>>,
+    ) -> Result<LibsqlMaintenance, InputError> {
+        Ok(self.maintenance(parsed(operator)?))
     }
 
     /// How the store's files are: the log's size, what keeps it large, free space, others' rights.
@@ -334,8 +346,7 @@ impl MemoryStore for LibsqlStore {
     }
 }
 
-#[async_trait]
-impl Store for LibsqlStore {
+impl AgentStore for LibsqlStore {
     fn conversations(&self) -> &dyn Conversations {
         &self.categories
     }
@@ -343,7 +354,10 @@ impl Store for LibsqlStore {
     fn jobs(&self) -> &dyn Jobs {
         &self.categories
     }
+}
 
+#[async_trait]
+impl Store for LibsqlStore {
     fn settings(&self) -> &dyn Settings {
         &self.categories
     }

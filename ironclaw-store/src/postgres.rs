@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use ironclaw_core::store::{
-    Access, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError, VaultStore, Workspace,
+    Access, AgentStore, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError,
+    VaultStore, Workspace,
 };
 use ironclaw_core::{Change, Limits, Receipt, Scope};
 
@@ -141,7 +142,7 @@ impl PostgresStore {
         T: Absent + Send + 'static,
         F: for<'a> Fn(&'a Tx, A) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync + 'static,
     {
-        self.engine().read(operation, Reach::User(scope.clone()), Freshness::Recent, arguments, read).await
+        self.engine().read(operation, Reach::User(scope.clone()), Freshness::of(scope), arguments, read).await
     }
 }
 
@@ -172,8 +173,7 @@ impl MemoryStore for PostgresStore {
     }
 }
 
-#[async_trait]
-impl Store for PostgresStore {
+impl AgentStore for PostgresStore {
     fn conversations(&self) -> &dyn Conversations {
         &self.categories
     }
@@ -181,7 +181,10 @@ impl Store for PostgresStore {
     fn jobs(&self) -> &dyn Jobs {
         &self.categories
     }
+}
 
+#[async_trait]
+impl Store for PostgresStore {
     fn settings(&self) -> &dyn Settings {
         &self.categories
     }

@@ -1,7 +1,8 @@
 //! A change, with all that can be made of it before a database is asked.
 
 use ironclaw_core::audit::private_bytes;
-use ironclaw_core::change::{ConversationOp, Operation, WorkspaceOp};
+use ironclaw_core::change::{AccessOp, ConversationOp, Operation, WorkspaceOp};
+use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::audit::{Action, AuditPrivate, AuditRecord, Outcome, Subject};
 use ironclaw_core::model::conversations::Role;
 use ironclaw_core::scope::RequestContext;
@@ -75,8 +76,20 @@ impl Prepared {
 
 /// Refuses what no store accepts, before anything is read.
 pub(crate) fn check(scope: &Scope, change: &Change, limits: &Limits) -> Result<(), StoreError> {
-    let checked = scope.validate().and_then(|()| change.validate(limits));
+    let checked = scope.validate().and_then(|()| change.validate(limits)).and_then(|()| check_place(scope, change));
     checked.map_err(|refused| StoreError::invalid_input(APPLY, refused))
+}
+
+/// Refuses what is done to a space outside of any.
+fn check_place(scope: &Scope, change: &Change) -> Result<(), InputError> {
+    let is_of_spaces = |operation: &Operation| {
+        use AccessOp::{CreateSpace, PutMember, RemoveMember};
+        matches!(operation, Operation::Access(CreateSpace { .. } | PutMember { .. } | RemoveMember { .. }))
+    };
+    if scope.space().is_none() && change.operations().iter().any(is_of_spaces) {
+        return Err(InputError::new("scope", Problem::Malformed { expected: "one in a space: scope.in_space(name)" }));
+    }
+    Ok(())
 }
 
 /// The most events that a failed change leaves; the last one says how many it stands for.
@@ -128,7 +141,7 @@ fn within_bounds(scope: &Scope) -> Scope {
     if scope.validate().is_ok() {
         return scope.clone();
     }
-    let user = Scope::of_tenant(scope.tenant().clone(), scope.owner().clone()).in_request(scope.request().clone());
+    let user = scope.in_person();
     scope.chain().iter().take(Scope::PRINCIPALS).skip(1).fold(user, |scope, principal| scope.acting(principal.clone()))
 }
 

@@ -5,6 +5,7 @@ mod owned;
 mod param;
 mod query;
 mod row;
+mod standing;
 mod transaction;
 
 pub(crate) use engine::{Absent, Categories, Engine, Freshness, Reach, Reading};
@@ -12,4 +13,5 @@ pub(crate) use owned::{Owned, Portion, owned};
 pub(crate) use param::{Id, Json, Param, Params, params};
 pub(crate) use query::Query;
 pub(crate) use row::Row;
+pub(crate) use standing::Standing;
 pub(crate) use transaction::{Take, Transaction};

@@ -4,5 +4,5 @@ mod apply;
 mod read;
 
 #[cfg(feature = "postgres")]
-pub(crate) use apply::{append, find};
-pub(crate) use apply::{apply, record_failure};
+pub(crate) use apply::find;
+pub(crate) use apply::{append, apply, record_failure};

@@ -4,7 +4,7 @@
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::StoreErrorKind;
-use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 
 async fn use_once(store: &LibsqlStore) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ironclaw_core::id::ConversationId;
 use ironclaw_core::store::StoreErrorKind;
-use ironclaw_core::{PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 
 fn ada() -> Scope {

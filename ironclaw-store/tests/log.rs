@@ -12,7 +12,7 @@ use std::time::Duration;
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::search::TextQuery;
-use ironclaw_core::{Limits, Maintenance, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Limits, Maintenance, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 use process::Process;
 

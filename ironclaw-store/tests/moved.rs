@@ -12,7 +12,7 @@ use ironclaw_core::id::{ConversationId, MessageId, OperatorName, TenantId, UserI
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 use process::Process;
 
@@ -32,7 +32,7 @@ async fn is_refused(store: &LibsqlStore, conversation: ConversationId, how: &str
     assert!(first.is_err() && second.is_err(), "{how}");
     let quota = SystemChange::PutQuota {
         tenant: TenantId::default_tenant(),
-        owner: UserId::parse("ada").unwrap(),
+        owner: UserId::parse("ada").unwrap().into(),
         name: "q".parse().unwrap(),
         limit: 1,
     };

@@ -12,7 +12,9 @@ use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{Apply, StoreErrorKind};
-use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Receipt, Scope, Store, SystemClock, VaultStore};
+use ironclaw_core::{
+    AgentStore, Change, Clock, Maintenance, PageRequest, Receipt, Scope, Store, SystemClock, VaultStore,
+};
 use ironclaw_store::LibsqlStore;
 
 use self::process::Process;
@@ -53,7 +55,7 @@ fn forget() -> Change {
 
 fn erasure() -> SystemChange {
     let (tenant, owner) = (TenantId::default_tenant(), UserId::parse("ada").unwrap());
-    SystemChange::EraseUser { tenant, owner, id: ErasureId::make(&SystemClock) }
+    SystemChange::EraseUser { tenant, owner: owner.into(), id: ErasureId::make(&SystemClock) }
 }
 
 /// Whether the user has nothing that anybody could find.

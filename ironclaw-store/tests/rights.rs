@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::StoreErrorKind;
-use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 use process::Process;
 

@@ -129,11 +129,15 @@ async fn an_erased_user_is_in_no_file() {
     store.apply(&zebra, marked()).await.unwrap();
     let admin = maintenance(&store);
     let (tenant, owner) = (TenantId::default_tenant(), UserId::parse("zebra").unwrap());
-    let quota =
-        SystemChange::PutQuota { tenant: tenant.clone(), owner: owner.clone(), name: "q".parse().unwrap(), limit: 1 };
+    let quota = SystemChange::PutQuota {
+        tenant: tenant.clone(),
+        owner: owner.clone().into(),
+        name: "q".parse().unwrap(),
+        limit: 1,
+    };
     admin.apply_system(quota).await.unwrap();
     let id = ironclaw_core::id::ErasureId::make(&SystemClock);
-    admin.apply_system(SystemChange::EraseUser { tenant, owner, id }).await.unwrap();
+    admin.apply_system(SystemChange::EraseUser { tenant, owner: owner.into(), id }).await.unwrap();
     assert_eq!(admin.scrub().await.unwrap().pending, Vec::<String>::new());
     assert_eq!(marked_files(folder.path()), Vec::<String>::new());
     admin.verify_audit().await.unwrap();

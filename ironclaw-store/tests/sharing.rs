@@ -11,7 +11,7 @@ use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{Apply, StoreErrorKind};
-use ironclaw_core::{Change, Limits, Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Change, Limits, Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 use process::Process;
 

@@ -13,7 +13,7 @@ use ironclaw_core::id::{ConversationId, MessageId, OperatorName, UserId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
-use ironclaw_core::{Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Maintenance, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 use process::Process;
 
@@ -80,7 +80,7 @@ async fn a_lock_is_waited_for_once_and_not_once_for_each_caller() {
             }
             let hold = SystemChange::PutQuota {
                 tenant: TenantId::default_tenant(),
-                owner: UserId::parse("ada").unwrap(),
+                owner: UserId::parse("ada").unwrap().into(),
                 name: "q".parse().unwrap(),
                 limit: 1,
             };

@@ -58,7 +58,7 @@ fn at(purpose: Purpose, place: &Place) -> Encoding {
     Encoding::new(purpose.label())
         .field(place.vault.as_bytes())
         .field(place.tenant.as_str().as_bytes())
-        .field(place.owner.as_str().as_bytes())
+        .field(place.owner.key().as_bytes())
 }
 
 struct Encoding(Vec<u8>);

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use ironclaw_core::id::TenantId;
+use ironclaw_core::input::{InputError, parsed};
 use ironclaw_core::model::secrets::Algorithm;
 use ironclaw_core::{Clock, Limits, SystemClock};
 
@@ -43,9 +44,11 @@ impl VaultOptions {
     }
 
     /// The tenant whose vault it is. Each has its own, and users of others are refused.
-    #[must_use]
-    pub fn tenant(self, tenant: TenantId) -> Self {
-        Self { tenant, ..self }
+    ///
+    /// # Errors
+    /// What [`TenantId::parse`] refuses.
+    pub fn tenant(self, tenant: impl TryInto<TenantId, Error: Into<InputError>>) -> Result<Self, InputError> {
+        Ok(Self { tenant: parsed(tenant)?, ..self })
     }
 
     /// The cipher that seals from now on. What another one sealed opens all the same.

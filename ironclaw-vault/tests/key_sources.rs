@@ -17,7 +17,7 @@ fn root() -> RootKeyBytes {
 
 fn cheap(passphrase: &str) -> Passphrase {
     let cost = PassphraseCost::new(8 << 10, 1, 1).unwrap();
-    Passphrase::new(SecretValue::from(passphrase.to_owned())).unwrap().cost(cost)
+    Passphrase::new(SecretValue::from(passphrase)).unwrap().cost(cost)
 }
 
 fn unhex(text: &str) -> Vec<u8> {

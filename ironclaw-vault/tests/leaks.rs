@@ -104,7 +104,7 @@ async fn a_secret_shows_nowhere() {
     let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000)));
     let path = directory.path().join("agent.db");
     let store = LibsqlStore::builder().clock(clock.clone()).open(&path).await.unwrap();
-    let passphrase = Passphrase::new(SecretValue::from(PASSPHRASE.to_owned())).unwrap();
+    let passphrase = Passphrase::new(SecretValue::from(PASSPHRASE)).unwrap();
     let passphrase = passphrase.cost(PassphraseCost::new(8 << 10, 1, 1).unwrap());
     let options = VaultOptions::new().clock(clock.clone());
     options.init(&store, &store.maintenance(operator()), &passphrase).await.unwrap();

@@ -23,7 +23,7 @@ fn key_error(error: &VaultError) -> KeyErrorKind {
 
 fn passphrase(text: &str) -> Passphrase {
     let cost = PassphraseCost::new(8 << 10, 1, 1).unwrap();
-    Passphrase::new(SecretValue::from(text.to_owned())).unwrap().cost(cost)
+    Passphrase::new(SecretValue::from(text)).unwrap().cost(cost)
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_closed_store_is_told() {
 async fn tenants_have_vaults_of_their_own() {
     let f = Fixture::new().await;
     let acme = TenantId::parse("acme").unwrap();
-    let options = VaultOptions::new().tenant(acme.clone());
+    let options = VaultOptions::new().tenant(&acme).unwrap();
     assert_eq!(kind(options.clone().open(f.store.clone(), key()).await), VaultErrorKind::NotInitialised);
     options.init(&f.store, &f.store.maintenance(operator()), another_key()).await.unwrap();
     let vault = options.clone().open(f.store.clone(), another_key()).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_root_key_does_not_open_in_another_tenant() {
         maintenance.apply_system(SystemChange::InitVault { tenant: tenant.clone(), header: header.clone(), wrap })
     };
     init(&acme, wrap.clone()).await.unwrap();
-    let moved = VaultOptions::new().tenant(acme).open(store.clone(), key()).await.unwrap_err();
+    let moved = VaultOptions::new().tenant(acme).unwrap().open(store.clone(), key()).await.unwrap_err();
     assert_eq!(key_error(&moved), KeyErrorKind::WrongKey);
     wrap.id = RootKeyWrapId::make(&SystemClock);
     init(&default, wrap).await.unwrap();

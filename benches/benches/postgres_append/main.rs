@@ -88,7 +88,7 @@ async fn with_sqlx(hand: &ByHand, writers: &[Writer], tasks: usize, appends: usi
         let (hand, Writer { scope, conversation }) = (hand.clone(), writer.clone());
         tokio::spawn(async move {
             for message in messages {
-                hand.append(scope.owner().as_str(), conversation, &message).await;
+                hand.append(scope.person().as_str(), conversation, &message).await;
             }
         })
     });

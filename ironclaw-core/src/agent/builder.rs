@@ -6,11 +6,12 @@ use super::toolbox::Toolbox;
 use super::{Agent, AgentError, AgentErrorKind, Config, Inner, context};
 use crate::clock::{Clock, SystemClock};
 use crate::id::{AgentName, JobId, WorkerName};
+use crate::input::{InputError, parsed};
 use crate::limits::Limits;
 use crate::llm::{LlmOptions, LlmProvider};
 use crate::memory::Memory;
 use crate::sandbox::Sandbox;
-use crate::store::Store;
+use crate::store::AgentStore;
 use crate::tool::Tool;
 
 /// Builds an [`Agent`].
@@ -40,13 +41,13 @@ use crate::tool::Tool;
 #[derive(Debug)]
 #[must_use]
 pub struct AgentBuilder {
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<dyn AgentStore>>,
     memory: Option<Arc<dyn Memory>>,
     memory_tools: bool,
     llm: Option<Arc<dyn LlmProvider>>,
     tools: Vec<Arc<dyn Tool>>,
-    name: Option<AgentName>,
-    worker: Option<WorkerName>,
+    name: Option<Result<AgentName, InputError>>,
+    worker: Option<Result<WorkerName, InputError>>,
     clock: Arc<dyn Clock>,
     config: Config,
 }
@@ -86,8 +87,9 @@ impl AgentBuilder {
         }
     }
 
-    /// Where everything is kept. The agent does not close it.
-    pub fn store(mut self, store: impl Store + 'static) -> Self {
+    /// Where everything is kept: any [`Store`](crate::Store), or what keeps conversations and jobs alone. The agent does
+    /// not close it.
+    pub fn store(mut self, store: impl AgentStore + 'static) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
@@ -124,8 +126,9 @@ impl AgentBuilder {
     }
 
     /// The agent's name, in the principal chain of all that it does.
-    pub fn name(mut self, name: AgentName) -> Self {
-        self.name = Some(name);
+    /// Text that is no name is refused by [`build`](Self::build).
+    pub fn name(mut self, name: impl TryInto<AgentName, Error: Into<InputError>>) -> Self {
+        self.name = Some(parsed(name));
         self
     }
 
@@ -214,8 +217,9 @@ impl AgentBuilder {
     /// Who claims the jobs. Give a process the same name at each start, and [`Agent::recover`] ends at once what the last
     /// one left when it was killed. Two agents that are alive at the same time must have different names: whichever
     /// recovers takes the other's answers for left behind.
-    pub fn worker(mut self, worker: WorkerName) -> Self {
-        self.worker = Some(worker);
+    /// Text that is no name is refused by [`build`](Self::build).
+    pub fn worker(mut self, worker: impl TryInto<WorkerName, Error: Into<InputError>>) -> Self {
+        self.worker = Some(parsed(worker));
         self
     }
 
@@ -237,6 +241,7 @@ impl AgentBuilder {
     /// # Errors
     /// [`AgentErrorKind::Misconfigured`]: no store, no model, two tools of one name, a tool's name that models don't
     /// take, a limit out of its range, or instructions and tools that leave no room in the token budget.
+    /// [`AgentErrorKind::InvalidInput`]: a name of the agent or the worker that is none.
     pub fn build(self) -> Result<Agent, AgentError> {
         let store = self.store.ok_or_else(|| refused("store: give one with `store`"))?;
         let llm = self.llm.ok_or_else(|| refused("llm: give one with `llm`; ExtractiveLlm needs no model"))?;
@@ -265,12 +270,10 @@ impl AgentBuilder {
                 config.context_tokens
             )));
         }
-        let name = match self.name {
-            Some(name) => name,
-            None => AgentName::parse("assistant").map_err(|error| AgentError::refused("build", error))?,
-        };
+        let input = |error| AgentError::refused("build", error);
+        let name = self.name.unwrap_or_else(|| AgentName::parse("assistant")).map_err(input)?;
         let worker = match self.worker {
-            Some(worker) => worker,
+            Some(worker) => worker.map_err(input)?,
             None => default_worker(&name, &*self.clock)?,
         };
         Ok(Agent {

@@ -1,12 +1,13 @@
 //! What the model is shown: chosen to fit the token budget.
 
+use super::history::History;
+use super::reply::LeftOut;
 use super::retrieval::{EXCERPT_BYTES, Retrieved, Source};
 use super::tokens::{estimate_tokens, of_message, of_passage, of_passages, of_tool};
-use super::{AgentError, AgentErrorKind, Config};
+use super::{AgentError, AgentErrorKind, Config, Inner, SendRequest};
 use crate::input::{InputError, Problem};
-use crate::llm::history::{NO_ANSWER, pair};
-use crate::llm::{LlmMessage, LlmOptions, LlmRequest, fit_history};
-use crate::model::conversations::{Message, Role, ToolResult};
+use crate::llm::history::pair;
+use crate::llm::{LlmMessage, LlmOptions, LlmRequest, ToolChoice, fit_history};
 use crate::omission::Omission;
 use crate::tool::ToolSpec;
 
@@ -22,7 +23,7 @@ pub(super) struct Prompt {
     budget: usize,
     options: LlmOptions,
     fixed: Vec<LlmMessage>,
-    history: Vec<Group>,
+    history: History,
     user: LlmMessage,
     /// What the model and the tools said since.
     turn: Vec<LlmMessage>,
@@ -31,18 +32,9 @@ pub(super) struct Prompt {
     taken: usize,
     /// What was left out of what was found.
     omissions: Vec<Omission>,
-    /// How many messages the conversation had before; and how many of them, the oldest, and how many results of tools
-    /// some request left out.
-    earlier: u64,
-    unshown: u64,
+    /// Which messages of the conversation, the oldest, and how many results of tools some request left out.
+    left_out: Option<LeftOut>,
     results: usize,
-}
-
-/// Messages that stay together: a call of tools and its results.
-#[derive(Debug)]
-struct Group {
-    messages: Vec<LlmMessage>,
-    tokens: usize,
 }
 
 /// The tokens of instructions and tools, which are there with every question.
@@ -51,9 +43,9 @@ pub(super) fn overhead(config: &Config, tools: &[ToolSpec]) -> usize {
 }
 
 /// Refuses a message that does not fit beside instructions and tools.
-pub(super) fn check_fits(config: &Config, tools: &[ToolSpec], text: &str) -> Result<(), InputError> {
+pub(super) fn check_fits(config: &Config, tools: &[ToolSpec], message: &LlmMessage) -> Result<(), InputError> {
     let limit = config.context_tokens.saturating_sub(overhead(config, tools)) as u64;
-    let actual = of_message(&LlmMessage::User { text: text.to_owned() }) as u64;
+    let actual = of_message(message) as u64;
     if actual > limit {
         return Err(InputError::new("message", Problem::TooLarge { limit, actual, unit: "tokens" }));
     }
@@ -63,8 +55,9 @@ pub(super) fn check_fits(config: &Config, tools: &[ToolSpec], text: &str) -> Res
 impl Prompt {
     /// Chooses from what was found. Of the room beside instructions, tools and the user's message, passages take at
     /// most two fifths, earlier messages a fifth, and the conversation all that is left.
-    pub(super) fn new(config: &Config, tools: &[ToolSpec], retrieved: Retrieved, text: String) -> Self {
-        let user = LlmMessage::User { text };
+    pub(super) fn new(inner: &Inner, retrieved: Retrieved, message: SendRequest) -> Self {
+        let (config, tools) = (&inner.config, inner.toolbox.specs());
+        let user = message.message();
         let mut taken = overhead(config, tools) + of_message(&user);
         let room = config.context_tokens.saturating_sub(taken);
         let mut omissions = Vec::new();
@@ -89,13 +82,11 @@ impl Prompt {
         }
         sources.extend(past);
         taken += of_passages(sources.iter().map(|source| &source.passage));
-        let history = groups(retrieved.recent);
-        let shown = newest(&history, config.context_tokens.saturating_sub(taken));
-        let earlier = retrieved.unread + messages_of(&history);
-        let unshown = earlier - messages_of(shown);
+        let history = History::new(retrieved.recent, retrieved.question, &*inner.llm);
+        let left_out = history.fit(config.context_tokens.saturating_sub(taken)).1;
         Self {
             budget: config.context_tokens,
-            options: config.llm_options.clone(),
+            options: message.options,
             fixed: instructions(config),
             history,
             user,
@@ -103,17 +94,33 @@ impl Prompt {
             sources,
             taken,
             omissions,
-            earlier,
-            unshown,
+            left_out,
             results: 0,
+        }
+    }
+
+    /// Whether numbers in brackets are citations. In an answer of a form that was asked for they are its data.
+    pub(super) fn is_cited(&self) -> bool {
+        self.options.response_schema.is_none()
+    }
+
+    /// Tools were called: whoever wanted that has it. Asked for again and again, it would never end.
+    pub(super) fn called_tools(&mut self) {
+        if let Some(choice @ (ToolChoice::Required | ToolChoice::Tool(_))) = &mut self.options.tool_choice {
+            *choice = ToolChoice::Auto;
         }
     }
 
     /// What the requests so far left out.
     pub(super) fn omissions(&self) -> impl Iterator<Item = String> {
-        let conversation = (self.unshown > 0).then_some(Omission::Conversation { messages: self.unshown });
+        let conversation = self.left_out.map(|left| Omission::Conversation { messages: left.messages });
         let results = (self.results > 0).then_some(Omission::ToolResults { results: self.results });
         self.omissions.iter().cloned().chain(conversation).chain(results).map(|omission| omission.to_string())
+    }
+
+    /// Which messages of the conversation some request left out.
+    pub(super) fn left_out(&self) -> Option<LeftOut> {
+        self.left_out
     }
 
     pub(super) fn sources(&self) -> &[Source] {
@@ -122,7 +129,8 @@ impl Prompt {
 
     /// Adds what the model and the tools said, as it is sent: that is what has a cost.
     pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = LlmMessage>) {
-        self.turn.extend(pair(messages.into_iter().map(|message| ((), message))).into_iter().flatten());
+        self.turn
+            .extend(pair(messages.into_iter().map(|message| ((), message))).into_iter().flat_map(|(_, group)| group));
     }
 
     /// The request, [fit to send](fit_history): the newest of the conversation for which there is room. What this
@@ -153,11 +161,9 @@ impl Prompt {
             return Err(AgentError::new(AgentErrorKind::ContextFull, "send", context));
         }
         let mut messages = self.fixed.clone();
-        let shown = newest(&self.history, room - needed);
-        self.unshown = self.unshown.max(self.earlier.saturating_sub(messages_of(shown)));
-        for group in shown {
-            messages.extend_from_slice(&group.messages);
-        }
+        let (shown, left_out) = self.history.fit(room - needed);
+        messages.extend(shown.cloned());
+        self.left_out = self.left_out.max(left_out);
         messages.push(self.user.clone());
         messages.extend_from_slice(&self.turn);
         let passages = self.sources.iter().map(|source| source.passage.clone()).collect();
@@ -186,53 +192,4 @@ fn fit(sources: impl Iterator<Item = Source>, room: usize) -> Vec<Source> {
             fits
         })
         .collect()
-}
-
-fn messages_of(groups: &[Group]) -> u64 {
-    groups.iter().map(|group| group.messages.len() as u64).sum()
-}
-
-/// The groups at the end that fit, without gaps, from a message of the user's on: an answer whose question was dropped
-/// helps nobody, and some services want the user to speak first.
-fn newest(history: &[Group], room: usize) -> &[Group] {
-    let mut left = room;
-    let mut from = history.len();
-    for (at, group) in history.iter().enumerate().rev() {
-        let Some(rest) = left.checked_sub(group.tokens) else { break };
-        left = rest;
-        from = at;
-    }
-    while history.get(from).is_some_and(|group| matches!(group.messages.first(), Some(LlmMessage::Assistant { .. }))) {
-        from += 1;
-    }
-    &history[from..]
-}
-
-/// The conversation in groups, with what they cost. Calls and results of different answers, which their jobs tell apart,
-/// are never taken for one another's.
-fn groups(history: Vec<Message>) -> Vec<Group> {
-    let pieces = history.into_iter().filter_map(|Message { message, .. }| {
-        let text = message.content;
-        let said = match message.role {
-            Role::System => LlmMessage::System { text },
-            Role::User => LlmMessage::User { text },
-            Role::Assistant => LlmMessage::Assistant { text, tool_calls: message.tool_calls },
-            Role::Tool => {
-                let ToolResult { call_id, name, is_error } = message.tool_result?;
-                LlmMessage::Tool { call_id, name, content: text, is_error }
-            }
-        };
-        Some((message.metadata.get("job").cloned(), said))
-    });
-    let group = |messages: Vec<LlmMessage>| {
-        // An answer that called tools may need a note that it went no further.
-        let note = if messages.len() > 1 { of_message(&no_answer()) } else { 0 };
-        let tokens = messages.iter().map(of_message).sum::<usize>() + note;
-        Group { messages, tokens }
-    };
-    pair(pieces).into_iter().map(group).collect()
-}
-
-fn no_answer() -> LlmMessage {
-    LlmMessage::Assistant { text: NO_ANSWER.to_owned(), tool_calls: Vec::new() }
 }

@@ -13,6 +13,16 @@ pub enum AgentErrorKind {
     /// An argument was refused; nothing was recorded.
     #[error("invalid input: {0}")]
     InvalidInput(InputError),
+    /// The model can't be asked this: an option that its protocol has no word for, an image or a document that it does
+    /// not read. The cause says which; nothing was recorded.
+    #[error("not supported by the model")]
+    Unsupported,
+    /// The message is being answered already: ask again when that has ended.
+    #[error("busy")]
+    Busy,
+    /// Another message was sent under the same idempotency key; choose another key.
+    #[error("idempotency key reused")]
+    IdempotencyKeyReused,
     /// There is no such conversation of this user.
     #[error("not found")]
     NotFound,
@@ -47,13 +57,17 @@ error_type! {
     ///
     /// What a failed call recorded stays: unless the kind is [`AgentErrorKind::Store`], the user's message is in the
     /// conversation already, also where the call may be made again.
-    AgentError, AgentErrorKind, retryable: [DeadlineExceeded], input: InvalidInput,
+    AgentError, AgentErrorKind, retryable: [DeadlineExceeded, Busy], input: InvalidInput,
     causes: [StoreError, LlmError, MemoryError]
 }
 
 impl AgentError {
     pub(super) fn refused(operation: &'static str, error: InputError) -> Self {
         Self::new(AgentErrorKind::InvalidInput(error), operation, "")
+    }
+
+    pub(super) fn unsupported(operation: &'static str, error: LlmError) -> Self {
+        Self::new(AgentErrorKind::Unsupported, operation, "").with_source(error)
     }
 
     pub(super) fn store(operation: &'static str, error: StoreError) -> Self {

@@ -3,16 +3,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Stream;
-use serde::{Serialize, Serializer};
+use futures::{Stream, StreamExt};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
 use super::{AgentError, AgentErrorKind};
 use crate::id::{ConversationId, JobId, MessageId};
 use crate::llm::{FinishReason, TokenUsage};
-use crate::memory::Passage;
 use crate::model::jobs::ToolOutcome;
+use crate::model::workspace::Passage;
 
 /// What an agent answered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +29,8 @@ pub struct Reply {
     /// What the answer was made without, and why, in the words of [`Omission`](crate::omission::Omission): a search that
     /// failed, words that were not searched for, passages and messages that had no room. Empty if there was no such thing.
     pub degraded: Vec<String>,
+    /// Which messages of the conversation the model was not shown, since there was no room for them.
+    pub left_out: Option<LeftOut>,
     /// The tools that were called on the way, in order.
     pub tool_calls: Vec<CalledTool>,
     /// The model that answered, as the service named it.
@@ -40,12 +42,33 @@ pub struct Reply {
     pub job: JobId,
     /// Tokens and cost of all the model's calls together; a count that no call knew is absent.
     pub usage: TokenUsage,
-    /// Where the time went.
+    /// Where the time went. Nothing, for a reply that is given again.
     pub timings: Timings,
 }
 
+/// Messages of a conversation that a model was not shown: the oldest. An answer that calls tools and their results are
+/// shown together, or left out together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// How many.
+    pub messages: u64,
+    /// The place of the first in the conversation.
+    pub first: u64,
+    /// The place of the last.
+    pub last: u64,
+}
+
+impl LeftOut {
+    /// Those before this place, if there are any.
+    pub(super) fn before(place: u64) -> Option<Self> {
+        let last = place.saturating_sub(1);
+        (last > 0).then_some(Self { messages: last, first: 1, last })
+    }
+}
+
 /// Something that was retrieved and that the answer cites.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Citation {
     /// The number in the answer: `[1]`.
@@ -60,7 +83,7 @@ pub struct Citation {
 }
 
 /// An earlier message of the same user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CitedMessage {
     /// Its conversation.
@@ -153,6 +176,16 @@ impl AgentStream {
     pub(super) fn new(events: Receiver<Result<AgentEvent, AgentError>>) -> Self {
         Self { events, ended: false }
     }
+
+    /// The reply at the end, without what comes before it.
+    pub(super) async fn reply(mut self) -> Result<Reply, AgentError> {
+        while let Some(event) = self.next().await {
+            if let AgentEvent::Finished(reply) = event? {
+                return Ok(*reply);
+            }
+        }
+        Err(AgentError::new(AgentErrorKind::Cancelled, "send", "the work ended without an answer"))
+    }
 }
 
 impl Stream for AgentStream {
@@ -197,6 +230,7 @@ mod tests {
                 message: Some(CitedMessage { conversation, message, sequence: 3 }),
             }],
             degraded: vec!["no room".to_owned()],
+            left_out: LeftOut::before(3),
             tool_calls: vec![CalledTool {
                 call_id: "call_1".to_owned(),
                 name: "calendar".to_owned(),
@@ -220,6 +254,7 @@ mod tests {
                 "message": {"conversation": ONE, "message": TWO, "sequence": 3},
             }],
             "degraded": ["no room"],
+            "left_out": {"messages": 2, "first": 1, "last": 2},
             "tool_calls": [{
                 "call_id": "call_1", "name": "calendar", "arguments": {"month": 3}, "outcome": {"success": "free"},
             }],

@@ -5,7 +5,7 @@ use super::reply::CitedMessage;
 use crate::id::{ConversationId, MessageId};
 use crate::limits::Limits;
 use crate::memory::{MESSAGES, Passage, SearchQuery};
-use crate::model::conversations::{Message, MessageHit, Role};
+use crate::model::conversations::{Message, MessageHit};
 use crate::model::workspace::WorkspacePath;
 use crate::omission::Omission;
 use crate::scope::Scope;
@@ -17,8 +17,8 @@ use crate::store::StoreError;
 pub(super) struct Retrieved {
     /// The last messages of the conversation, in order.
     pub(super) recent: Vec<Message>,
-    /// How many messages of the conversation come before those.
-    pub(super) unread: u64,
+    /// The place of the message that is answered in the conversation.
+    pub(super) question: u64,
     /// Passages of the workspace, best first.
     pub(super) passages: Vec<Passage>,
     /// Earlier messages of this and other conversations, best first.
@@ -39,10 +39,12 @@ pub(super) struct Source {
 const QUERY_BYTES: usize = 4 << 10;
 /// How much of an earlier message is shown, in bytes.
 pub(super) const EXCERPT_BYTES: usize = 2_000;
+/// The most messages that are read at once.
+const MOST_MESSAGES: u32 = 1_000;
 /// Why a search that did not end in time is left out.
 const TOO_LONG: &str = "it took too long";
 
-/// Reads the conversation and searches, all at once. A search that fails or takes too long is left out and noted.
+/// Reads the conversation and searches, all at once; `newer` messages come after the one that is answered. A search that fails or takes too long is left out and noted.
 ///
 /// # Errors
 /// The conversation's own messages can't be read: an answer without them would be an answer to something else.
@@ -51,6 +53,7 @@ pub(super) async fn retrieve(
     scope: &Scope,
     conversation: ConversationId,
     text: &str,
+    newer: usize,
 ) -> Result<Retrieved, StoreError> {
     let begun = Instant::now();
     let query = &text[..text.floor_char_boundary(QUERY_BYTES)];
@@ -90,12 +93,14 @@ pub(super) async fn retrieve(
         }
     };
     // One more than is shown: the message that is being answered may be there already.
-    let recent = messages.recent_messages(scope, conversation, limits.recent_messages.saturating_add(1));
+    let newer = u32::try_from(newer).unwrap_or(u32::MAX);
+    let recent_limit = limits.recent_messages.saturating_add(1).saturating_add(newer).min(MOST_MESSAGES);
+    let recent = messages.recent_messages(scope, conversation, recent_limit);
     let (recent, (passages, no_passages), (past, no_past)) = futures::join!(recent, passages, past);
     let mut degraded: Vec<String> = cut.into_iter().chain(no_passages).collect();
     // Both searches leave out the same words.
     degraded.extend(no_past.into_iter().filter(|why| !degraded.contains(why)).collect::<Vec<_>>());
-    Ok(Retrieved { recent: recent?, unread: 0, passages, past, degraded, took: begun.elapsed() })
+    Ok(Retrieved { recent: recent?, question: 0, passages, past, degraded, took: begun.elapsed() })
 }
 
 impl Retrieved {
@@ -104,8 +109,7 @@ impl Retrieved {
         self.recent.retain(|message| message.sequence < sequence);
         let surplus = self.recent.len().saturating_sub(limits.0 as usize);
         self.recent.drain(..surplus);
-        let first = self.recent.first().map_or(sequence, |message| message.sequence);
-        self.unread = first.saturating_sub(1);
+        self.question = sequence;
         let recent = &self.recent;
         self.past.retain(|hit| {
             let message = &hit.message;
@@ -125,12 +129,7 @@ impl Source {
     /// An earlier message as a passage, labelled with its date, conversation, place and role.
     pub(super) fn of_message(hit: &MessageHit) -> Option<Self> {
         let Message { conversation, sequence, created_at, message } = &hit.message;
-        let role = match message.role {
-            Role::User => "user",
-            Role::Assistant => "assistant",
-            Role::System => "system",
-            Role::Tool => "tool",
-        };
+        let role = message.role.as_str();
         let date = created_at.to_string();
         let date = date.get(..10).unwrap_or(&date);
         let path = WorkspacePath::parse(format!("{MESSAGES}{date}/{conversation}/{sequence}-{role}")).ok()?;

@@ -1,6 +1,6 @@
-use crate::llm::framing::{around_passages, render_passage, render_result};
-use crate::llm::{LlmMessage, ToolCall};
-use crate::memory::Passage;
+use crate::llm::framing::{around_passages, render_document, render_passage, render_result};
+use crate::llm::{ContentPart, LlmMessage, ToolCall};
+use crate::model::workspace::Passage;
 use crate::tool::ToolSpec;
 
 mod classes;
@@ -9,6 +9,8 @@ use classes::{Class, class};
 
 /// What a message costs besides its text: role and separators.
 const MESSAGE_TOKENS: usize = 4;
+/// An image, or 32 KiB of a document that is no text.
+const PART_TOKENS: usize = 1_600;
 /// What a call or a tool costs besides its texts: the JSON or the markup around them.
 const CALL_TOKENS: usize = 12;
 const TOOL_TOKENS: usize = 16;
@@ -128,7 +130,8 @@ fn sign(text: &str) -> (usize, usize) {
 pub(super) fn of_message(message: &LlmMessage) -> usize {
     MESSAGE_TOKENS
         + match message {
-            LlmMessage::System { text } | LlmMessage::User { text } => estimate_tokens(text),
+            LlmMessage::System { text } => estimate_tokens(text),
+            LlmMessage::User { text, parts } => estimate_tokens(text) + parts.iter().map(of_part).sum::<usize>(),
             LlmMessage::Assistant { text, tool_calls } => {
                 let call = |call: &ToolCall| {
                     CALL_TOKENS
@@ -142,6 +145,16 @@ pub(super) fn of_message(message: &LlmMessage) -> usize {
                 estimate_tokens(call_id) + estimate_tokens(&render_result(name, content, *is_error))
             }
         }
+}
+
+/// A part's tokens: of a document of text those of the text in its frame; of an image what services count at most for one
+/// that they don't shrink; of any other document, whose pages aren't counted here, as much for each 32 KiB.
+fn of_part(part: &ContentPart) -> usize {
+    match render_document(part) {
+        Some(text) => estimate_tokens(&text),
+        None if matches!(part, ContentPart::Document { .. }) => PART_TOKENS * part.bytes().div_ceil(32 << 10),
+        None => PART_TOKENS,
+    }
 }
 
 /// A passage's tokens with its frame.

@@ -25,10 +25,10 @@ pub(super) struct Toolbox {
 const RECORDED_BYTES: usize = 1 << 20;
 /// The longest error that is kept with the job, in bytes.
 const ERROR_BYTES: usize = 64 << 10;
+/// The longest name of a component that is kept: its SHA-256 in hex.
+const COMPONENT_BYTES: usize = 64;
 /// The largest count that is kept: what a database's number holds.
 const LARGEST: u64 = i64::MAX.unsigned_abs();
-/// The longest name that every model's API takes.
-const NAME_BYTES: usize = 64;
 
 /// A call that ended.
 #[derive(Debug)]
@@ -49,9 +49,12 @@ impl Toolbox {
         for tool in tools {
             let spec = tool.spec().clone();
             let name = spec.name.as_str().to_owned();
-            if name.len() > NAME_BYTES || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
+            if name.len() > ToolSpec::NAME_BYTES
+                || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+            {
                 return Err(refused(format!(
-                    "tool {name:?}: a name is at most {NAME_BYTES} of a-z, A-Z, 0-9, `_` and `-`"
+                    "tool {name:?}: a name is at most {} of a-z, A-Z, 0-9, `_` and `-`",
+                    ToolSpec::NAME_BYTES
                 )));
             }
             if toolbox.by_name.insert(name.clone(), tool).is_some() {
@@ -138,7 +141,7 @@ impl Called {
 /// The usage with counts that a database can hold.
 fn bounded(usage: SandboxUsage) -> SandboxUsage {
     SandboxUsage {
-        component: short(usage.component, NAME_BYTES),
+        component: short(usage.component, COMPONENT_BYTES),
         fuel: usage.fuel.min(LARGEST),
         memory_bytes: usage.memory_bytes.min(LARGEST),
         duration_us: usage.duration_us.min(LARGEST),

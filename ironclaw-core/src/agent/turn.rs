@@ -7,41 +7,44 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::answer::{add, fit, malformed, unnamed};
 use super::bounds::{reason, record, short};
 use super::citations::cited;
 use super::context::Prompt;
 use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
-use super::retrieval::{self, Retrieved};
+use super::request::SendRequest;
+use super::resume::{Kept, state_event};
 use super::toolbox::Called;
-use super::{AgentError, AgentErrorKind, Inner, JOB_KIND};
+use super::{AgentError, AgentErrorKind, Events, Inner};
 use crate::change::{Change, ConversationOp, JobOp, Operation, Receipt};
 use crate::clock::Timestamp;
 use crate::id::{ConversationId, JobId, LlmCallId, MessageId, NAME_BYTES, SandboxJobId, ToolName};
 use crate::input::JSON_DEPTH;
 use crate::limits::Limits;
 use crate::llm::{
-    LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage, ToolCall,
+    ContentPart, LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage, ToolCall,
 };
 use crate::model::conversations::{NewMessage, Role, ToolResult};
-use crate::model::jobs::{JobState, JobStep, LlmCall, NewJob, SandboxJob};
+use crate::model::jobs::{JobState, JobStep, LlmCall, SandboxJob};
 use crate::scope::Scope;
 use crate::store::{StoreError, StoreErrorKind};
 
+mod begin;
+
+use begin::{Begun, Work};
+
 /// Stands for the result of a call that was not made, or not waited for, since the caller had gone.
 const CANCELLED: &str = "The call was cancelled. If it had begun, it may have taken effect.";
-/// How much longer than the answer's deadline its job stays claimed.
-const CLAIM_GRACE: Duration = Duration::from_secs(60);
 
 /// One answer in the making.
 pub(super) struct Turn {
     inner: Arc<Inner>,
     scope: Scope,
     conversation: ConversationId,
-    text: String,
-    events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+    /// What is sent; `None` to answer what was recorded.
+    message: Option<SendRequest>,
+    events: Events,
     job: JobId,
     /// Keeps the job among those that are worked on.
     _live: Live,
@@ -74,18 +77,13 @@ impl Drop for Live {
     }
 }
 
-/// The step that says that a job changed its state.
-pub(super) fn state_event(job: JobId, state: JobState) -> Operation {
-    JobOp::AppendEvent { job, step: JobStep::State { state } }.into()
-}
-
 impl Turn {
     pub(super) fn new(
         inner: Arc<Inner>,
         scope: Scope,
         conversation: ConversationId,
-        text: String,
-        events: mpsc::Sender<Result<AgentEvent, AgentError>>,
+        message: Option<SendRequest>,
+        events: Events,
     ) -> Self {
         let (job, question) = (JobId::make(&*inner.clock), MessageId::make(&*inner.clock));
         let live = Live::new(&inner, job);
@@ -93,7 +91,7 @@ impl Turn {
             inner,
             scope,
             conversation,
-            text,
+            message,
             events,
             job,
             _live: live,
@@ -119,10 +117,17 @@ impl Turn {
     }
 
     async fn answer(&mut self) -> Result<Reply, AgentError> {
-        let retrieved = self.begin().await?;
-        let answer = match retrieved {
-            Ok(retrieved) => self.rounds(retrieved).await,
-            Err(error) => Err(error),
+        let begun = match self.message.take() {
+            Some(message) => self.begin(message).await?,
+            None => self.resume(None).await?,
+        };
+        let answer = match begun {
+            Begun::Answered(reply) => {
+                self.tell(AgentEvent::Text(reply.text.clone())).await?;
+                return Ok(*reply);
+            }
+            Begun::Working(Ok(work)) => self.rounds(*work).await,
+            Begun::Working(Err(error)) => Err(error),
         };
         if let Err(error) = &answer {
             self.end_without_answer(error).await;
@@ -130,48 +135,17 @@ impl Turn {
         answer
     }
 
-    /// The first commit, and retrieval meanwhile: that only reads, and what the commit adds is sorted out afterwards.
-    ///
-    /// # Errors
-    /// The outer error means that nothing was committed; with the inner one there is a job, which must end.
-    async fn begin(&self) -> Result<Result<Retrieved, AgentError>, AgentError> {
-        let inner = Arc::clone(&self.inner);
-        let question = NewMessage {
-            metadata: json!({ "job": self.job }),
-            ..NewMessage::text(self.question, Role::User, self.text.clone())
-        };
-        let job = NewJob {
-            id: self.job,
-            kind: JOB_KIND.to_owned(),
-            conversation: Some(self.conversation),
-            agent: Some(inner.name.clone()),
-            input: json!({ "message": self.question }),
-        };
-        let until = inner.clock.now().after(inner.config.deadline + CLAIM_GRACE);
-        let change = Change::new()
-            .with(ConversationOp::AppendMessage { conversation: self.conversation, message: question })
-            .with(JobOp::Create { job })
-            .with(JobOp::Claim { job: self.job, worker: inner.worker.clone(), until })
-            .with(state_event(self.job, JobState::Running));
-        let (committed, retrieved) = futures::join!(
-            inner.store.apply(&self.scope, change),
-            self.wait(retrieval::retrieve(&inner, &self.scope, self.conversation, &self.text)),
-        );
-        let receipt = committed.map_err(|error| AgentError::store("send", error))?;
-        let sequence = receipt.numbers.first().copied().unwrap_or_default();
-        Ok(retrieved.and_then(|found| found.map_err(|error| AgentError::store("send", error))).map(|mut found| {
-            let limits = (inner.config.recent_messages, inner.config.past_messages);
-            found.before(self.question, self.conversation, sequence, limits);
-            found
-        }))
-    }
-
-    async fn rounds(&mut self, mut retrieved: Retrieved) -> Result<Reply, AgentError> {
+    async fn rounds(&mut self, work: Work) -> Result<Reply, AgentError> {
+        let Work { message, said, mut retrieved } = work;
         self.timings.retrieval = retrieved.took;
         self.degraded = std::mem::take(&mut retrieved.degraded).into_iter().map(reason).collect();
         let inner = Arc::clone(&self.inner);
         let tools = inner.toolbox.specs();
-        let mut prompt = Prompt::new(&inner.config, tools, retrieved, std::mem::take(&mut self.text));
+        let mut prompt = Prompt::new(&inner, retrieved, message);
+        if !said.is_empty() {
+            prompt.extend(said);
+            prompt.called_tools();
+        }
         let degraded: Vec<String> = self.degraded.iter().cloned().chain(prompt.omissions()).collect();
         let degraded = (!degraded.is_empty()).then(|| degraded.join("; "));
         let messages = prompt.sources().iter().filter(|source| source.message.is_some()).count();
@@ -194,6 +168,7 @@ impl Turn {
             }
             round += 1;
             prompt.extend(self.run_tools(response).await?);
+            prompt.called_tools();
         }
     }
 
@@ -202,7 +177,7 @@ impl Turn {
         let begun = Instant::now();
         let created_at = self.inner.clock.now();
         let limits = &self.inner.config.limits;
-        let recorded = to_record(serde_json::to_value(&request), limits);
+        let recorded = to_record(recorded(&request), limits);
         let mut waited = Duration::ZERO;
         let answer = self.listen(request, &mut waited).await;
         self.timings.model += waited;
@@ -235,7 +210,7 @@ impl Turn {
     /// The model's answer. Its deadline counts the time that the model takes, not the time that the caller does.
     async fn listen(&self, request: LlmRequest, waited: &mut Duration) -> Result<LlmResponse, AgentError> {
         let llm = Arc::clone(&self.inner.llm);
-        let mut stream: LlmStream = self.model(llm.stream(request), waited).await?.map_err(failed)?;
+        let mut stream: LlmStream = self.model(llm.stream(&self.scope, request), waited).await?.map_err(failed)?;
         while let Some(event) = self.model(stream.next(), waited).await? {
             match event.map_err(failed)? {
                 LlmEvent::Text(text) => self.tell(AgentEvent::Text(text)).await?,
@@ -343,8 +318,11 @@ impl Turn {
     async fn finish(&mut self, response: LlmResponse, prompt: &Prompt) -> Result<Reply, AgentError> {
         let sources = prompt.sources();
         let texts: Vec<&str> = sources.iter().map(|source| source.passage.text.as_str()).collect();
-        let citations: Vec<Citation> = cited(&response.text, &texts)
+        let citations: Vec<Citation> = prompt
+            .is_cited()
+            .then(|| cited(&response.text, &texts))
             .into_iter()
+            .flatten()
             .filter_map(|cited| {
                 let source = sources.get(cited.number - 1)?.clone();
                 let (number, places) = (cited.number, cited.places);
@@ -352,10 +330,13 @@ impl Turn {
             })
             .collect();
         let message = MessageId::make(&*self.inner.clock);
-        self.append(NewMessage {
-            metadata: json!({ "job": self.job, "model": response.model, "finish": response.finish }),
-            ..NewMessage::text(message, Role::Assistant, response.text.clone())
-        });
+        let degraded = std::mem::take(&mut self.degraded).into_iter().chain(prompt.omissions()).collect();
+        let kept = Kept { citations, degraded, left_out: prompt.left_out() };
+        let mut metadata = json!({ "job": self.job, "model": response.model, "finish": response.finish });
+        if let Some(kept) = kept.to_value(self.inner.config.limits.json_bytes) {
+            metadata["reply"] = kept;
+        }
+        self.append(NewMessage { metadata, ..NewMessage::text(message, Role::Assistant, response.text.clone()) });
         self.pending.push(state_event(self.job, JobState::Succeeded));
         self.pending.push(JobOp::SetState { job: self.job, state: JobState::Succeeded, error: None }.into());
         self.commit().await?;
@@ -364,8 +345,9 @@ impl Turn {
             conversation: self.conversation,
             message,
             text: response.text,
-            citations,
-            degraded: std::mem::take(&mut self.degraded).into_iter().chain(prompt.omissions()).collect(),
+            citations: kept.citations,
+            degraded: kept.degraded,
+            left_out: kept.left_out,
             tool_calls: std::mem::take(&mut self.called),
             model: response.model,
             finish: response.finish,
@@ -454,6 +436,20 @@ fn refused_record(error: StoreError) -> AgentError {
         }
         _ => AgentError::store("send", error),
     }
+}
+
+/// A request as it is recorded: without the bytes of images and documents, which the messages keep.
+fn recorded(request: &LlmRequest) -> Result<Value, serde_json::Error> {
+    let without_parts = |message: &LlmMessage| match message {
+        LlmMessage::User { text, .. } => LlmMessage::user(text),
+        message => message.clone(),
+    };
+    let messages: Vec<LlmMessage> = request.messages.iter().map(without_parts).collect();
+    let mut value = serde_json::to_value(LlmRequest { messages, ..request.clone() })?;
+    for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| !message.parts().is_empty()) {
+        value["messages"][at]["parts"] = message.parts().iter().map(ContentPart::without_data).collect();
+    }
+    Ok(value)
 }
 
 /// A model's request or response as it is recorded. It has values inside that are as deep as a value may be.

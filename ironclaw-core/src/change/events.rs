@@ -1,6 +1,7 @@
 //! The audit event that each operation brings with it.
 
 use super::{AccessOp, ConversationOp, JobOp, Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
+use crate::id::JobId;
 use crate::model::audit::{Action, AuditRecord, SubjectKind};
 
 impl Operation {
@@ -26,7 +27,8 @@ fn conversations(op: &ConversationOp) -> AuditRecord {
         ConversationOp::AppendMessage { conversation, message } => {
             return AuditRecord::new(Action::MessageAppend)
                 .on(SubjectKind::Conversation, *conversation.as_bytes())
-                .on(SubjectKind::Message, *message.id.as_bytes());
+                .on(SubjectKind::Message, *message.id.as_bytes())
+                .detail("role", message.role.as_str());
         }
     };
     AuditRecord::new(action).on(SubjectKind::Conversation, *id.as_bytes())
@@ -35,7 +37,9 @@ fn conversations(op: &ConversationOp) -> AuditRecord {
 fn workspace(op: &WorkspaceOp) -> AuditRecord {
     let (action, version) = match op {
         WorkspaceOp::RegisterModel { model } => {
-            return AuditRecord::new(Action::ModelRegister).detail("model", model.id.as_str());
+            return AuditRecord::new(Action::ModelRegister)
+                .detail("model", model.id.as_str())
+                .detail("dimensions", model.dimensions.to_string());
         }
         WorkspaceOp::DeleteEntry { path } => {
             return AuditRecord::new(Action::EntryDelete).detail("path", path.as_str());
@@ -45,33 +49,44 @@ fn workspace(op: &WorkspaceOp) -> AuditRecord {
                 .on(SubjectKind::Version, *version.id.as_bytes())
                 .detail("path", version.path.as_str());
         }
-        WorkspaceOp::PutParts { version, .. } => (Action::PartsPut, version),
-        WorkspaceOp::Publish { version, .. } => (Action::VersionPublish, version),
+        WorkspaceOp::PutParts { version, parts, .. } => {
+            let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();
+            return AuditRecord::new(Action::PartsPut)
+                .on(SubjectKind::Version, *version.as_bytes())
+                .detail("parts", parts.len().to_string())
+                .detail("bytes", bytes.to_string());
+        }
+        WorkspaceOp::Publish { version, size, .. } => {
+            return AuditRecord::new(Action::VersionPublish)
+                .on(SubjectKind::Version, *version.as_bytes())
+                .detail("bytes", size.to_string());
+        }
         WorkspaceOp::Abandon { version } => (Action::VersionAbandon, version),
     };
     AuditRecord::new(action).on(SubjectKind::Version, *version.as_bytes())
 }
 
 fn jobs(op: &JobOp) -> AuditRecord {
-    let (action, job) = match op {
-        JobOp::Create { job } => (Action::JobCreate, job.id),
-        JobOp::Claim { job, .. } => (Action::JobClaim, *job),
-        JobOp::SetState { job, .. } => (Action::JobState, *job),
-        JobOp::AppendEvent { job, .. } => (Action::JobEvent, *job),
-        JobOp::Delete { job } => (Action::JobDelete, *job),
-        JobOp::RecordLlmCall { call } => {
-            return AuditRecord::new(Action::LlmCall)
-                .on(SubjectKind::Job, *call.job.as_bytes())
-                .on(SubjectKind::LlmCall, *call.id.as_bytes());
+    let on = |action, job: &JobId| AuditRecord::new(action).on(SubjectKind::Job, *job.as_bytes());
+    match op {
+        JobOp::Create { job } => {
+            let created = on(Action::JobCreate, &job.id).detail("kind", job.kind.as_str());
+            match &job.conversation {
+                Some(conversation) => created.on(SubjectKind::Conversation, *conversation.as_bytes()),
+                None => created,
+            }
         }
-        JobOp::RecordSandboxJob { run } => {
-            return AuditRecord::new(Action::SandboxJob)
-                .on(SubjectKind::Job, *run.job.as_bytes())
-                .on(SubjectKind::SandboxJob, *run.id.as_bytes())
-                .detail("tool", run.tool.as_str());
-        }
-    };
-    AuditRecord::new(action).on(SubjectKind::Job, *job.as_bytes())
+        JobOp::Claim { job, worker, .. } => on(Action::JobClaim, job).detail("worker", worker.as_str()),
+        JobOp::SetState { job, state, .. } => on(Action::JobState, job).detail("state", state.as_str()),
+        JobOp::AppendEvent { job, step } => on(Action::JobEvent, job).detail("step", step.kind()),
+        JobOp::Delete { job } => on(Action::JobDelete, job),
+        JobOp::RecordLlmCall { call } => on(Action::LlmCall, &call.job)
+            .on(SubjectKind::LlmCall, *call.id.as_bytes())
+            .detail("model", call.model.as_str()),
+        JobOp::RecordSandboxJob { run } => on(Action::SandboxJob, &run.job)
+            .on(SubjectKind::SandboxJob, *run.id.as_bytes())
+            .detail("tool", run.tool.as_str()),
+    }
 }
 
 fn secrets(op: &SecretOp) -> AuditRecord {
@@ -99,7 +114,8 @@ fn access(op: &AccessOp) -> AuditRecord {
         }
         AccessOp::PutPolicy { policy } => AuditRecord::new(Action::PolicyPut)
             .on(SubjectKind::Policy, *policy.id.as_bytes())
-            .detail("agent", policy.agent.as_str()),
+            .detail("agent", policy.agent.as_str())
+            .detail("resource", policy.resource.as_str()),
         AccessOp::RevokePolicy { id } => AuditRecord::new(Action::PolicyRevoke).on(SubjectKind::Policy, *id.as_bytes()),
         AccessOp::IssueToken { token } => AuditRecord::new(Action::TokenIssue)
             .on(SubjectKind::Token, *token.id.as_bytes())
@@ -128,6 +144,16 @@ fn access(op: &AccessOp) -> AuditRecord {
             .detail("capability", grant.capability.as_str()),
         AccessOp::RevokeToolGrant { id } => {
             AuditRecord::new(Action::ToolGrantRevoke).on(SubjectKind::ToolGrant, *id.as_bytes())
+        }
+        AccessOp::CreateSpace { membership } => {
+            AuditRecord::new(Action::SpaceCreate).on(SubjectKind::Membership, *membership.as_bytes())
+        }
+        // Not by name: whoever is erased must not be named in a space's trail, which stays.
+        AccessOp::PutMember { id, role, .. } => {
+            AuditRecord::new(Action::MemberPut).on(SubjectKind::Membership, *id.as_bytes()).detail("role", role.name())
+        }
+        AccessOp::RemoveMember { id } => {
+            AuditRecord::new(Action::MemberRemove).on(SubjectKind::Membership, *id.as_bytes())
         }
     }
 }

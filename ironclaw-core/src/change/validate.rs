@@ -4,7 +4,8 @@ use super::{AccessOp, Change, ConversationOp, JobOp, Operation, PrivacyOp, Secre
 use crate::input::{InputError, Problem, check_size, check_text};
 use crate::limits::Limits;
 use crate::model::audit::AuditRecord;
-use crate::model::conversations::NewMessage;
+use crate::model::content::ContentPart;
+use crate::model::conversations::{NewMessage, Role};
 use crate::model::jobs::{JobStep, ToolOutcome};
 use crate::model::workspace::Part;
 
@@ -64,6 +65,11 @@ fn conversations(op: &ConversationOp, limits: &Limits) -> Result<(), InputError>
 
 fn check_message(message: &NewMessage, limits: &Limits) -> Result<(), InputError> {
     check_text("message", &message.content, limits.message_bytes)?;
+    message.parts.iter().try_for_each(ContentPart::check)?;
+    check_size("parts", message.parts.iter().map(ContentPart::bytes).sum(), limits.parts_bytes, "bytes")?;
+    if !message.parts.is_empty() && message.role != Role::User {
+        return Err(InputError::new("parts", Problem::Malformed { expected: "none but in a user's message" }));
+    }
     for call in &message.tool_calls {
         check_text("tool call id", &call.id, SHORT_TEXT_BYTES)?;
         check_text("tool name", &call.name, SHORT_TEXT_BYTES)?;

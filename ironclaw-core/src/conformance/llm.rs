@@ -70,6 +70,7 @@ pub(crate) fn cases() -> Vec<Case<dyn LlmHarness>> {
     cases![dyn LlmHarness;
         answers {
             ends_with_one_whole_answer, any_text_in_messages, passages_are_taken, no_message_is_no_panic,
+            what_it_can_t_be_asked_is_refused,
             many_at_once, dropped_at_every_await,
         }
         services {

@@ -7,6 +7,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 
 use super::case::{Capability, Case, Subject, runtime};
 use super::child::Request;
+use super::store::{InSpaces, runs_in_spaces};
 use super::{
     EmbedderHarness, KeySourceHarness, LlmHarness, MemoryHarness, SandboxHarness, StoreHarness, VaultHarness, child,
     embedder, key_source, llm, memory, sandbox, store, vault,
@@ -32,6 +33,16 @@ impl Suites {
             Arc::new(Subject { suite: name.to_owned(), harness: Box::new(harness) });
         self.stores.push(subject.clone());
         self.add(subject.clone(), subject.harness.capabilities(), store::cases())
+    }
+
+    /// Adds the suite of [`Store`](crate::Store) with all that users do done in spaces, under this name.
+    #[must_use]
+    pub fn store_in_spaces(mut self, name: &str, harness: impl StoreHarness + 'static) -> Self {
+        let subject: Arc<Subject<dyn StoreHarness>> =
+            Arc::new(Subject { suite: name.to_owned(), harness: Box::new(InSpaces(harness)) });
+        self.stores.push(subject.clone());
+        let cases = store::cases().into_iter().filter(|case| runs_in_spaces(case.name)).collect();
+        self.add(subject.clone(), subject.harness.capabilities(), cases)
     }
 
     /// Adds the suite of [`Vault`](crate::Vault), under this name.

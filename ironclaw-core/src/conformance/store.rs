@@ -24,9 +24,11 @@ mod conversations;
 mod depth;
 mod durability;
 mod erasure;
+mod ext;
 mod faults;
 mod fixtures;
 mod holds;
+mod in_spaces;
 mod input;
 mod isolation;
 mod jobs;
@@ -45,11 +47,13 @@ mod search;
 mod secrets;
 mod settings;
 mod snapshot;
+mod spaces;
 mod suspension;
 mod system;
 mod workspace;
 mod world;
 
+pub(crate) use in_spaces::{InSpaces, Spaced, inside, runs_in_spaces, spaced};
 pub use sample::Sample;
 
 /// What an implementor of [`Store`] writes to run its suite.
@@ -142,8 +146,12 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
             absent_is_none, round_trips_every_field, sequence_counts_from_one, rename_changes_title_and_version,
             create_twice_is_refused, message_id_twice_is_refused, delete_removes_messages_and_jobs,
             unknown_conversation_is_not_found, recent_messages_are_the_last_in_order, newest_first,
-            keeps_a_message_of_a_megabyte, search_finds_users_and_assistants, search_ranks_by_bm25,
+            keeps_a_message_of_a_megabyte, keeps_images_and_documents, search_finds_users_and_assistants, search_ranks_by_bm25,
             search_forgets_what_is_deleted, search_takes_any_query,
+        }
+        ext {
+            a_title_is_read_and_changed, an_export_reads_back_whole, a_stream_gives_what_the_pages_hold,
+            a_setting_is_named_by_text,
         }
         workspace {
             absent_is_none, round_trips_every_field, staged_version_is_invisible, publish_replaces_at_once,
@@ -247,6 +255,12 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         cancellation {
             dropped_at_every_await, dropped_reads, dropped_among_others, dropped_erasures,
             dropped_retention [ManualClock], dropped_scrubs,
+        }
+        spaces {
+            whoever_is_no_member_finds_nothing, a_name_is_one_space, roles_are_checked_in_the_write,
+            memberships_keep_their_intervals, the_last_manager_stays, a_removed_member_writes_no_more,
+            a_suspended_member_writes_nothing, events_carry_the_members_pseudonym, whoever_is_erased_leaves_the_space,
+            the_erased_are_named_nowhere [Inspection], operators_appoint_and_limit,
         }
         durability {
             reopened_shows_everything [Reopen], closed_store_refuses, closing_finishes_what_was_taken [Reopen],

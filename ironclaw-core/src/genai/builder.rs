@@ -14,6 +14,7 @@ use crate::secret::SecretValue;
 /// |---|---|
 /// | [`endpoint`](Self::endpoint) | [`Provider::default_endpoint`] |
 /// | [`key`](Self::key) | none: accepted for Ollama, and for an OpenAI-compatible service at an endpoint of your own |
+/// | [`text_only`](Self::text_only) | no: images and PDF are sent where the protocol has a place for them |
 /// | [`timeout`](Self::timeout) | 60 s |
 /// | [`retries`](Self::retries) | 2 |
 /// | [`backoff`](Self::backoff) | 250 ms |
@@ -24,6 +25,7 @@ pub struct GenaiLlmBuilder {
     model: String,
     endpoint: Option<String>,
     key: Option<SecretValue>,
+    text_only: bool,
     timeout: Duration,
     retries: u32,
     backoff: Duration,
@@ -40,6 +42,7 @@ impl GenaiLlmBuilder {
             model,
             endpoint: None,
             key: None,
+            text_only: false,
             timeout: Duration::from_secs(60),
             retries: 2,
             backoff: Duration::from_millis(250),
@@ -57,8 +60,16 @@ impl GenaiLlmBuilder {
 
     /// The API key.
     #[must_use]
-    pub fn key(mut self, key: SecretValue) -> Self {
-        self.key = Some(key);
+    pub fn key(mut self, key: impl Into<SecretValue>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Says that the model reads text alone: images and documents that are no text are then refused with
+    /// [`LlmErrorKind::ContentUnsupported`] before anything is sent, and not by the service.
+    #[must_use]
+    pub fn text_only(mut self) -> Self {
+        self.text_only = true;
         self
     }
 
@@ -124,6 +135,7 @@ impl GenaiLlmBuilder {
             model: self.model,
             endpoint,
             key: self.key.map(Arc::new),
+            text_only: self.text_only,
             timeout: self.timeout,
             retries: self.retries,
             backoff: self.backoff,

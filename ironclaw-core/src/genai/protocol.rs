@@ -7,7 +7,8 @@ use super::answer::Answer;
 use super::calls::{Piece, is_exact};
 use super::failure::{Failure, is_something};
 use super::frames::Frame;
-use crate::llm::{LlmErrorKind, LlmMessage, LlmRequest};
+use crate::llm::options::merge;
+use crate::llm::{ContentPart, LlmErrorKind, LlmMessage, LlmOptions, LlmRequest, PartData, ToolChoice};
 use crate::secret::SecretValue;
 
 mod anthropic;
@@ -75,12 +76,39 @@ impl Protocol {
     /// The body of a request to this model at this endpoint.
     pub(super) fn body(self, model: &str, endpoint: &str, request: &LlmRequest) -> Value {
         let prompt = Prompt::new(model, endpoint, request);
-        match self {
+        let mut body = match self {
             Self::Chat => chat::body(&prompt),
             Self::Responses => responses::body(&prompt),
             Self::Anthropic => anthropic::body(&prompt),
             Self::Gemini => gemini::body(&prompt),
             Self::Ollama => ollama::body(&prompt),
+        };
+        merge(&mut body, request.options.extra_body.clone());
+        body
+    }
+
+    /// The first of the options that can't be said in this protocol.
+    pub(super) fn unsayable(self, options: &LlmOptions) -> Option<&'static str> {
+        let forces = matches!(options.tool_choice, Some(ToolChoice::Required | ToolChoice::Tool(_)));
+        let (stop, seed) = (!options.stop.is_empty(), options.seed.is_some());
+        let options: &[(bool, &'static str)] = match self {
+            Self::Chat => &[],
+            Self::Responses => &[(stop, "stop"), (seed, "seed")],
+            Self::Anthropic => &[(seed, "seed")],
+            Self::Gemini => {
+                &[(options.seed.is_some_and(|seed| seed > i32::MAX.unsigned_abs()), "seed above 2147483647")]
+            }
+            Self::Ollama => &[(forces, "tool_choice that makes the model call a tool")],
+        };
+        options.iter().find(|(given, _)| *given).map(|(_, name)| *name)
+    }
+
+    /// Whether a part of a message can be said in this protocol. Whether the model reads it is its own matter.
+    pub(super) fn takes(self, part: &ContentPart) -> bool {
+        match part {
+            ContentPart::Image { .. } => true,
+            ContentPart::ImageUrl { .. } => self != Self::Ollama,
+            ContentPart::Document { media_type, .. } => self != Self::Ollama && media_type == "application/pdf",
         }
     }
 
@@ -156,6 +184,33 @@ impl<'a> Prompt<'a> {
             }
         }
         Self { model, endpoint, instructions, turns, request }
+    }
+}
+
+/// A number as it was written, and not as the nearest of twice its length.
+fn number(number: f32) -> Value {
+    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
+}
+
+/// The choice as OpenAI's words, which others took over.
+fn word(choice: &ToolChoice) -> &'static str {
+    match choice {
+        ToolChoice::Auto => "auto",
+        ToolChoice::None => "none",
+        ToolChoice::Required | ToolChoice::Tool(_) => "required",
+    }
+}
+
+/// Bytes as a URL (RFC 2397).
+fn data_url(media_type: &str, data: &PartData) -> String {
+    format!("data:{media_type};base64,{}", data.to_base64())
+}
+
+/// A user's content: the text alone, or a list of the text and its parts.
+fn content(text: &str, parts: &[ContentPart], say_text: Value, say: impl Fn(&ContentPart) -> Value) -> Value {
+    match parts {
+        [] => Value::String(text.to_owned()),
+        parts => std::iter::once(say_text).chain(parts.iter().map(say)).collect(),
     }
 }
 

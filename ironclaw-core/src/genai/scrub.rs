@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn no_key_is_left() {
-        let key = SecretValue::from("my+Secret/Key:0123!abc".to_owned());
+        let key = SecretValue::from("my+Secret/Key:0123!abc");
         for text in [
             "Incorrect API key provided: my+Secret/Key:0123!abc.",
             "(my+Secret/Key:0123!abc)",
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_helps_stays() {
-        let short = SecretValue::from("k".to_owned());
+        let short = SecretValue::from("k");
         for text in [
             "registry.ollama.ai/library/small:1b does not support tools",
             "The model `meta-llama/Llama-3.3-70B-Instruct-Turbo` does not exist (gpt-oss-120b, 2026-05-01).",

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 
-use super::{LlmMessage, ToolCall};
+use super::{ContentPart, LlmMessage, ToolCall};
 use crate::id::ToolName;
 
 /// Stands between what one side said in several messages that follow one another.
@@ -17,7 +17,9 @@ const NO_OUTPUT: &str = "[no output]";
 /// Stands for the answer that was never made of the results that come before the next question.
 pub(crate) const NO_ANSWER: &str = "[This answer was interrupted.]";
 /// Stands before an assistant who speaks first.
-const BEGINNING: &str = "[The assistant begins.]";
+pub(crate) const BEGINNING: &str = "[The assistant begins.]";
+/// Stands for the text of a message that has none beside its images and documents.
+pub(crate) const SEE_PARTS: &str = "[See what is attached.]";
 /// Stands for the question where there is none.
 const GO_ON: &str = "[Go on.]";
 
@@ -42,7 +44,7 @@ const ID_BYTES: usize = 40;
 /// ```
 /// use ironclaw_core::llm::{LlmMessage, fit_history};
 ///
-/// let user = |text: &str| LlmMessage::User { text: text.into() };
+/// let user = |text: &str| LlmMessage::user(text);
 /// let empty = LlmMessage::Assistant { text: String::new(), tool_calls: vec![] };
 /// let fit = fit_history(vec![user("When is the launch?"), empty, user("Hello?")]);
 /// assert_eq!(fit, [user("When is the launch?\n\n---\n\nHello?")]);
@@ -50,16 +52,16 @@ const ID_BYTES: usize = 40;
 pub fn fit_history(messages: Vec<LlmMessage>) -> Vec<LlmMessage> {
     let mut instructions: Vec<String> = Vec::new();
     let mut fit: Vec<LlmMessage> = Vec::new();
-    for message in pair(messages.into_iter().map(|message| ((), message))).into_iter().flatten() {
+    for message in pair(messages.into_iter().map(|message| ((), message))).into_iter().flat_map(|(_, group)| group) {
         match message {
             LlmMessage::System { text } => instructions.push(text),
-            LlmMessage::User { text } => add_user(&mut fit, text),
+            LlmMessage::User { text, parts } => add_user(&mut fit, text, parts),
             LlmMessage::Assistant { text, tool_calls } => add_assistant(&mut fit, text, tool_calls),
             result @ LlmMessage::Tool { .. } => fit.push(result),
         }
     }
     if matches!(fit.last(), None | Some(LlmMessage::Assistant { .. })) {
-        fit.push(LlmMessage::User { text: GO_ON.to_owned() });
+        fit.push(LlmMessage::user(GO_ON));
     }
     name_calls(&mut fit);
     if !instructions.is_empty() {
@@ -68,17 +70,18 @@ pub fn fit_history(messages: Vec<LlmMessage>) -> Vec<LlmMessage> {
     fit
 }
 
-fn add_user(fit: &mut Vec<LlmMessage>, text: String) {
+fn add_user(fit: &mut Vec<LlmMessage>, text: String, parts: Vec<ContentPart>) {
     match fit.last_mut() {
-        Some(LlmMessage::User { text: before }) => {
+        Some(LlmMessage::User { text: before, parts: shown }) => {
             before.push_str(SEPARATOR);
             before.push_str(&text);
+            shown.extend(parts);
         }
         last => {
             if matches!(last, Some(LlmMessage::Tool { .. })) {
                 fit.push(LlmMessage::Assistant { text: NO_ANSWER.to_owned(), tool_calls: Vec::new() });
             }
-            fit.push(LlmMessage::User { text });
+            fit.push(LlmMessage::User { text, parts });
         }
     }
 }
@@ -95,7 +98,7 @@ fn add_assistant(fit: &mut Vec<LlmMessage>, text: String, calls: Vec<ToolCall>) 
         }
         last => {
             if last.is_none() {
-                fit.push(LlmMessage::User { text: BEGINNING.to_owned() });
+                fit.push(LlmMessage::user(BEGINNING));
             }
             fit.push(LlmMessage::Assistant { text, tool_calls: calls });
         }
@@ -140,16 +143,23 @@ pub(crate) fn is_blank(text: &str) -> bool {
 
 /// The history in groups that stay together: a message by itself, or an answer that calls tools with all their results.
 /// What has nothing in it is left out. Calls and results that are `of` different things have nothing to do with one
-/// another, though their ids be equal.
-pub(crate) fn pair<K: PartialEq>(history: impl IntoIterator<Item = (K, LlmMessage)>) -> Vec<Vec<LlmMessage>> {
+/// another, though their ids be equal; a group is of what its first message is of.
+pub(crate) fn pair<K: PartialEq>(history: impl IntoIterator<Item = (K, LlmMessage)>) -> Vec<(K, Vec<LlmMessage>)> {
     let mut groups: Vec<(K, Vec<LlmMessage>)> = Vec::new();
     // Where the results of calls go that have none yet, by the ids of the calls: group, and place within it.
     let mut waiting: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
     for (of, message) in history {
         match message {
-            LlmMessage::System { ref text } | LlmMessage::User { ref text } => {
+            LlmMessage::System { ref text } => {
                 if !is_blank(text) {
                     groups.push((of, vec![message]));
+                }
+            }
+            LlmMessage::User { text, parts } => {
+                // No service takes an empty text, beside an image or not.
+                let text = if is_blank(&text) && !parts.is_empty() { SEE_PARTS.to_owned() } else { text };
+                if !is_blank(&text) {
+                    groups.push((of, vec![LlmMessage::User { text, parts }]));
                 }
             }
             LlmMessage::Assistant { text, tool_calls } => {
@@ -175,7 +185,7 @@ pub(crate) fn pair<K: PartialEq>(history: impl IntoIterator<Item = (K, LlmMessag
             }
         }
     }
-    groups.into_iter().map(|(_, group)| group).collect()
+    groups
 }
 
 /// An answer with a place for the result of each call, until it comes one that says that the call was interrupted; and
@@ -216,7 +226,7 @@ mod tests {
     use super::*;
 
     fn user(text: &str) -> LlmMessage {
-        LlmMessage::User { text: text.into() }
+        LlmMessage::user(text)
     }
 
     fn said(text: &str, ids: &[&str]) -> LlmMessage {
@@ -264,7 +274,7 @@ mod tests {
         assert_eq!(fit_history(history.clone()), expected);
         // Of different answers, each has its own.
         let of = [0, 1, 2, 2, 1];
-        let groups = pair(of.into_iter().zip(history));
+        let groups: Vec<_> = pair(of.into_iter().zip(history)).into_iter().map(|(_, group)| group).collect();
         second = said("", &["a"]);
         assert_eq!(groups[1..], [vec![second.clone(), result("a", "3")], vec![second, result("a", "2")]]);
     }
@@ -314,12 +324,13 @@ mod tests {
             "名",
             "very long name of a tool that no service takes, with blanks",
         ]);
+        let parts = || prop::collection::vec(Just(ContentPart::image("image/png", &b"x"[..])), 0..2);
         let arguments = prop::sample::select(vec![json!({}), json!({"a": 1}), json!(null), json!("{\"a"), json!([1])]);
         let call =
             (id(), name, arguments).prop_map(|(id, name, arguments)| ToolCall { id, name: name.to_owned(), arguments });
         let message = prop_oneof![
             text().prop_map(|text| LlmMessage::System { text }),
-            text().prop_map(|text| LlmMessage::User { text }),
+            (text(), parts()).prop_map(|(text, parts)| LlmMessage::User { text, parts }),
             (text(), prop::collection::vec(call, 0..4))
                 .prop_map(|(text, tool_calls)| LlmMessage::Assistant { text, tool_calls }),
             (id(), text(), any::<bool>()).prop_map(|(call_id, content, is_error)| LlmMessage::Tool {

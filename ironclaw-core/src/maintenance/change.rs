@@ -1,12 +1,13 @@
 //! What an operator changes: what is accepted of it, and how the audit trail tells of it.
 
 use crate::change::SHORT_TEXT_BYTES;
-use crate::id::{ErasureId, HoldId, QuotaName, RoleName, RootKeyWrapId, TenantId, UserId};
+use crate::id::{ErasureId, HoldId, MembershipId, QuotaName, RoleName, RootKeyWrapId, SpaceName, TenantId, UserId};
 use crate::input::{InputError, Problem, check_size, check_text};
 use crate::model::access::{UserRole, UserStatus};
 use crate::model::audit::{Action, AuditCheckpoint, AuditRecord, SubjectKind};
 use crate::model::privacy::{Hold, RetainedCategory};
 use crate::model::secrets::{RootKeyWrap, VaultHeader};
+use crate::scope::Owner;
 
 /// One write of an operator. It is committed with its audit event.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,12 +61,12 @@ pub enum SystemChange {
         /// The role.
         name: RoleName,
     },
-    /// Sets a user's quota; what was used stays.
+    /// Sets a quota of a user or a space; what was used stays.
     PutQuota {
         /// The tenant.
         tenant: TenantId,
-        /// The user.
-        owner: UserId,
+        /// Whose it is.
+        owner: Owner,
         /// What is limited.
         name: QuotaName,
         /// How much is allowed.
@@ -97,15 +98,27 @@ pub enum SystemChange {
         /// The category.
         category: RetainedCategory,
     },
-    /// Erases everything of a user but the public part of their audit chain, and keeps the erasure as proof. A legal
-    /// hold refuses it; a user who is not there is not found.
+    /// Erases everything of a user or a space but the public part of the audit chain, and keeps the erasure as proof. A legal
+    /// hold refuses it; who is not there is not found. A user's memberships go as well, and what the audit trails of spaces
+    /// tell of the user in private; what the user wrote in a space is the space's, and stays.
     EraseUser {
         /// The tenant.
         tenant: TenantId,
-        /// The user.
-        owner: UserId,
+        /// Who.
+        owner: Owner,
         /// The erasure's id.
         id: ErasureId,
+    },
+    /// Makes a user a manager of a space, which is made if it is not there: what the user was in it before ends.
+    AppointManager {
+        /// The tenant.
+        tenant: TenantId,
+        /// The space.
+        space: SpaceName,
+        /// The user.
+        user: UserId,
+        /// The id of the new membership.
+        membership: MembershipId,
     },
     /// Records a checkpoint of the log, which a log server made; one of its size that is there is refused. Its `created_at`
     /// is set by the store.
@@ -150,7 +163,8 @@ impl SystemChange {
             | Self::ReleaseHold { .. }
             | Self::PutRetention { .. }
             | Self::DeleteRetention { .. }
-            | Self::EraseUser { .. } => Ok(()),
+            | Self::EraseUser { .. }
+            | Self::AppointManager { .. } => Ok(()),
         }
     }
 
@@ -198,7 +212,13 @@ impl SystemChange {
             Self::EraseUser { tenant, id, .. } => AuditRecord::new(Action::UserErase)
                 .on(SubjectKind::Erasure, *id.as_bytes())
                 .detail("tenant", tenant.as_str()),
-            Self::PutCheckpoint { .. } => AuditRecord::new(Action::CheckpointPut),
+            // The user is found by the membership, as long as there is one.
+            Self::AppointManager { tenant, membership, .. } => AuditRecord::new(Action::ManagerAppoint)
+                .on(SubjectKind::Membership, *membership.as_bytes())
+                .detail("tenant", tenant.as_str()),
+            Self::PutCheckpoint { checkpoint } => {
+                AuditRecord::new(Action::CheckpointPut).detail("size", checkpoint.size.to_string())
+            }
         }
     }
 }

@@ -25,8 +25,7 @@ fn line(line: &str) -> Option<(BlockKind, String)> {
     text.chars().any(char::is_alphanumeric).then_some((kind, text))
 }
 
-/// The text without the indentation of the items, and the marks of the quotations around them, that its first lines have in
-/// common: by themselves they would be code. Code that is indented stands in no passage with anything else.
+/// The text without the indentation of the items, and the marks of the quotations around them, that its first lines have: by themselves they would be code. Code that is indented stands in no passage with anything else.
 fn unindented(text: &str) -> String {
     /// Nobody nests deeper; a text that does is read as it is.
     const DEEPEST: usize = 32;
@@ -37,8 +36,14 @@ fn unindented(text: &str) -> String {
         let marks = first.len() - first.trim_start_matches(['>', ' ']).len();
         let within = indentation(first);
         if within > 0 {
-            let common = lines.iter_mut().take_while(|line| line.trim().is_empty() || indentation(line) >= within);
-            common.for_each(|line| *line = line.get(within..).unwrap_or_default());
+            // An item within an item may end before its passage does: what comes after it is less indented.
+            let mut common = within;
+            for line in lines.iter_mut().take_while(|line| line.trim().is_empty() || indentation(line) > 0) {
+                if !line.trim().is_empty() {
+                    common = common.min(indentation(line));
+                }
+                *line = line.get(common..).unwrap_or_default();
+            }
         } else if first[..marks].contains("  ") {
             for line in lines.iter_mut().take_while(|line| line.starts_with('>')) {
                 let content = &line[1..];

@@ -174,6 +174,10 @@ impl Reader<'_> {
         self.gap(line);
         let end = end.max(start);
         let range = line..end;
+        // A paragraph of spaces that Markdown takes for text.
+        if range.is_empty() {
+            return;
+        }
         match kind {
             Kind::Block(_) if range.start < self.hidden_until => self.push(range, BlockKind::Hidden, String::new()),
             Kind::Block(kind) if kind.is_code() => self.push(range, kind, text.trim_end().to_owned()),

@@ -129,6 +129,28 @@ fn a_passage_is_known_by_how_it_begins() {
     }
 }
 
+#[test]
+fn a_passage_may_leave_items_that_it_began_in() {
+    let seen = passage("      ## a\n\n    b <!-- no --> c\n\n      d\n\n  e");
+    let expected = [
+        (BlockKind::Heading(2), "a"),
+        (BlockKind::Paragraph, "b c"),
+        (BlockKind::Paragraph, "d"),
+        (BlockKind::Paragraph, "e"),
+    ];
+    let shown = seen.iter().map(|(kind, text)| (*kind, text.split_whitespace().collect::<Vec<_>>().join(" ")));
+    assert_eq!(shown.collect::<Vec<_>>(), expected.map(|(kind, text)| (kind, text.to_owned())));
+}
+
+#[test]
+fn what_shows_nothing_is_no_block() {
+    for text in ["\u{a0}", "\u{a0}\n\n\u{2003}", "- \u{a0}"] {
+        check(text);
+        assert!(shown(text).iter().all(String::is_empty), "{text:?}");
+    }
+    assert_eq!(seen("\u{a0}"), []);
+}
+
 fn check(text: &str) {
     let mut last = 0;
     for block in blocks(text) {

@@ -180,6 +180,8 @@ subject_kinds! {
     Erasure = 17;
     /// A user's stream of the log.
     Stream = 18;
+    /// A membership of a space.
+    Membership = 19;
 }
 
 /// A hash chain of the log: a user's random pseudonym, or [`StreamId::SYSTEM`].
@@ -364,13 +366,21 @@ pub struct AuditEntry {
     pub event: AuditEvent,
     /// Its private part, unless it was erased.
     pub private: Option<AuditPrivate>,
+    /// The names of [`AuditEvent::principals`], in their order; `None` for one that was erased, or that the store does not
+    /// tell.
+    pub names: Vec<Option<String>>,
 }
 
 impl AuditEntry {
     /// An event with its private part, unless that was erased.
     pub fn new(event: AuditEvent, private: Option<AuditPrivate>) -> Self {
-        Self { event, private }
+        Self { names: vec![None; event.principals.len()], event, private }
     }
+}
+
+setters! {
+    AuditEntry:
+    names: Vec<Option<String>>,
 }
 
 /// Which events to list.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::id::{ConversationId, MessageId, ToolName};
+use crate::model::content::ContentPart;
 use crate::setters::setters;
 
 /// A conversation.
@@ -40,6 +41,19 @@ setters! {
     version: u64,
 }
 
+/// One line of an exported conversation, as
+/// [`export_conversation`](crate::StoreExt::export_conversation) writes them in JSON: an object whose `kind` says what the
+/// rest is. The conversation comes first, then its messages in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExportLine {
+    /// The conversation.
+    Conversation(Conversation),
+    /// A message of it.
+    Message(Message),
+}
+
 /// A message to append.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -48,8 +62,12 @@ pub struct NewMessage {
     pub id: MessageId,
     /// Who says it.
     pub role: Role,
-    /// The text; may be empty.
+    /// The text; may be empty. It is what is searched.
     pub content: String,
+    /// The images and documents that go with a user's text, in order. Together they have at most
+    /// [`Limits::parts_bytes`](crate::Limits::parts_bytes).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<ContentPart>,
     /// The tools that an assistant's message calls.
     pub tool_calls: Vec<ToolCall>,
     /// Which call a tool's message answers.
@@ -61,6 +79,7 @@ pub struct NewMessage {
 
 setters! {
     NewMessage:
+    parts: Vec<ContentPart>,
     tool_calls: Vec<ToolCall>,
     tool_result: into Option<ToolResult>,
     metadata: Value,
@@ -69,7 +88,15 @@ setters! {
 impl NewMessage {
     /// A message of text alone.
     pub fn text(id: MessageId, role: Role, content: impl Into<String>) -> Self {
-        Self { id, role, content: content.into(), tool_calls: Vec::new(), tool_result: None, metadata: Value::Null }
+        Self {
+            id,
+            role,
+            content: content.into(),
+            parts: Vec::new(),
+            tool_calls: Vec::new(),
+            tool_result: None,
+            metadata: Value::Null,
+        }
     }
 }
 
@@ -130,6 +157,18 @@ pub enum Role {
     System,
     /// A tool's answer.
     Tool,
+}
+
+impl Role {
+    /// The word: `user`, `assistant`, `system` or `tool`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::System => "system",
+            Self::Tool => "tool",
+        }
+    }
 }
 
 /// Which call a tool's message answers.

@@ -113,6 +113,17 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// The word: `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether the job is over; an ended job never changes again.
     pub fn is_ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
@@ -177,6 +188,18 @@ pub enum JobStep {
         /// The host's text.
         text: String,
     },
+}
+
+impl JobStep {
+    /// What kind of step it is: `state`, `retrieved`, `tool_call` or `note`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state",
+            Self::Retrieved { .. } => "retrieved",
+            Self::ToolCall { .. } => "tool_call",
+            Self::Note { .. } => "note",
+        }
+    }
 }
 
 /// How a tool's call ended.

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::id::{ErasureId, HoldId, TenantId, UserId};
+use crate::id::{ErasureId, HoldId, TenantId};
+use crate::scope::Owner;
 use crate::setters::setters;
 
-/// A legal hold: while it stands, nothing of the user's is deleted, by anyone.
+/// A legal hold: while it stands, nothing of the owner's is deleted, by anyone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Hold {
@@ -14,8 +15,8 @@ pub struct Hold {
     pub id: HoldId,
     /// The tenant.
     pub tenant: TenantId,
-    /// The user.
-    pub owner: UserId,
+    /// Whose data it is: a user or a space.
+    pub owner: Owner,
     /// Why, in the operator's words.
     pub reason: String,
     /// When it was placed.
@@ -26,8 +27,14 @@ pub struct Hold {
 
 impl Hold {
     /// A hold that stands.
-    pub fn new(id: HoldId, tenant: TenantId, owner: UserId, reason: impl Into<String>, created_at: Timestamp) -> Self {
-        Self { id, tenant, owner, reason: reason.into(), created_at, released_at: None }
+    pub fn new(
+        id: HoldId,
+        tenant: TenantId,
+        owner: impl Into<Owner>,
+        reason: impl Into<String>,
+        created_at: Timestamp,
+    ) -> Self {
+        Self { id, tenant, owner: owner.into(), reason: reason.into(), created_at, released_at: None }
     }
 }
 

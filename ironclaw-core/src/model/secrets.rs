@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::id::{DataKeyId, RootKeyWrapId, SecretName, TenantId, UserId, VaultId};
+use crate::id::{DataKeyId, RootKeyWrapId, SecretName, TenantId, VaultId};
+use crate::scope::Owner;
 use crate::setters::setters;
 
 /// A secret's name and metadata.
@@ -289,13 +290,13 @@ pub struct Place {
     pub vault: VaultId,
     /// The tenant.
     pub tenant: TenantId,
-    /// The user.
-    pub owner: UserId,
+    /// Whose it is: a user or a space.
+    pub owner: Owner,
 }
 
 impl Place {
-    /// The place of what this user has in this vault.
-    pub fn new(vault: VaultId, tenant: TenantId, owner: UserId) -> Self {
-        Self { vault, tenant, owner }
+    /// The place of what this user or space has in this vault.
+    pub fn new(vault: VaultId, tenant: TenantId, owner: impl Into<Owner>) -> Self {
+        Self { vault, tenant, owner: owner.into() }
     }
 }

@@ -72,6 +72,28 @@ impl TryFrom<String> for WorkspacePath {
     }
 }
 
+impl TryFrom<&str> for WorkspacePath {
+    type Error = InputError;
+
+    fn try_from(text: &str) -> Result<Self, InputError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<&String> for WorkspacePath {
+    type Error = InputError;
+
+    fn try_from(text: &String) -> Result<Self, InputError> {
+        Self::parse(text)
+    }
+}
+
+impl From<&WorkspacePath> for WorkspacePath {
+    fn from(path: &WorkspacePath) -> Self {
+        path.clone()
+    }
+}
+
 impl From<WorkspacePath> for String {
     fn from(path: WorkspacePath) -> String {
         path.0

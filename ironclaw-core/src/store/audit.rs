@@ -9,6 +9,25 @@ use crate::scope::Scope;
 /// Reads the owner's audit trail.
 ///
 /// Every method fails with a [`StoreError`] only when the store itself does. Dropping a future has no effect.
+///
+/// ```
+/// use ironclaw_core::model::audit::AuditFilter;
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// store.put_setting(&ada, "theme", "dark".into()).await?;
+/// let events = store.audit().events(&ada, &AuditFilter::default(), &PageRequest::default()).await?.items;
+/// assert_eq!(events.len(), 1);
+/// let head = store.audit().verify(&ada).await?;
+/// assert_eq!(head, store.audit().head(&ada).await?);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Audit: Send + Sync {
     /// The owner's events, oldest first.
@@ -32,7 +51,7 @@ pub trait Audit: Send + Sync {
 }
 
 forward! {
-    Audit:
+    Audit audit:
     async fn events(&self, scope: &Scope, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEntry>, StoreError>;
     async fn head(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError>;
     async fn verify(&self, scope: &Scope) -> Result<Option<ChainHead>, StoreError>;

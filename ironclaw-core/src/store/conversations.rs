@@ -12,6 +12,32 @@ use crate::search::TextQuery;
 ///
 /// Every method fails with a [`StoreError`] only when the store itself does; absence is `None` or an empty page.
 /// Dropping a future has no effect.
+///
+/// ```
+/// use ironclaw_core::Limits;
+/// use ironclaw_core::id::{ConversationId, MessageId};
+/// use ironclaw_core::model::conversations::{NewMessage, Role};
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_core::search::TextQuery;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// let id = ConversationId::make(&SystemClock);
+/// store.create_conversation(&ada, id, "Launch").await?;
+/// let message = NewMessage::text(MessageId::make(&SystemClock), Role::User, "We launch on Friday.");
+/// store.append_message(&ada, id, message).await?;
+///
+/// let query = TextQuery::new("When do we launch?", &Limits::default());
+/// let hits = store.conversations().search_messages(&ada, &query, 10).await?;
+/// assert_eq!(hits[0].message.conversation, id);
+/// assert_eq!(store.conversations().recent_messages(&ada, id, 1).await?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Conversations: Send + Sync {
     /// A conversation, or `None`.
@@ -48,7 +74,7 @@ pub trait Conversations: Send + Sync {
 }
 
 forward! {
-    Conversations:
+    Conversations conversations:
     async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError>;
     async fn conversations(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Conversation>, StoreError>;
     async fn messages(&self, scope: &Scope, conversation: ConversationId, page: &PageRequest) -> Result<Page<Message>, StoreError>;

@@ -11,6 +11,25 @@ use crate::scope::Scope;
 ///
 /// Every method fails with a [`StoreError`] only when the store itself does; absence is `None` or an empty page.
 /// Dropping a future has no effect.
+///
+/// ```
+/// use ironclaw_core::model::jobs::{JobFilter, JobState};
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// let agent = Agent::builder().store(store.clone()).llm(ExtractiveLlm::new()).build()?;
+/// let conversation = agent.start_conversation(&ada).await?;
+/// agent.send(&ada, conversation, "Hello").await?;
+/// let jobs = store.jobs().jobs(&ada, &JobFilter::default(), &PageRequest::default()).await?.items;
+/// assert_eq!(jobs[0].state, JobState::Succeeded);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// A job, or `None`.
@@ -31,7 +50,7 @@ pub trait Jobs: Send + Sync {
 }
 
 forward! {
-    Jobs:
+    Jobs jobs:
     async fn job(&self, scope: &Scope, id: JobId) -> Result<Option<Job>, StoreError>;
     async fn jobs(&self, scope: &Scope, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, StoreError>;
     async fn job_events(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<JobEvent>, StoreError>;

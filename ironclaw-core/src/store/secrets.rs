@@ -11,6 +11,28 @@ use crate::scope::Scope;
 ///
 /// Every method fails with a [`StoreError`] only when the store itself does; absence is `None` or an empty page.
 /// Dropping a future has no effect.
+///
+/// ```
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_store::LibsqlStore;
+/// use ironclaw_vault::{EnvelopeVault, Passphrase};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// let key = Passphrase::new("correct horse battery staple")?;
+/// EnvelopeVault::init(&store, &store.maintenance_by("setup")?, &key).await?;
+/// let vault = EnvelopeVault::open(store.clone(), key).await?;
+/// vault.put_secret(&ada, "openai", "sk-example").await?;
+///
+/// // The store has names, times and ciphertext.
+/// let secrets = store.secrets().secrets(&ada, &PageRequest::default()).await?.items;
+/// assert_eq!(secrets[0].name.as_str(), "openai");
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Secrets: Send + Sync {
     /// The tenant's vault, or `None` if it was not made.
@@ -53,7 +75,7 @@ pub trait Secrets: Send + Sync {
 }
 
 forward! {
-    Secrets:
+    Secrets secrets:
     async fn vault(&self, tenant: &TenantId) -> Result<Option<VaultHeader>, StoreError>;
     async fn root_key_wraps(&self, tenant: &TenantId) -> Result<Vec<RootKeyWrap>, StoreError>;
     async fn data_key(&self, scope: &Scope, id: DataKeyId) -> Result<Option<DataKey>, StoreError>;

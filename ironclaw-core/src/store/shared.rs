@@ -1,7 +1,8 @@
 //! A shared store is a store: `Arc<LibsqlStore>` and `Arc<dyn Store>` go wherever one is asked for.
 
 use super::{
-    Access, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError, VaultStore, Workspace,
+    Access, AgentStore, Apply, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, Store, StoreError,
+    VaultStore, Workspace,
 };
 use crate::change::{Change, Receipt};
 use crate::forward::forward;
@@ -25,9 +26,13 @@ forward! {
 }
 
 forward! {
-    Store:
+    AgentStore:
     fn conversations(&self) -> &dyn Conversations;
     fn jobs(&self) -> &dyn Jobs;
+}
+
+forward! {
+    Store:
     fn settings(&self) -> &dyn Settings;
     async fn close(&self) -> Result<(), StoreError>;
 }

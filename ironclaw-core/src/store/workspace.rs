@@ -14,6 +14,25 @@ use crate::setters::setters;
 ///
 /// Every method fails with a [`StoreError`] only when the store itself does or an argument is refused; absence is
 /// `None` or an empty page. Dropping a future has no effect.
+///
+/// ```
+/// use ironclaw_core::model::workspace::WorkspacePath;
+/// use ironclaw_core::prelude::*;
+/// use ironclaw_memory::{HashEmbedder, HybridMemory};
+/// use ironclaw_store::LibsqlStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let store = LibsqlStore::in_memory().await?;
+/// let ada = Scope::user("ada")?;
+///
+/// HybridMemory::new(store.clone(), HashEmbedder::default()).write_text(&ada, "plan.md", "On Friday.").await?;
+/// let path = WorkspacePath::parse("plan.md")?;
+/// let bytes = store.workspace().content(&ada, &path, 3, 9).await?;
+/// assert_eq!(bytes.as_deref(), Some(&b"Friday"[..]));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Workspace: Send + Sync {
     /// A file, or `None`.
@@ -71,7 +90,7 @@ pub trait Workspace: Send + Sync {
 }
 
 forward! {
-    Workspace:
+    Workspace workspace:
     async fn entry(&self, scope: &Scope, path: &WorkspacePath) -> Result<Option<Entry>, StoreError>;
     async fn entries(&self, scope: &Scope, prefix: Option<&WorkspacePath>, page: &PageRequest) -> Result<Page<Entry>, StoreError>;
     async fn content(&self, scope: &Scope, path: &WorkspacePath, start: u64, end: u64) -> Result<Option<Vec<u8>>, StoreError>;

@@ -64,8 +64,12 @@ async fn the_oldest_are_dropped_first_and_the_question_never() {
     let world = World::with(script.clone(), |builder| builder.context_tokens(600).past_messages(0)).await;
     let long = |n: u32| format!("number {n} {}", "word ".repeat(40));
     put(&world, (0..10).flat_map(|n| [text(Role::User, long(n)), text(Role::Assistant, long(n))]).collect()).await;
-    world.send("and now?").await.unwrap();
+    let left_out = world.send("and now?").await.unwrap().left_out.unwrap();
     let shown = shown(&script.last_request());
+    assert_eq!(
+        (left_out.messages, left_out.first, left_out.last),
+        (21 - shown.len() as u64, 1, 21 - shown.len() as u64)
+    );
     assert_eq!(shown.last().unwrap(), "user: and now?");
     assert!(shown.len() > 2 && shown.len() < 15, "{}", shown.len());
     assert!(shown[0].starts_with("user: number"), "it begins with a question: {}", shown[0]);

@@ -12,7 +12,7 @@ use ironclaw_core::llm::LlmErrorKind;
 use ironclaw_core::model::jobs::{JobFilter, JobState, JobStep, NewJob};
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::store::Apply;
-use ironclaw_core::{Agent, Embedder, Memory, PageRequest, Scope, Store, SystemClock};
+use ironclaw_core::{Agent, AgentStore, Embedder, Memory, PageRequest, Scope, Store, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::LibsqlStore;
 use serde_json::{Value, json};
@@ -67,11 +67,11 @@ impl Embedder for Faulty {
         self.0.model()
     }
 
-    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(&self, scope: &Scope, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
         match purpose {
             Purpose::Query if self.1 => std::future::pending().await,
             Purpose::Query => Err(EmbedError::new(EmbedErrorKind::Unreachable, "embed", "scripted")),
-            _ => self.0.embed(purpose, texts).await,
+            _ => self.0.embed(scope, purpose, texts).await,
         }
     }
 }

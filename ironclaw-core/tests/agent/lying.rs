@@ -11,7 +11,7 @@ use ironclaw_core::llm::{
 };
 use ironclaw_core::model::jobs::{JobState, JobStep, ToolOutcome};
 use ironclaw_core::tool::{LogLevel, LogLine, SandboxUsage, ToolError, ToolErrorKind, ToolOutput, ToolSpec};
-use ironclaw_core::{PageRequest, Scope, Store, Tool};
+use ironclaw_core::{AgentStore, PageRequest, Scope, Tool};
 use serde_json::{Value, json};
 
 use crate::support::{Script, Step, World, response, shown};
@@ -38,9 +38,9 @@ impl LlmProvider for Liar {
         "m\0del"
     }
 
-    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError> {
+    async fn stream(&self, scope: &Scope, request: LlmRequest) -> Result<LlmStream, LlmError> {
         if self.asked.swap(true, std::sync::atomic::Ordering::SeqCst) {
-            return self.then.stream(request).await;
+            return self.then.stream(scope, request).await;
         }
         let lie = (self.lie)().map(LlmEvent::Finished);
         Ok(Box::pin(stream::iter([lie])))

@@ -12,7 +12,7 @@ use ironclaw_core::llm::{
 use ironclaw_core::model::conversations::{Message, Role};
 use ironclaw_core::model::jobs::{Job, JobFilter, JobStep, LlmCall};
 use ironclaw_core::tool::{SandboxUsage, ToolError, ToolErrorKind, ToolOutput, ToolSpec};
-use ironclaw_core::{Agent, PageRequest, Scope, Store, Tool};
+use ironclaw_core::{Agent, AgentStore, PageRequest, Scope, Tool};
 use ironclaw_store::LibsqlStore;
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ impl LlmProvider for Script {
         "scripted"
     }
 
-    async fn stream(&self, request: LlmRequest) -> Result<LlmStream, LlmError> {
+    async fn stream(&self, _scope: &Scope, request: LlmRequest) -> Result<LlmStream, LlmError> {
         let step = {
             let mut script = self.0.lock().unwrap();
             script.1.push(request);
@@ -216,7 +216,7 @@ pub(crate) fn shown(request: &LlmRequest) -> Vec<String> {
         .messages
         .iter()
         .filter_map(|message| match message {
-            LlmMessage::User { text } => Some(format!("user: {text}")),
+            LlmMessage::User { text, .. } => Some(format!("user: {text}")),
             LlmMessage::Assistant { text, tool_calls } => Some(match tool_calls.len() {
                 0 => format!("assistant: {text}"),
                 calls => format!("assistant: {text} +{calls}"),

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use ironclaw_core::agent::{AgentErrorKind, AgentEvent};
 use ironclaw_core::llm::{LlmMessage, ToolCall};
 use ironclaw_core::model::jobs::{JobState, JobStep, ToolOutcome};
-use ironclaw_core::{ExtractiveLlm, PageRequest, Store};
+use ironclaw_core::{AgentStore, ExtractiveLlm, PageRequest};
 use serde_json::{Value, json};
 
 use crate::support::{Echo, Script, Step, World, response, shown};

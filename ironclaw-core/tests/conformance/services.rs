@@ -47,7 +47,7 @@ impl Served {
         let builder = GenaiLlm::builder(self.0, "lamp").endpoint(server.url).backoff(Duration::from_millis(1));
         let builder = match self.0 {
             Provider::Ollama => builder,
-            _ => builder.key(SecretValue::from(Says::KEY.to_owned())),
+            _ => builder.key(SecretValue::from(Says::KEY)),
         };
         Ok(Arc::new(builder.build()?))
     }

@@ -143,7 +143,7 @@ async fn nobody_there_is_unreachable() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused() {
-    let key = || SecretValue::from(KEY.to_owned());
+    let key = || SecretValue::from(KEY);
     let build =
         |model: &str, endpoint: &str| GenaiLlm::builder(Provider::OpenAi, model).endpoint(endpoint).key(key()).build();
     assert!(build("m", "https://cloud-api.near.ai/v1").is_ok());
@@ -164,7 +164,7 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(GenaiLlm::builder(Provider::OpenAi, "m").build().is_err(), "at OpenAI itself a key is needed");
     assert!(GenaiLlm::builder(Provider::Ollama, "m").key(key()).build().is_err(), "Ollama takes no key");
     assert!(GenaiLlm::builder(Provider::Gemini, "../m").key(key()).build().is_err(), "it is a part of the URL");
-    let spaced = GenaiLlm::builder(Provider::Gemini, "m").key(SecretValue::from("a\nb".to_owned()));
+    let spaced = GenaiLlm::builder(Provider::Gemini, "m").key(SecretValue::from("a\nb"));
     assert!(spaced.build().is_err());
     let llm = build("m", "https://x/v1").unwrap();
     assert!(!format!("{llm:?}").contains(KEY));

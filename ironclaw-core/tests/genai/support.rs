@@ -1,13 +1,12 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use ironclaw_core::SecretValue;
 use ironclaw_core::genai::{GenaiLlm, GenaiLlmBuilder, Provider};
 use ironclaw_core::id::ToolName;
 use ironclaw_core::llm::{LlmError, LlmEvent, LlmMessage, LlmOptions, LlmProvider, LlmRequest, LlmResponse, ToolCall};
-use ironclaw_core::memory::Passage;
-use ironclaw_core::model::workspace::WorkspacePath;
+use ironclaw_core::model::workspace::{Passage, WorkspacePath};
 use ironclaw_core::tool::ToolSpec;
+use ironclaw_core::{Scope, SecretValue};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -18,18 +17,18 @@ pub(crate) const KEY: &str = "sk-test-3f9aQ77";
 
 pub(crate) fn builder(provider: Provider, model: &str, endpoint: &str) -> GenaiLlmBuilder {
     let builder = GenaiLlm::builder(provider, model).endpoint(endpoint).backoff(Duration::from_millis(1));
-    if provider == Provider::Ollama { builder } else { builder.key(SecretValue::from(KEY.to_owned())) }
+    if provider == Provider::Ollama { builder } else { builder.key(SecretValue::from(KEY)) }
 }
 
 /// A request with everything in it: instructions, a passage, a tool round, a question.
 pub(crate) fn request() -> LlmRequest {
     let messages = vec![
         LlmMessage::System { text: "Be brief.".into() },
-        LlmMessage::User { text: "What is the weather in Paris and Rome?".into() },
+        LlmMessage::user("What is the weather in Paris and Rome?"),
         LlmMessage::Assistant { text: "I look.".into(), tool_calls: vec![call("c1", "Paris"), call("c2", "Rome")] },
         result("c1", "sunny", false),
         result("c2", "no such city", true),
-        LlmMessage::User { text: "And the launch?".into() },
+        LlmMessage::user("And the launch?"),
     ];
     let passage = Passage::new(WorkspacePath::parse("notes/launch.md").unwrap(), 0, 23, "The launch is on 3 May.", 0.9);
     let tool = ToolSpec::new(
@@ -54,9 +53,13 @@ fn result(id: &str, content: &str, is_error: bool) -> LlmMessage {
     }
 }
 
+fn ada() -> Scope {
+    Scope::user("ada").unwrap()
+}
+
 /// The pieces of text and the whole answer.
 pub(crate) async fn ask(llm: &GenaiLlm, request: LlmRequest) -> Result<(Vec<String>, LlmResponse), LlmError> {
-    let mut stream = llm.stream(request).await?;
+    let mut stream = llm.stream(&ada(), request).await?;
     let mut pieces = Vec::new();
     let mut answer = None;
     while let Some(event) = stream.next().await {

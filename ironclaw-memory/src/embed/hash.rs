@@ -2,11 +2,11 @@ use std::hash::Hasher;
 
 use async_trait::async_trait;
 use fnv::FnvHasher;
-use ironclaw_core::InputError;
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, Embedder, EmbeddingModel, Purpose};
 use ironclaw_core::id::EmbeddingModelId;
 use ironclaw_core::input::Problem;
 use ironclaw_core::search::{ANALYSIS_VERSION, analyze};
+use ironclaw_core::{InputError, Scope};
 
 use super::normalize;
 
@@ -71,7 +71,7 @@ impl Embedder for HashEmbedder {
         &self.model
     }
 
-    async fn embed(&self, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(&self, _scope: &Scope, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
         let dimensions = self.model.dimensions as usize;
         let inline = texts.iter().map(String::len).sum::<usize>() <= INLINE_BYTES;
         let all = move || texts.iter().map(|text| vector(text, dimensions)).collect();
@@ -193,14 +193,18 @@ mod tests {
         }
     }
 
+    fn ada() -> Scope {
+        Scope::user("ada").unwrap()
+    }
+
     #[tokio::test]
     async fn many_texts_are_embedded_in_order_as_one_by_one() {
         let embedder = HashEmbedder::with_dimensions(64).unwrap();
         let texts: Vec<String> =
             (0..200).map(|n| format!("text number {n} of many, about subject {}", n % 7)).collect();
-        let together = embedder.embed(Purpose::Document, texts.clone()).await.unwrap();
+        let together = embedder.embed(&ada(), Purpose::Document, texts.clone()).await.unwrap();
         for (text, vector) in texts.into_iter().zip(together) {
-            assert_eq!(embedder.embed(Purpose::Query, vec![text]).await.unwrap(), [vector]);
+            assert_eq!(embedder.embed(&ada(), Purpose::Query, vec![text]).await.unwrap(), [vector]);
         }
     }
 

@@ -2,11 +2,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ironclaw_core::SecretValue;
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, Embedder, EmbeddingModel, Purpose};
 use ironclaw_core::id::EmbeddingModelId;
-use ironclaw_core::input::{InputError, Problem};
+use ironclaw_core::input::{InputError, Problem, parsed};
 use ironclaw_core::model::workspace::check_vector;
+use ironclaw_core::{Scope, SecretValue};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
@@ -34,7 +34,7 @@ use wire::Api;
 /// use ironclaw_memory::HttpEmbedder;
 ///
 /// let embedder = HttpEmbedder::openai("https://api.openai.com/v1", "text-embedding-3-small", 1536)
-///     .api_key(SecretValue::from("key-from-the-vault".to_owned()))
+///     .api_key("key-from-the-vault")
 ///     .build()?;
 /// assert_eq!(embedder.model().id.as_str(), "openai:text-embedding-3-small:1536");
 ///
@@ -128,7 +128,7 @@ impl Embedder for HttpEmbedder {
         &self.model
     }
 
-    async fn embed(&self, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(&self, _scope: &Scope, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
         let mut vectors = vec![vec![0.0; self.model.dimensions as usize]; texts.len()];
         let sent: Vec<(usize, &str)> =
             texts.iter().map(String::as_str).enumerate().filter(|(_, text)| !text.trim().is_empty()).collect();
@@ -151,7 +151,7 @@ pub struct HttpEmbedderBuilder {
     base: String,
     name: String,
     dimensions: u32,
-    id: Option<EmbeddingModelId>,
+    id: Option<Result<EmbeddingModelId, InputError>>,
     api_key: Option<SecretValue>,
     batch: usize,
     timeout: Duration,
@@ -181,16 +181,16 @@ impl HttpEmbedderBuilder {
 
     /// The key, sent as a bearer token.
     #[must_use]
-    pub fn api_key(mut self, key: SecretValue) -> Self {
-        self.api_key = Some(key);
+    pub fn api_key(mut self, key: impl Into<SecretValue>) -> Self {
+        self.api_key = Some(key.into());
         self
     }
 
     /// The id under which vectors are kept, where the same name may stand for several models: two services, or two
     /// quantisations.
     #[must_use]
-    pub fn id(mut self, id: EmbeddingModelId) -> Self {
-        self.id = Some(id);
+    pub fn id(mut self, id: impl TryInto<EmbeddingModelId, Error: Into<InputError>>) -> Self {
+        self.id = Some(parsed(id));
         self
     }
 
@@ -233,7 +233,7 @@ impl HttpEmbedderBuilder {
     ///
     /// # Errors
     /// An [`InputError`] on `url` (not `http` or `https`, with credentials in it, or without TLS to another host while
-    /// there is a key), `model`, `dimensions`, `batch` or `API key`.
+    /// there is a key), `model`, `dimensions`, `batch`, `embedding model` (an [`id`](Self::id) that is none) or `API key`.
     pub fn build(self) -> Result<HttpEmbedder, InputError> {
         let url = self.url()?;
         if self.dimensions == 0 {
@@ -246,7 +246,7 @@ impl HttpEmbedderBuilder {
             return Err(InputError::new("model", Problem::Empty));
         }
         let id = match self.id {
-            Some(id) => id,
+            Some(id) => id?,
             None => EmbeddingModelId::parse(format!("{}:{}:{}", self.api.name(), self.name, self.dimensions))?,
         };
         let mut headers = HeaderMap::new();
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        let build = |base: &str| HttpEmbedder::openai(base, "m", 4).api_key(SecretValue::from("k".to_owned())).build();
+        let build = |base: &str| HttpEmbedder::openai(base, "m", 4).api_key("k").build();
         assert_eq!(build("https://example.com/v1/").unwrap().url.as_str(), "https://example.com/v1/embeddings");
         for fine in ["http://localhost:1/v1", "http://127.0.0.1/v1", "http://[::1]:8/v1"] {
             assert!(build(fine).is_ok(), "{fine}");
@@ -378,14 +378,13 @@ mod tests {
         assert_eq!(builder().batch(0).build().unwrap_err().field(), "batch");
         assert_eq!(HttpEmbedder::ollama("http://localhost", "m", 0).build().unwrap_err().field(), "dimensions");
         assert_eq!(HttpEmbedder::ollama("http://localhost", "", 4).build().unwrap_err().field(), "model");
-        let key = SecretValue::from("a\nb".to_owned());
+        let key = SecretValue::from("a\nb");
         assert_eq!(builder().api_key(key).build().unwrap_err().field(), "API key");
     }
 
     #[test]
     fn the_key_is_not_printed() {
-        let builder =
-            HttpEmbedder::openai("https://x/v1", "m", 4).api_key(SecretValue::from("sk-topsecret".to_owned()));
+        let builder = HttpEmbedder::openai("https://x/v1", "m", 4).api_key("sk-topsecret");
         assert!(!format!("{builder:?}").contains("topsecret"));
         assert!(!format!("{:?}", builder.build().unwrap()).contains("topsecret"));
     }

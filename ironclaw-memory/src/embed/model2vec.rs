@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ironclaw_core::Scope;
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, Embedder, EmbeddingModel, Purpose};
 use ironclaw_core::id::EmbeddingModelId;
 use model2vec_rs::model::StaticModel;
@@ -52,7 +53,7 @@ impl Embedder for StaticEmbedder {
         &self.model
     }
 
-    async fn embed(&self, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(&self, _scope: &Scope, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
         let loaded = Arc::clone(&self.loaded);
         blocking("embed", move || {
             let mut vectors = loaded.encode_with_args(&texts, NO_MAXIMUM, texts.len().max(1));

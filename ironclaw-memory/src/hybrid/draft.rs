@@ -1,11 +1,11 @@
 use std::ops::Range;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use ironclaw_core::Clock;
 use ironclaw_core::embedder::{EmbedError, Purpose};
 use ironclaw_core::id::ChunkId;
 use ironclaw_core::memory::MemoryError;
 use ironclaw_core::model::workspace::{ContentHash, NewChunk, Part, check_vector};
+use ironclaw_core::{Clock, Scope};
 
 use super::Inner;
 use crate::error;
@@ -43,7 +43,11 @@ impl Draft {
 
 impl Inner {
     /// The vectors of these texts, in order: embedded in batches, a few of them at once.
-    pub(super) async fn embed_documents(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, MemoryError> {
+    pub(super) async fn embed_documents(
+        &self,
+        scope: &Scope,
+        texts: Vec<String>,
+    ) -> Result<Vec<Vec<f32>>, MemoryError> {
         let mut batches = Vec::with_capacity(texts.len().div_ceil(self.options.embed_batch));
         let mut texts = texts.into_iter();
         loop {
@@ -51,16 +55,21 @@ impl Inner {
             if batch.is_empty() {
                 break;
             }
-            batches.push(self.embed(Purpose::Document, batch));
+            batches.push(self.embed(scope, Purpose::Document, batch));
         }
         let vectors = stream::iter(batches).buffered(self.options.embed_concurrency);
         vectors.try_concat().await.map_err(error::embedding("write"))
     }
 
     /// The vectors of these texts, checked to be what an embedder promises.
-    pub(super) async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    pub(super) async fn embed(
+        &self,
+        scope: &Scope,
+        purpose: Purpose,
+        texts: Vec<String>,
+    ) -> Result<Vec<Vec<f32>>, EmbedError> {
         let (asked, model) = (texts.len(), self.embedder.model());
-        let vectors = self.embedder.embed(purpose, texts).await?;
+        let vectors = self.embedder.embed(scope, purpose, texts).await?;
         if vectors.len() != asked {
             return Err(error::malformed(format!("{} vectors for {asked} texts", vectors.len())));
         }

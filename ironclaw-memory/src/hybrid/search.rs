@@ -34,7 +34,7 @@ struct Prepared {
 impl Inner {
     pub(super) async fn search(&self, scope: &Scope, query: &SearchQuery) -> Result<SearchResults, MemoryError> {
         self.check_query(query).map_err(error::invalid("search"))?;
-        let (vector, meaning) = self.query_vector(&query.text).await;
+        let (vector, meaning) = self.query_vector(scope, &query.text).await;
         let prepared = Prepared {
             text: TextQuery::new(&query.text, &self.options.limits),
             vector,
@@ -68,8 +68,8 @@ impl Inner {
     }
 
     /// The query's vector, if it has one; or why there is none, if there should be.
-    async fn query_vector(&self, text: &str) -> (Option<VectorQuery>, Option<Omission>) {
-        match self.embed(Purpose::Query, vec![text.to_owned()]).await {
+    async fn query_vector(&self, scope: &Scope, text: &str) -> (Option<VectorQuery>, Option<Omission>) {
+        match self.embed(scope, Purpose::Query, vec![text.to_owned()]).await {
             Ok(mut vectors) => {
                 let vector = vectors.pop().filter(|vector| vector.iter().any(|x| *x != 0.0));
                 let model = self.embedder.model().id.clone();

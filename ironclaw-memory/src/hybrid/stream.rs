@@ -47,7 +47,7 @@ impl Inner {
         let version = Version::new(self.clock.as_ref(), path.clone(), metadata, model, old.as_ref());
         let chunks = survey.searchable.then(|| (self.chunker, Format::of(path)));
         let parts = Parts::new(source, self.options.limits.part_bytes, chunks);
-        self.write_batches(scope, version, self.embedded(parts)).await
+        self.write_batches(scope, version, self.embedded(scope, parts)).await
     }
 
     async fn write_batches(
@@ -100,7 +100,11 @@ impl Inner {
     }
 
     /// The batches of `parts` with their vectors, in order, a few of them under way at once.
-    fn embedded(&self, parts: Parts<Box<dyn Source>>) -> impl Stream<Item = Result<Batch<Part>, MemoryError>> + Send {
+    fn embedded(
+        &self,
+        scope: &Scope,
+        parts: Parts<Box<dyn Source>>,
+    ) -> impl Stream<Item = Result<Batch<Part>, MemoryError>> + Send {
         let batch_bytes = self.options.batch_bytes;
         let drafts = stream::try_unfold(Some(parts), move |parts| async move {
             let Some(mut parts) = parts else { return Ok(None) };
@@ -109,12 +113,12 @@ impl Inner {
             let rest = batch.end.is_none().then_some(parts);
             Ok(Some((batch, rest)))
         });
-        let this = self.clone();
+        let (this, scope) = (self.clone(), scope.clone());
         let embed = move |batch: Batch<Draft>| {
-            let this = this.clone();
+            let (this, scope) = (this.clone(), scope.clone());
             async move {
                 let texts = batch.parts.iter().flat_map(Draft::texts).collect();
-                let mut vectors = this.embed_documents(texts).await?.into_iter();
+                let mut vectors = this.embed_documents(&scope, texts).await?.into_iter();
                 let part = |draft: Draft| draft.into_part(&mut vectors, this.clock.as_ref());
                 Ok(Batch { parts: batch.parts.into_iter().map(part).collect(), end: batch.end })
             }

@@ -5,7 +5,7 @@ use futures::future::join;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use ironclaw_core::change::{Change, WorkspaceOp};
 use ironclaw_core::id::EmbeddingModelId;
-use ironclaw_core::input::{Problem, check_size};
+use ironclaw_core::input::{Problem, check_size, parsed};
 use ironclaw_core::memory::{MemoryError, MemoryErrorKind, Written};
 use ironclaw_core::model::workspace::{Entry, Part, WorkspacePath};
 use ironclaw_core::{InputError, Scope};
@@ -32,8 +32,19 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// A file of these bytes, without metadata.
-    pub fn new(path: WorkspacePath, content: impl Into<Vec<u8>>) -> Self {
+    /// A file without metadata.
+    ///
+    /// # Errors
+    /// What [`WorkspacePath::parse`] refuses.
+    pub fn new(
+        path: impl TryInto<WorkspacePath, Error: Into<InputError>>,
+        content: impl Into<Vec<u8>>,
+    ) -> Result<Self, InputError> {
+        Ok(Self::of(parsed(path)?, content))
+    }
+
+    /// [`Self::new`] for a path that was parsed already.
+    pub fn of(path: WorkspacePath, content: impl Into<Vec<u8>>) -> Self {
         Self { path, content: content.into(), metadata: Value::Null }
     }
 
@@ -75,7 +86,7 @@ impl Inner {
         if content.len() > self.options.batch_bytes {
             return self.write_stream(scope, path, metadata, Box::new(Cursor::new(content))).await;
         }
-        let ready = self.prepare(scope, vec![NewFile::new(path.clone(), content).metadata(metadata)]).await?;
+        let ready = self.prepare(scope, vec![NewFile { path: path.clone(), content, metadata }]).await?;
         let mut written = self.write_group(scope, ready, &mut false).await?;
         written.pop().ok_or_else(|| MemoryError::new(MemoryErrorKind::Store, "write", "nothing was written"))
     }
@@ -195,7 +206,7 @@ impl Inner {
         let plans = plans.await?.map_err(error::source("write"))?;
 
         let texts = plans.iter().flat_map(Plan::drafts).flat_map(Draft::texts).collect();
-        let mut vectors = self.embed_documents(texts).await?.into_iter();
+        let mut vectors = self.embed_documents(scope, texts).await?.into_iter();
         let clock = self.clock.as_ref();
         let ready = |plan| match plan {
             Plan::Unchanged(entry) => Ready::Unchanged(entry),

@@ -53,9 +53,9 @@ impl Embedder for Counting {
         self.inner.model()
     }
 
-    async fn embed(&self, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(&self, scope: &Scope, purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
         self.texts.fetch_add(texts.len(), Ordering::SeqCst);
-        self.inner.embed(purpose, texts).await
+        self.inner.embed(scope, purpose, texts).await
     }
 }
 
@@ -77,7 +77,7 @@ impl Embedder for Broken {
         &BROKEN_MODEL
     }
 
-    async fn embed(&self, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(&self, _scope: &Scope, _purpose: Purpose, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
         let vectors = |vector: &[f32], n: usize| Ok(vec![vector.to_vec(); n]);
         match self {
             Self::Fails => Err(EmbedError::new(EmbedErrorKind::Unreachable, "embed", "the service is down")),

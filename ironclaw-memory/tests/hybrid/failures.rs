@@ -169,7 +169,7 @@ async fn a_file_that_is_being_replaced_is_found_all_the_time() {
 #[tokio::test]
 async fn two_files_of_one_batch_may_not_have_one_path() {
     let memory = hybrid().await;
-    let file = |content: &[u8]| NewFile::new(path("a"), content.to_vec());
+    let file = |content: &[u8]| NewFile::of(path("a"), content.to_vec());
     let error = memory.write_many(&ada(), vec![file(b"x"), file(b"y")]).await.unwrap_err();
     assert_eq!(error.kind(), &MemoryErrorKind::InvalidInput);
     assert_eq!(memory.entry(&ada(), &path("a")).await.unwrap(), None);

@@ -51,7 +51,7 @@ async fn an_unchanged_file_is_not_embedded_again() {
     assert!(!again.changed);
     assert_eq!(again.embedded, 0);
     assert_eq!(again.entry, first.entry);
-    let many = vec![NewFile::new(path("a.txt"), text.clone().into_bytes())];
+    let many = vec![NewFile::of(path("a.txt"), text.clone().into_bytes())];
     assert!(!memory.write_many(&ada(), many).await.unwrap()[0].changed);
     let source = Cursor::new(text.clone().into_bytes());
     assert!(!memory.write_from(&ada(), &path("a.txt"), Value::Null, source).await.unwrap().changed);
@@ -156,7 +156,7 @@ async fn many_files_are_written_together() {
         if n % 7 == 5 {
             content.push(0xff);
         }
-        NewFile::new(path(&format!("d/{n:03}.txt")), content).metadata(json!({"n": n}))
+        NewFile::of(path(&format!("d/{n:03}.txt")), content).metadata(json!({"n": n}))
     };
     let files: Vec<NewFile> = (0..60).map(file).collect();
     let written = memory.write_many(&ada(), files.clone()).await.unwrap();

@@ -1,7 +1,8 @@
 //! Access from rows.
 
-use ironclaw_core::id::{ApiKeyId, ApprovalId, LeaseId, PolicyId, TokenId, ToolGrantId};
+use ironclaw_core::id::{ApiKeyId, ApprovalId, LeaseId, MembershipId, PolicyId, TokenId, ToolGrantId};
 use ironclaw_core::model::access::{Agent, ApiKey, Approval, Lease, Policy, Token, ToolGrant, UserRole};
+use ironclaw_core::model::spaces::Membership;
 use ironclaw_core::store::StoreError;
 
 use crate::codes;
@@ -35,7 +36,22 @@ macro_rules! approval_columns {
     };
 }
 
+/// The columns that [`membership`] reads, of `members m` and `users u`.
+macro_rules! membership_columns {
+    () => {
+        "m.id, u.owner, m.member, m.role, m.valid_from, m.valid_until"
+    };
+}
+
+pub(super) use membership_columns;
 pub(super) use {agent_columns, api_key_columns, approval_columns, policy_columns};
+
+pub(crate) fn membership(row: &dyn Row) -> Result<Membership, StoreError> {
+    let id = MembershipId::from_bytes(row.id(0)?);
+    let space = row.owner(1)?.into_space().ok_or_else(|| row.corrupt(1))?;
+    let membership = Membership::new(id, space, row.parsed(2)?, row.code(3, codes::space_role)?, row.time(4)?);
+    Ok(membership.until(row.optional(5, <dyn Row>::time)?))
+}
 
 pub(super) fn agent(row: &dyn Row) -> Result<Agent, StoreError> {
     Ok(Agent::new(row.parsed(0)?, row.time(3)?)

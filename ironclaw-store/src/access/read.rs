@@ -2,13 +2,23 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use ironclaw_core::id::{AgentName, ApiKeyId, ApprovalId, LeaseId, TokenId, ToolName};
 use ironclaw_core::model::access::{Agent, ApiKey, Approval, Lease, Policy, Token, ToolGrant, User, UserRole};
+use ironclaw_core::model::spaces::Membership;
 use ironclaw_core::store::{Access, StoreError};
-use ironclaw_core::{Page, PageRequest, Scope, Timestamp};
+use ironclaw_core::{Owner, Page, PageRequest, Scope, Timestamp};
 
-use super::codec::{self, agent_columns, api_key_columns, approval_columns, policy_columns};
+use super::codec::{self, agent_columns, api_key_columns, approval_columns, membership_columns, policy_columns};
 use crate::codes;
 use crate::cursor;
 use crate::sql::{Categories, Engine, Freshness, Id, Query, Reach, params};
+
+/// The memberships of the space of the tenant `?1` with the key `?2` that were in force at `?4`, from the id `?3` on.
+pub(crate) const MEMBERS_OF_SPACE: &str = concat!(
+    "SELECT ",
+    membership_columns!(),
+    " FROM ironclaw.members m JOIN ironclaw.users u ON u.owner_no = m.owner_no WHERE u.tenant = ?1 AND u.owner = ?2 \
+     AND m.id >= ?3 AND (?4 IS NULL OR (m.valid_from <= ?4 AND (m.valid_until IS NULL OR m.valid_until > ?4))) \
+     ORDER BY m.id LIMIT ?5"
+);
 
 #[async_trait]
 impl<E: Engine> Access for Categories<E> {
@@ -25,7 +35,8 @@ impl<E: Engine> Access for Categories<E> {
                         )
                         .await?;
                     tx.query_row(
-                    "SELECT owner_no, owner, status, created_at, updated_at FROM ironclaw.users WHERE owner_no = ?1",
+                    "SELECT owner_no, owner, status, created_at, updated_at FROM ironclaw.users WHERE owner_no = ?1 \
+                     AND owner >= ' '",
                     params![tx.owner_no()],
                     |row| {
                         Ok(User::new(row.parsed(1)?, row.time(3)?)
@@ -51,6 +62,34 @@ impl<E: Engine> Access for Categories<E> {
             codec::role,
         );
         self.list("roles", query).await
+    }
+
+    async fn spaces(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Membership>, StoreError> {
+        let after: Option<String> = cursor::after("spaces", page)?;
+        let sql = concat!(
+            "SELECT ",
+            membership_columns!(),
+            " FROM ironclaw.members m JOIN ironclaw.users u ON u.owner_no = m.owner_no AND u.tenant = m.tenant \
+             WHERE m.tenant = ?1 AND m.member = ?2 AND m.valid_until IS NULL AND u.owner > ?3 ORDER BY u.owner LIMIT ?4"
+        );
+        // No key is empty.
+        let params = params![scope.tenant().as_str(), scope.person().as_str(), after.unwrap_or_default()];
+        let query = Query::of_person(scope, sql, params, codec::membership);
+        self.page("spaces", page, query, |membership| Owner::from(membership.space.clone()).key().into_owned()).await
+    }
+
+    async fn members(
+        &self,
+        scope: &Scope,
+        at: Option<Timestamp>,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>, StoreError> {
+        let after: Option<[u8; 16]> = cursor::after("members", page)?;
+        // In a user's own place there is no space of the key.
+        let key = scope.space().map(|_| scope.owner().key().into_owned());
+        let params = params![scope.tenant().as_str(), key, Id(&cursor::from(after)), at];
+        let query = Query::to_decide(scope, MEMBERS_OF_SPACE, params, codec::membership).without_owner();
+        self.page("members", page, query, |membership| *membership.id.as_bytes()).await
     }
 
     async fn agent(&self, scope: &Scope, name: &AgentName) -> Result<Option<Agent>, StoreError> {

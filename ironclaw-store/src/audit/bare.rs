@@ -16,9 +16,28 @@ pub(super) struct Bare {
     of_nobody: u64,
     /// How many there are of the system's chain that name a user, by the user's chain.
     about: BTreeMap<[u8; 16], u64>,
+    /// How many there are that name no user, by who acted first.
+    by: BTreeMap<[u8; 16], u64>,
+    /// Who acted first in events whose private part is there.
+    told: BTreeSet<[u8; 16]>,
 }
 
 impl Bare {
+    /// Takes note of an event whose private part is there.
+    pub(super) fn note_told(&mut self, event: &AuditEvent) {
+        self.told.extend(event.principals.first().map(|principal| principal.pseudonym.0));
+    }
+
+    /// Whether nothing is told of what somebody did first: in a space, whose members may be erased.
+    pub(super) fn is_untold(&self, pseudonym: &[u8; 16]) -> bool {
+        !self.told.contains(pseudonym)
+    }
+
+    /// How many private parts are missing of what these did first.
+    pub(super) fn missing_by(&self, known: impl Fn(&[u8; 16]) -> bool) -> u64 {
+        self.by.iter().filter(|(pseudonym, _)| known(pseudonym)).map(|(_, count)| count).sum()
+    }
+
     /// Takes note of an event without a private part.
     pub(super) fn note(&mut self, owner_no: i64, event: &AuditEvent) {
         if event.action.is_forgotten() {
@@ -27,7 +46,12 @@ impl Bare {
         let about = event.subjects.iter().find(|subject| subject.kind == SubjectKind::Stream);
         match about {
             Some(subject) if owner_no == SYSTEM_NO => *self.about.entry(subject.id).or_default() += 1,
-            _ => self.of_nobody += 1,
+            _ => {
+                self.of_nobody += 1;
+                if let Some(first) = event.principals.first() {
+                    *self.by.entry(first.pseudonym.0).or_default() += 1;
+                }
+            }
         }
     }
 

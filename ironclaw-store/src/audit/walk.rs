@@ -83,7 +83,7 @@ impl Walk {
                 Some((salt, private)) if commitment(salt, private) != event.commitment => {
                     return Err(broken(event.sequence, ChainProblem::Commitment));
                 }
-                Some(_) => {}
+                Some(_) => self.bare.note_told(event),
                 None => self.bare.note(self.owner_no, event),
             }
             self.users.insert(event.user.0);

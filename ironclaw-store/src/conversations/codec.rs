@@ -1,8 +1,10 @@
 //! Conversations and messages, to rows and from them.
 
 use ironclaw_core::id::{ConversationId, MessageId};
+use ironclaw_core::llm::{ContentPart, ToolCall};
 use ironclaw_core::model::conversations::{Conversation, Message, NewMessage};
 use ironclaw_core::store::StoreError;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::codes::{role, role_code};
@@ -35,15 +37,44 @@ pub(super) fn conversation(row: &dyn Row) -> Result<Conversation, StoreError> {
 
 /// A message, as an engine's search finds it too.
 pub(crate) fn message(row: &dyn Row) -> Result<Message, StoreError> {
+    let (tool_calls, parts) = match row.optional(5, <dyn Row>::json)? {
+        None => (Vec::new(), Vec::new()),
+        Some(Beside::Calls(tool_calls)) => (tool_calls, Vec::new()),
+        Some(Beside::Both { tool_calls, parts }) => (tool_calls, parts),
+    };
     Ok(Message::new(
         ConversationId::from_bytes(row.id(1)?),
         row.count(2)?,
         row.time(3)?,
         NewMessage::text(MessageId::from_bytes(row.id(0)?), row.code(4, role)?, row.text(8)?)
-            .tool_calls(row.optional(5, <dyn Row>::json)?.unwrap_or_default())
+            .parts(parts)
+            .tool_calls(tool_calls)
             .tool_result(row.optional(6, <dyn Row>::json)?)
             .metadata(row.optional(7, <dyn Row>::json)?.unwrap_or_default()),
     ))
+}
+
+/// What stands beside a message's text, in the column `tool_calls`: the calls alone, as they ever were, or the calls and
+/// the parts. So the column of the text holds what is searched and nothing else, and a message without parts is the same
+/// as before there were any.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Beside {
+    Calls(Vec<ToolCall>),
+    Both {
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<ToolCall>,
+        parts: Vec<ContentPart>,
+    },
+}
+
+impl Beside {
+    fn of(message: &NewMessage) -> Option<Self> {
+        match (message.tool_calls.clone(), message.parts.clone()) {
+            (tool_calls, parts) if parts.is_empty() => (!tool_calls.is_empty()).then_some(Self::Calls(tool_calls)),
+            (tool_calls, parts) => Some(Self::Both { tool_calls, parts }),
+        }
+    }
 }
 
 /// What the columns of a message hold that are not as the message has them: a code, and texts of JSON values.
@@ -59,7 +90,7 @@ impl Written {
         let json = |value: &Value| (!value.is_null()).then(|| value.to_string());
         Self {
             role: role_code(message.role),
-            tool_calls: (!message.tool_calls.is_empty()).then(|| serde_json::json!(message.tool_calls).to_string()),
+            tool_calls: Beside::of(message).map(|beside| serde_json::json!(beside).to_string()),
             tool_result: message.tool_result.as_ref().map(|result| serde_json::json!(result).to_string()),
             metadata: json(&message.metadata),
         }

@@ -1,7 +1,8 @@
 //! What a store does for a copy.
 
 use async_trait::async_trait;
-use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::Owner;
+use ironclaw_core::id::TenantId;
 use ironclaw_core::model::audit::AuditRecord;
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -59,6 +60,11 @@ impl Chain {
         self.owner_no == 0
     }
 
+    /// Whether it is a space's.
+    pub(crate) fn is_space(&self) -> bool {
+        self.identity.as_ref().is_some_and(|owner| matches!(Owner::from_key(&owner.owner), Ok(Owner::Space(_))))
+    }
+
     /// Whether it is an unfinished copy's.
     pub(crate) fn is_staged(&self) -> bool {
         self.identity.as_ref().is_some_and(|user| user.tenant == STAGED)
@@ -95,8 +101,8 @@ pub enum Which {
 
 impl Which {
     /// The one of this user.
-    pub(crate) fn named(tenant: &TenantId, owner: &UserId) -> Self {
-        Self::Named(tenant.as_str().to_owned(), owner.as_str().to_owned())
+    pub(crate) fn named(tenant: &TenantId, owner: &Owner) -> Self {
+        Self::Named(tenant.as_str().to_owned(), owner.key().into_owned())
     }
 }
 

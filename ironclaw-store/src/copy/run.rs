@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use ironclaw_core::Owner;
 use ironclaw_core::id::{TenantId, UserId};
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::audit::{Action, AuditRecord};
@@ -48,7 +49,9 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         self.users.1 = chains.iter().filter(|chain| chain.identity.is_some()).count() as u64;
         // Before the users, who are seen as soon as they are complete.
         self.whole(Unit::Shared).await?;
-        for chain in &chains {
+        // Spaces after their members, whom their trails refer to.
+        let (spaces, users): (Vec<_>, Vec<_>) = chains.iter().partition(|chain| chain.is_space());
+        for chain in users.into_iter().chain(spaces) {
             self.chain(chain.stream, None).await?;
         }
         for chain in &system {
@@ -63,7 +66,7 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         }
     }
 
-    pub(super) async fn user(&mut self, tenant: &TenantId, owner: &UserId) -> Result<(), StoreError> {
+    pub(super) async fn user(&mut self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
         let named = || Which::named(tenant, owner);
         let chain = self.from.chains(named()).await?.pop();
         let chain = chain
@@ -77,6 +80,9 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         let what = Selection::User { tenant: tenant.clone(), owner: owner.clone() };
         let said = |action| record(action, action, &what, Some(chain.stream));
         self.begin(said(Action::UserCopyOut), Some(chain.owner_no)).await?;
+        if chain.is_space() {
+            check_members_came(self.from, self.to, tenant, chain.owner_no).await?;
+        }
         self.adopt(tenant, chain.owner_no).await?;
         self.chain(chain.stream, Some(said(Action::UserCopyIn))).await
     }
@@ -300,6 +306,52 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         read?;
         Ok(digests)
     }
+}
+
+/// Refuses to copy a space to where those are not, or are others, whom it names or tells of: members would be somebody else,
+/// erased ones would come back, and what the trail tells in private would not go with whom it is about.
+async fn check_members_came(
+    from: &dyn Movable,
+    to: &dyn Movable,
+    tenant: &TenantId,
+    owner_no: i64,
+) -> Result<(), StoreError> {
+    let table = |name| OF_USER.iter().position(|table| table.name == name).into_iter().collect();
+    let (mut told_of, mut named) = (HashSet::new(), HashSet::new());
+    read(from, Unit::Owner(owner_no), table("audit_private"), |batch| {
+        told_of.extend(batch.rows.iter().filter_map(|row| match row.get(1) {
+            Some(Value::Bytes(stream)) => <[u8; 16]>::try_from(stream.as_slice()).ok(),
+            _ => None,
+        }));
+    })
+    .await?;
+    read(from, Unit::Owner(owner_no), table("members"), |batch| {
+        named.extend(batch.rows.iter().filter_map(|row| match row.get(2) {
+            Some(Value::Text(name)) => UserId::parse(name.as_str()).ok(),
+            _ => None,
+        }));
+    })
+    .await?;
+    for user in named {
+        let owner = Owner::from(user);
+        match from.chains(Which::named(tenant, &owner)).await?.pop() {
+            Some(member) => drop(told_of.insert(member.stream)),
+            // One who never wrote anything is nobody in the target either.
+            None if to.chains(Which::named(tenant, &owner)).await?.is_empty() => {}
+            None => return Err(taken()),
+        }
+    }
+    for stream in told_of {
+        match to.chains(Which::Stream(stream)).await?.pop() {
+            Some(chain) if chain.identity.is_none() => return Err(erased()),
+            Some(chain) if !chain.is_staged() => {}
+            _ => {
+                let context = "members of the space are not in the target: copy them first, and whole";
+                return Err(StoreError::new(StoreErrorKind::Conflict, COPY, context));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How often a copy is begun anew because the source changed while it was read.

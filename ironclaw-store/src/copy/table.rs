@@ -274,6 +274,11 @@ pub(crate) const OF_USER: &[Table] = &[
     )
     .large(),
     table("secret_numbers", columns![name_hash Bytea, last_number Bigint], "name_hash"),
+    table(
+        "members",
+        columns![id Uuid, tenant Text, member Text, role Smallint, valid_from Time, valid_until Time],
+        "id",
+    ),
     table("agents", columns![name Text, active Bool, policy_epoch Bigint, created_at Time, updated_at Time], "name"),
     table(
         "policies",
@@ -409,7 +414,7 @@ pub(crate) const OF_USER: &[Table] = &[
 ];
 
 /// The tables of a user that operators change, whose changes the user's own chain does not tell of.
-pub(crate) const OF_OPERATORS: &[&str] = &["holds", "user_roles", "quotas", "data_keys"];
+pub(crate) const OF_OPERATORS: &[&str] = &["holds", "user_roles", "quotas", "data_keys", "members"];
 
 /// What is nobody's: of tenants and of the store.
 pub(crate) const SHARED: &[Table] = &[

@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
+use ironclaw_core::Owner;
 use ironclaw_core::id::{
     AgentName, EmbeddingModelId, IdempotencyKey, QuotaName, RoleName, SecretName, SettingKey, TenantId, ToolName,
     UserId, WorkerName,
 };
-use ironclaw_core::llm::ToolCall;
 use ironclaw_core::model::audit::{Action, AuditPrivate, Outcome, PrincipalKind, SubjectKind};
 use ironclaw_core::model::conversations::ToolResult;
 use ironclaw_core::model::jobs::{JobStep, ToolOutcome};
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::codes;
+use crate::conversations::Beside;
 use crate::copy::table::Value;
 use crate::damage;
 use crate::json;
@@ -58,7 +59,9 @@ pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
         ("quotas", "name") => |value| is_text(value, parses::<QuotaName>),
         ("settings", "key") => |value| is_text(value, parses::<SettingKey>),
         ("receipts", "key") => |value| is_text(value, parses::<IdempotencyKey>),
-        ("users", "owner") => |value| is_text(value, parses::<UserId>),
+        ("users", "owner") => |value| is_text(value, |text| Owner::from_key(text).is_ok()),
+        ("members", "member") => |value| is_text(value, parses::<UserId>),
+        ("members", "role") => |value| is_code(value, codes::space_role),
         (_, "tenant") => |value| is_text(value, parses::<TenantId>),
         (_, "tool") => |value| is_text(value, parses::<ToolName>),
         (_, "worker") => |value| is_text(value, parses::<WorkerName>),
@@ -67,7 +70,7 @@ pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
 
         ("roles", "permissions") | ("policies", "actions") => |value| is_json::<Vec<String>>(value),
         ("receipts", "numbers") => |value| is_json::<Vec<i64>>(value) || is_json::<Vec<u64>>(value),
-        ("messages", "tool_calls") => |value| is_json::<Vec<ToolCall>>(value),
+        ("messages", "tool_calls") => |value| is_json::<Beside>(value),
         ("messages", "tool_result") => |value| is_json::<ToolResult>(value),
         ("job_events", "step") => |value| is_json::<JobStep>(value),
         ("sandbox_jobs", "usage") => |value| is_json::<SandboxUsage>(value),
@@ -117,7 +120,7 @@ pub(crate) fn test(table: &str, column: &str) -> Option<Test> {
             | "message_no" | "job_no" | "event_no" | "call_no" | "run_no" | "hold_no" | "erasure_no" | "part_no"
             | "chunk_no" | "sequence" | "version" | "messages" | "documents" | "total_length" | "generation" | "size"
             | "chunks" | "terms" | "start_byte" | "end_byte" | "part_start" | "seals" | "usage_count" | "policy_epoch"
-            | "about" | "tree_index" | "deleted_rows" | "model_key" | "key",
+            | "about" | "person" | "tree_index" | "deleted_rows" | "model_key" | "key",
         ) => |value| is_number(value, |number| number >= 0),
         (
             _,

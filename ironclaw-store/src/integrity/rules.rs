@@ -187,6 +187,13 @@ const RULES: &[Rule] = &[
         "NOT EXISTS (SELECT 1 FROM {schema}data_keys k WHERE k.owner_no = t.owner_no AND k.id = t.data_key)",
     ),
     rule(
+        "members",
+        "it is of another tenant than the space, or of no space",
+        "NOT EXISTS (SELECT 1 FROM {schema}users u WHERE u.owner_no = t.owner_no AND u.owner < ' ' AND u.tenant = t.tenant) \
+         AND NOT EXISTS (SELECT 1 FROM {schema}users u WHERE u.owner_no = t.owner_no AND u.tenant < ' ')",
+    ),
+    rule("members", "it ends before it begins", "t.valid_until < t.valid_from"),
+    rule(
         "policies",
         "its agent is not there",
         "NOT EXISTS (SELECT 1 FROM {schema}agents a WHERE a.owner_no = t.owner_no AND a.name = t.agent)",

@@ -10,17 +10,17 @@ use ironclaw_core::{Scope, Timestamp};
 
 use super::db::Db;
 use super::row::params;
-use super::users::UserRow;
+use super::users::{Entered, UserRow};
 use crate::audit::SYSTEM_NO;
 use crate::codes::coded;
 use crate::damage;
 use crate::prepared::PreparedEvent;
 use crate::random::random;
 
-/// Appends the events of a user's change to the user's chain.
+/// Appends the events of a change to the chain of whose place it is.
 pub(super) fn append(
     db: &Db,
-    user: &UserRow,
+    entered: &Entered,
     scope: &Scope,
     events: &[&PreparedEvent],
     now: Timestamp,
@@ -28,6 +28,7 @@ pub(super) fn append(
     if events.is_empty() {
         return Ok(());
     }
+    let user = &entered.owner;
     let mut principals = Vec::with_capacity(scope.chain().len());
     for principal in scope.chain() {
         let kind = match principal {
@@ -37,27 +38,51 @@ pub(super) fn append(
             _ => return Err(db.error(StoreErrorKind::Internal, "a principal that this store does not know")),
         };
         let pseudonym = match principal {
-            Principal::User(name) if name == scope.owner() => user.pseudonym,
+            Principal::User(name) if scope.owner().user() == Some(name) => user.pseudonym,
             _ => pseudonym(db, user.owner_no, kind, principal.name())?,
         };
         principals.push(AuditPrincipal::new(kind, Pseudonym(pseudonym)));
     }
-    let chain = Chain { owner_no: user.owner_no, user: user.pseudonym, principals, about: None };
+    // What is told in private of who acts in a space goes with them.
+    let about = scope.space().map(|_| entered.person_no);
+    let chain = Chain { owner_no: user.owner_no, user: user.pseudonym, principals, about };
     chain.append(db, events, now)
 }
 
-/// Appends the event that a forgetting is complete, which the user in person asked for. Its private part was made then.
+/// Notes who asks for a forgetting in a space, for the event that tells of it when it is complete.
+pub(super) fn promise_person(db: &Db, removal_no: i64, entered: &Entered, scope: &Scope) -> Result<(), StoreError> {
+    let pseudonym = pseudonym(db, entered.owner.owner_no, PrincipalKind::User, scope.person().as_str())?;
+    db.execute(
+        "UPDATE removals SET person = ?2, pseudonym = ?3 WHERE removal_no = ?1",
+        params![removal_no, entered.person_no, &pseudonym],
+    )
+    .map(drop)
+}
+
+/// Who asked for a forgetting in a space: their number, if they were not erased since, and who they are in its trail.
+pub(super) type Asker = (Option<i64>, [u8; 16]);
+
+/// Appends the event that a forgetting is complete, which somebody in person asked for: the user, or in a space `asker`. Its
+/// private part was made then; it went with who was erased since.
 pub(super) fn append_forgotten(
     db: &Db,
     user: &UserRow,
-    salt: [u8; 32],
-    private: Vec<u8>,
+    asker: Option<Asker>,
+    (salt, private): ([u8; 32], Option<Vec<u8>>),
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (action, outcome) = (Action::Forget, Outcome::Success);
-    let event = PreparedEvent { action, outcome, subjects: Vec::new(), salt, private };
-    let principals = vec![AuditPrincipal::new(PrincipalKind::User, Pseudonym(user.pseudonym))];
-    Chain { owner_no: user.owner_no, user: user.pseudonym, principals, about: None }.append(db, &[&event], now)
+    let is_gone = private.is_none();
+    let event = PreparedEvent { action, outcome, subjects: Vec::new(), salt, private: private.unwrap_or_default() };
+    let (about, pseudonym) = asker.unwrap_or((None, user.pseudonym));
+    let principals = vec![AuditPrincipal::new(PrincipalKind::User, Pseudonym(pseudonym))];
+    Chain { owner_no: user.owner_no, user: user.pseudonym, principals, about }.append(db, &[&event], now)?;
+    if is_gone {
+        let sql = "DELETE FROM audit_private WHERE owner_no = ?1 AND sequence = (SELECT sequence FROM audit_streams \
+                   WHERE owner_no = ?1)";
+        db.execute(sql, params![user.owner_no])?;
+    }
+    Ok(())
 }
 
 /// Appends an event to the system's chain. `about` is the user whom its private part names, if it names one.

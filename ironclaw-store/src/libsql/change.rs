@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use ironclaw_core::change::{Operation, PrivacyOp, SecretOp, SettingOp, WorkspaceOp};
-use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Limits, Receipt, Timestamp};
 
@@ -16,14 +15,18 @@ use super::{audit, removal};
 use crate::change;
 use crate::prepared::{Failure, Prepared, PreparedEvent};
 use crate::reserved::STAGED;
+use crate::sql::Standing;
 
 /// Applies the change in the open transaction.
 pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestamp) -> Result<Receipt, StoreError> {
-    let user = users::find_or_make(db, prepared.scope.tenant().as_str(), prepared.scope.owner().as_str(), now)?;
-    if user.status == UserStatus::Suspended {
+    let creating = prepared.change.creates_space();
+    let entered =
+        users::enter(db, &prepared.scope, creating, now)?.ok_or_else(|| change::no_such_space(db.operation()))?;
+    if entered.suspended {
         return Err(db.error(StoreErrorKind::Suspended, "ask the operator to make the user active again"));
     }
-    let tx = Tx::new(db, user.numbers(), now, limits);
+    let tx = Tx::entered(db, &entered, now, limits);
+    change::admit(&tx, &prepared.change)?;
     if let Some(receipt) = replay(&tx, prepared)? {
         return Ok(receipt);
     }
@@ -44,8 +47,11 @@ pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestam
         let is_forget = |op: &Operation| matches!(op, Operation::Privacy(PrivacyOp::Forget));
         let place = prepared.change.operations().iter().position(is_forget).unwrap_or_default();
         removal::promise(db, removal_no, event, key.as_deref(), place)?;
+        if tx.standing != Standing::Own {
+            audit::promise_person(db, removal_no, &entered, &prepared.scope)?;
+        }
     }
-    audit::append(db, &user, &prepared.scope, &events, now)?;
+    audit::append(db, &entered, &prepared.scope, &events, now)?;
     if let Some(key) = key {
         keep(&tx, &key, prepared.digest.unwrap_or_default(), &receipt)?;
     }
@@ -57,8 +63,15 @@ pub(super) fn record(failure: &Failure, db: &Db, now: Timestamp) -> Result<(), S
     if failure.events.is_empty() {
         return Ok(());
     }
-    let user = users::find_or_make(db, failure.scope.tenant().as_str(), failure.scope.owner().as_str(), now)?;
-    audit::append(db, &user, &failure.scope, &failure.events.iter().collect::<Vec<_>>(), now)
+    let events: Vec<_> = failure.events.iter().collect();
+    // Of a space that somebody is no member of, only their own trail tells that they tried.
+    match users::enter(db, &failure.scope, false, now)? {
+        Some(entered) => audit::append(db, &entered, &failure.scope, &events, now),
+        None => match users::enter(db, &failure.scope.outside(), false, now)? {
+            Some(entered) => audit::append(db, &entered, &failure.scope.outside(), &events, now),
+            None => Ok(()),
+        },
+    }
 }
 
 /// Whether a change may leave something to be removed.

@@ -160,8 +160,8 @@ impl Db {
 
     /// Runs a statement that gives no rows. How many rows it inserted, changed or deleted.
     pub(super) fn execute(&self, sql: &'static str, params: Vec<Value>) -> Result<u64, StoreError> {
-        self.with_statement(sql, |prepared| {
-            let rows = now(self.operation(), prepared.statement.execute(Params::Positional(params)))?;
+        self.with_statement(sql, |operation, prepared| {
+            let rows = now(operation, prepared.statement.execute(Params::Positional(params)))?;
             Ok(rows as u64)
         })
     }
@@ -188,10 +188,10 @@ impl Db {
         params: Vec<Value>,
         mut take: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.with_statement(sql, |prepared| {
-            let mut rows = now(self.operation(), prepared.statement.query(Params::Positional(params)))?;
-            while let Some(row) = now(self.operation(), rows.next())? {
-                take(&Row::new(&row, &prepared.columns, self.operation()))?;
+        self.with_statement(sql, |operation, prepared| {
+            let mut rows = now(operation, prepared.statement.query(Params::Positional(params)))?;
+            while let Some(row) = now(operation, rows.next())? {
+                take(&Row::new(&row, &prepared.columns, operation))?;
             }
             Ok(())
         })
@@ -205,10 +205,11 @@ impl Db {
         params: Vec<Value>,
         mut take: impl FnMut(&Row<'_>) -> Result<Next, StoreError>,
     ) -> Result<(), StoreError> {
-        let prepared = Prepared::new(&self.connection, self.operation(), sql)?;
-        let mut rows = now(self.operation(), prepared.statement.query(Params::Positional(params)))?;
-        while let Some(row) = now(self.operation(), rows.next())? {
-            if take(&Row::new(&row, &prepared.columns, self.operation()))? == Next::Stop {
+        let operation = self.operation();
+        let prepared = Prepared::new(&self.connection, operation, sql)?;
+        let mut rows = now(operation, prepared.statement.query(Params::Positional(params)))?;
+        while let Some(row) = now(operation, rows.next())? {
+            if take(&Row::new(&row, &prepared.columns, operation))? == Next::Stop {
                 break;
             }
         }
@@ -222,10 +223,10 @@ impl Db {
         params: Vec<Value>,
         map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        self.with_statement(sql, |prepared| {
-            let mut rows = now(self.operation(), prepared.statement.query(Params::Positional(params)))?;
-            match now(self.operation(), rows.next())? {
-                Some(row) => map(&Row::new(&row, &prepared.columns, self.operation())).map(Some),
+        self.with_statement(sql, |operation, prepared| {
+            let mut rows = now(operation, prepared.statement.query(Params::Positional(params)))?;
+            match now(operation, rows.next())? {
+                Some(row) => map(&Row::new(&row, &prepared.columns, operation)).map(Some),
                 None => Ok(None),
             }
         })
@@ -350,8 +351,10 @@ impl Db {
     fn with_statement<T>(
         &self,
         sql: &'static str,
-        run: impl FnOnce(&Prepared) -> Result<T, StoreError>,
+        run: impl FnOnce(&'static str, &Prepared) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        // Once for all rows: asking takes a lock.
+        let operation = self.operation();
         #[cfg(test)]
         self.texts.with(|texts| texts.push(sql));
         // Texts in the program are known by their address, which is cheaper to hash than the text.
@@ -359,9 +362,9 @@ impl Db {
         let kept = self.statements.with(|statements| statements.remove(&key));
         let prepared = match kept {
             Some(prepared) => prepared,
-            None => Prepared::new(&self.connection, self.operation(), sql)?,
+            None => Prepared::new(&self.connection, operation, sql)?,
         };
-        let result = run(&prepared);
+        let result = run(operation, &prepared);
         // Binding to a statement that was not reset would be ignored.
         prepared.statement.reset();
         self.statements.with(|statements| statements.insert(key, prepared));

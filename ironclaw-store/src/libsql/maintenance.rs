@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use ironclaw_core::Maintenance;
-use ironclaw_core::id::{OperatorName, TenantId};
+use ironclaw_core::id::{OperatorName, SpaceName, TenantId};
 use ironclaw_core::maintenance::{Scrubbed, SystemChange};
 use ironclaw_core::model::access::User;
 use ironclaw_core::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
 use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
+use ironclaw_core::model::spaces::{Membership, Space};
 use ironclaw_core::store::StoreError;
-use ironclaw_core::{Page, PageRequest, Receipt};
+use ironclaw_core::{Page, PageRequest, Receipt, Timestamp};
 
 use super::db::Db;
 use super::tx::{Tx, at_once};
@@ -83,6 +84,20 @@ impl Maintenance for LibsqlMaintenance {
 
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {
         self.store.categories.users(page).await
+    }
+
+    async fn spaces(&self, page: &PageRequest) -> Result<Page<(TenantId, Space)>, StoreError> {
+        self.store.categories.spaces_of_all(page).await
+    }
+
+    async fn members(
+        &self,
+        tenant: &TenantId,
+        space: &SpaceName,
+        at: Option<Timestamp>,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>, StoreError> {
+        self.store.categories.members_of(tenant, space, at, page).await
     }
 
     async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError> {

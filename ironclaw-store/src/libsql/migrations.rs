@@ -20,6 +20,7 @@ pub(super) const ALL: &[&str] = &[
     concat!(include_str!("schema/0002/removal.sql"), include_str!("schema/0002/receipts.sql")),
     include_str!("schema/0003/retention.sql"),
     concat!(include_str!("schema/0004/names.sql"), include_str!("schema/0004/retention.sql")),
+    include_str!("schema/0005/spaces.sql"),
 ];
 
 /// The error that says that a newer version wrote the file.

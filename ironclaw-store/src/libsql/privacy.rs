@@ -1,8 +1,8 @@
 //! Beginning to forget and to erase: what is too much for one transaction is hidden by it.
 
-use ironclaw_core::Timestamp;
-use ironclaw_core::id::{ErasureId, TenantId, UserId};
+use ironclaw_core::id::{ErasureId, TenantId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Owner, Timestamp};
 
 use super::db::Db;
 use super::removal::{self, Kind, Removal};
@@ -37,13 +37,13 @@ pub(super) fn forget(tx: &Tx<'_>) -> Result<u64, StoreError> {
 pub(super) fn erase(
     db: &Db,
     operator: &str,
-    tenant: &TenantId,
-    owner: &UserId,
+    (tenant, owner): (&TenantId, &Owner),
     id: ErasureId,
+    rows: u64,
     now: Timestamp,
 ) -> Result<Option<u64>, StoreError> {
-    let Some(user) = users::find(db, tenant.as_str(), owner.as_str())? else {
-        return Err(db.error(StoreErrorKind::NotFound, "the user"));
+    let Some(user) = users::find(db, tenant.as_str(), &owner.key())? else {
+        return Err(db.error(StoreErrorKind::NotFound, "the user or the space"));
     };
     let holds =
         db.number("SELECT count(*) FROM holds WHERE owner_no = ?1 AND released_at IS NULL", params![user.owner_no])?;
@@ -57,7 +57,10 @@ pub(super) fn erase(
     if known > 0 {
         return Err(db.error(StoreErrorKind::AlreadyExists, "its id is taken"));
     }
-    let mut removal = Removal::new(Kind::Erase, (user.owner_no, user.content_no), Some(*id.as_bytes()));
+    // Who asked for a forgetting in a space is not told of any more.
+    db.execute("UPDATE removals SET person = NULL, private = NULL WHERE person = ?1", params![user.owner_no])?;
+    let mut removal =
+        Removal { rows, ..Removal::new(Kind::Erase, (user.owner_no, user.content_no), Some(*id.as_bytes())) };
     let begun = db.number("SELECT count(*) FROM removals WHERE owner_no = ?1", params![user.owner_no])?;
     if begun == 0 && advance(&mut removal, db)? {
         let rows = removal.rows + remove::delete_user(db, user.owner_no)?;

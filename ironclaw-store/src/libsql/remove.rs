@@ -100,16 +100,22 @@ fn finish_forget(db: &Db, removal_no: i64, removal: &Removal, now: Timestamp) ->
     let user =
         user.ok_or_else(|| db.error(StoreErrorKind::Corrupt, "removals.owner_no names a user that is not there"))?;
     let promised = db.query_row(
-        "SELECT removal_no, salt, private, receipt, place FROM removals WHERE removal_no = ?1",
+        "SELECT removal_no, salt, private, receipt, place, person, pseudonym FROM removals WHERE removal_no = ?1",
         params![removal_no],
         |row| {
-            let event = row.optional(1, Row::bytes)?.zip(row.optional(2, Row::blob)?);
-            Ok((event, row.optional(3, Row::text)?.zip(row.optional(4, Row::u64)?)))
+            let event = row.optional(1, Row::bytes)?;
+            let private = row.optional(2, Row::blob)?;
+            let asker = match row.optional(6, Row::bytes)? {
+                Some(pseudonym) => Some((row.optional(5, Row::i64)?, pseudonym)),
+                None => None,
+            };
+            let receipt = row.optional(3, Row::text)?.zip(row.optional(4, Row::u64)?);
+            Ok((event.map(|salt| (salt, private)), receipt, asker))
         },
     )?;
-    let (event, receipt) = promised.unwrap_or_default();
-    if let Some((salt, private)) = event {
-        audit::append_forgotten(db, &user, salt, private, now)?;
+    let (event, receipt, asker) = promised.unwrap_or_default();
+    if let Some(event) = event {
+        audit::append_forgotten(db, &user, asker, event, now)?;
     }
     if let Some((key, place)) = receipt {
         db.execute(

@@ -1,18 +1,18 @@
 //! What the categories ask of a transaction of this engine.
 
 use async_trait::async_trait;
-use ironclaw_core::Timestamp;
 use ironclaw_core::change::WorkspaceOp;
 use ironclaw_core::id::{ConversationId, ErasureId, JobId, TenantId, UserId};
 use ironclaw_core::model::conversations::{MessageHit, NewMessage};
 use ironclaw_core::search::{Terms, TextQuery};
 use ironclaw_core::store::StoreError;
+use ironclaw_core::{Owner, Timestamp};
 
 use super::row::values;
 use super::tx::Tx;
 use super::{audit, conversations, privacy, removal, remove, users, workspace};
 use crate::prepared::PreparedEvent;
-use crate::sql::{Params, Take, Transaction};
+use crate::sql::{Params, Standing, Take, Transaction};
 
 /// SQLite is done when its calls return, so nothing here ever waits.
 #[async_trait]
@@ -31,6 +31,10 @@ impl Transaction for Tx<'_> {
 
     fn content_no(&self) -> i64 {
         Tx::content_no(self)
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing
     }
 
     fn now(&self) -> Timestamp {
@@ -78,8 +82,8 @@ impl Transaction for Tx<'_> {
         removal::forgotten_until(self.db, owner_no)
     }
 
-    async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {
-        users::find_or_make(self.db, tenant.as_str(), owner.as_str(), self.now).map(|user| user.owner_no)
+    async fn lock_user(&self, tenant: &TenantId, user: &UserId) -> Result<i64, StoreError> {
+        users::find_or_make(self.db, tenant.as_str(), user.as_str(), self.now).map(|user| user.owner_no)
     }
 
     async fn append_system(&self, operator: &str, about: Option<i64>, event: PreparedEvent) -> Result<(), StoreError> {
@@ -90,9 +94,10 @@ impl Transaction for Tx<'_> {
         &self,
         operator: &str,
         tenant: &TenantId,
-        owner: &UserId,
+        owner: &Owner,
         id: ErasureId,
+        rows: u64,
     ) -> Result<Option<u64>, StoreError> {
-        privacy::erase(self.db, operator, tenant, owner, id, self.now)
+        privacy::erase(self.db, operator, (tenant, owner), id, rows, self.now)
     }
 }

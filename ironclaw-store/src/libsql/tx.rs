@@ -7,7 +7,8 @@ use ironclaw_core::{Limits, Timestamp};
 use super::db::Db;
 use super::locked::Locked;
 use super::row::params;
-use super::users::Numbers;
+use super::users::{Entered, Numbers};
+use crate::sql::Standing;
 
 /// One user's part of a transaction.
 pub(super) struct Tx<'a> {
@@ -21,6 +22,8 @@ pub(super) struct Tx<'a> {
     pub(super) now: Timestamp,
     /// What is accepted.
     pub(super) limits: &'a Limits,
+    /// As what whoever writes is in the place that they write in.
+    pub(super) standing: Standing,
     held: Locked<Option<bool>>,
     /// The removal that forgetting began and could not end.
     forgetting: Locked<Option<i64>>,
@@ -30,7 +33,12 @@ impl<'a> Tx<'a> {
     pub(super) fn new(db: &'a Db, user: Numbers, now: Timestamp, limits: &'a Limits) -> Self {
         let Numbers { owner_no, content_no } = user;
         let (content_no, held, forgetting) = (Locked::new(content_no), Locked::default(), Locked::default());
-        Self { db, owner_no, content_no, now, limits, held, forgetting }
+        Self { db, owner_no, content_no, now, limits, standing: Standing::Own, held, forgetting }
+    }
+
+    /// The same for whoever writes in this place.
+    pub(super) fn entered(db: &'a Db, entered: &Entered, now: Timestamp, limits: &'a Limits) -> Self {
+        Self { standing: entered.standing, ..Self::new(db, entered.owner.numbers(), now, limits) }
     }
 
     /// The transaction of an operator, or of what is no user's.

@@ -1,6 +1,7 @@
 //! The rows of users, which all other rows refer to.
 
 use ironclaw_core::model::access::UserStatus;
+use ironclaw_core::model::spaces::SpaceRole;
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{Scope, Timestamp};
 
@@ -9,6 +10,7 @@ use super::row::params;
 use crate::codes;
 use crate::random::random;
 use crate::reserved::{CONTENT, ERASED};
+use crate::sql::Standing;
 
 /// SQL for the number that a user's content is kept under, of a row of `users` by this name. A damaged one, which may be
 /// another user's own, gives none and so an error: nobody is shown what is somebody else's.
@@ -69,13 +71,59 @@ pub(super) fn find(db: &Db, tenant: &str, owner: &str) -> Result<Option<UserRow>
     )
 }
 
-/// The numbers that stand for the scope's tenant and owner.
+/// The numbers that stand for the scope's tenant and owner; `None` too of a space that the person is no member of.
 pub(super) fn find_numbers(db: &Db, scope: &Scope) -> Result<Option<Numbers>, StoreError> {
-    db.query_row(
+    let numbers = db.query_row(
         concat!("SELECT u.owner_no, ", content_no!("u"), " FROM users u WHERE u.tenant = ?1 AND u.owner = ?2"),
-        params![scope.tenant().as_str(), scope.owner().as_str()],
+        params![scope.tenant().as_str(), scope.owner().key().as_ref()],
         |row| Ok(Numbers { owner_no: row.i64(0)?, content_no: row.i64(1)? }),
+    )?;
+    match numbers {
+        Some(space) if scope.space().is_some() && role(db, space.owner_no, scope)?.is_none() => Ok(None),
+        numbers => Ok(numbers),
+    }
+}
+
+/// What the scope's person is in a space, if they are a member of it.
+fn role(db: &Db, space_no: i64, scope: &Scope) -> Result<Option<SpaceRole>, StoreError> {
+    db.query_row(
+        "SELECT owner_no, role FROM members WHERE owner_no = ?1 AND member = ?2 AND valid_until IS NULL",
+        params![space_no, scope.person().as_str()],
+        |row| row.code(1, codes::space_role),
     )
+}
+
+/// In whose place a transaction writes, and who writes.
+pub(super) struct Entered {
+    /// Whose place it is.
+    pub(super) owner: UserRow,
+    /// Who writes: in their own place the owner.
+    pub(super) person_no: i64,
+    /// Whether an operator suspended who writes.
+    pub(super) suspended: bool,
+    pub(super) standing: Standing,
+}
+
+/// Enters the scope's place to write: who writes is made known, and with `creating` a space that is not there. `None` if it
+/// is a space that they are no member of.
+pub(super) fn enter(db: &Db, scope: &Scope, creating: bool, now: Timestamp) -> Result<Option<Entered>, StoreError> {
+    let tenant = scope.tenant().as_str();
+    let person = find_or_make(db, tenant, scope.person().as_str(), now)?;
+    let (person_no, suspended) = (person.owner_no, person.status == UserStatus::Suspended);
+    if scope.space().is_none() {
+        return Ok(Some(Entered { owner: person, person_no, suspended, standing: Standing::Own }));
+    }
+    let key = scope.owner().key();
+    let (owner, standing) = match find(db, tenant, &key)? {
+        Some(space) => match role(db, space.owner_no, scope)? {
+            Some(role) => (space, Standing::Member(role)),
+            None if creating => (space, Standing::Stranger),
+            None => return Ok(None),
+        },
+        None if creating => (find_or_make(db, tenant, &key, now)?, Standing::Founder),
+        None => return Ok(None),
+    };
+    Ok(Some(Entered { owner, person_no, suspended, standing }))
 }
 
 /// Whether there is a user of this number, who was not erased.

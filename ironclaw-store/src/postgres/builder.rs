@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use ironclaw_core::id::OperatorName;
+use ironclaw_core::input::{InputError, parsed};
 use ironclaw_core::store::StoreError;
 use ironclaw_core::{BoxError, Clock, Limits};
 
@@ -247,12 +248,14 @@ impl PostgresStoreBuilder {
     /// superuser may be one, and has no others in its transactions.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); a pooler in transaction mode is refused, whatever was set.
+    /// As [`connect`](Self::connect); a pooler in transaction mode is refused, whatever was set, and text that is no
+    /// operator's name.
     pub async fn connect_maintenance(
         mut self,
         url: &str,
-        operator: OperatorName,
+        operator: impl TryInto<OperatorName, Error: Into<InputError>>,
     ) -> Result<PostgresMaintenance, StoreError> {
+        let operator = parsed(operator).map_err(|refused| StoreError::invalid_input("connect", refused))?;
         self.transaction_pooling = false;
         let vector_indexes = self.vector_indexes;
         let engine = self.open(&[url], Role::Operator).await?;
@@ -301,7 +304,10 @@ impl PostgresMaintenance {
     ///
     /// # Errors
     /// As [`PostgresStoreBuilder::connect_maintenance`].
-    pub async fn connect(url: &str, operator: OperatorName) -> Result<Self, StoreError> {
+    pub async fn connect(
+        url: &str,
+        operator: impl TryInto<OperatorName, Error: Into<InputError>>,
+    ) -> Result<Self, StoreError> {
         PostgresStoreBuilder::default().connect_maintenance(url, operator).await
     }
 }

@@ -30,7 +30,10 @@ pub(super) async fn apply(engine: &Arc<Engine>, scope: &Scope, change: Change) -
     }
     let prepared = Arc::new(Prepared::make(scope.clone(), change).await?);
     let again = prepared.change.idempotency_key().is_some();
-    let reach = Reach::User(scope.clone());
+    let reach = match prepared.change.creates_space() {
+        true => Reach::Founded(scope.clone()),
+        false => Reach::User(scope.clone()),
+    };
     let applied = engine.write(APPLY, reach, again, Arc::clone(&prepared), |tx, prepared| {
         async move { perform_all(tx, &prepared).await.map_err(of_the_change) }.boxed()
     });
@@ -60,19 +63,28 @@ async fn record(engine: &Arc<Engine>, failure: Failure) -> Result<(), StoreError
     if failure.events.is_empty() {
         return engine.check_open(APPLY);
     }
-    let reach = Reach::User(failure.scope.clone());
+    let scope = failure.scope.clone();
+    let failure = Arc::new(failure);
     // Should a commit be lost, an event too many is better than one too few.
-    engine
-        .write(APPLY, reach, true, Arc::new(failure), |tx, failure| {
+    let told = |scope| {
+        engine.write(APPLY, Reach::User(scope), true, Arc::clone(&failure), |tx, failure| {
             async move { audit::append(tx, &failure.events).await }.boxed()
         })
-        .await
+    };
+    match told(scope.clone()).await {
+        // Of a space that somebody is no member of, only their own trail tells that they tried.
+        Err(error) if *error.kind() == StoreErrorKind::NotFound && scope.space().is_some() => {
+            told(scope.outside()).await
+        }
+        done => done,
+    }
 }
 
 async fn perform_all(tx: &Tx, prepared: &Prepared) -> Result<Receipt, StoreError> {
     if tx.is_suspended() {
         return Err(tx.error(StoreErrorKind::Suspended, "ask the operator to make the user active again"));
     }
+    change::admit(tx, &prepared.change)?;
     if let Some(receipt) = replay(tx, prepared).await? {
         return Ok(receipt);
     }

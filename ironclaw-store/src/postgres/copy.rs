@@ -31,7 +31,7 @@ impl End for PostgresMaintenance {
     async fn alone(&self, what: &Selection) -> Result<Box<dyn Send>, StoreError> {
         let key = match what {
             Selection::Everything => "copy".to_owned(),
-            Selection::User { tenant, owner } => format!("copy {tenant}\n{owner}"),
+            Selection::User { tenant, owner } => format!("copy {tenant}\n{}", owner.key()),
         };
         Ok(Box::new(self.engine().lock(COPY, self.operator(), &key).await?))
     }

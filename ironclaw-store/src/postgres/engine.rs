@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::Owner;
+use ironclaw_core::id::TenantId;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Clock, Limits, Timestamp};
 use tokio::runtime::Handle;
@@ -49,7 +50,7 @@ pub(super) struct Engine {
     alive: Alive,
     tasks: TaskTracker,
     /// The users whose invisible rows are being removed.
-    sweeping: Mutex<HashSet<(TenantId, UserId)>>,
+    sweeping: Mutex<HashSet<(TenantId, Owner)>>,
 }
 
 /// How long to wait for what.
@@ -333,7 +334,9 @@ impl Engine {
     /// How long an attempt waits for a lock: an operator's, whose connections are their own, as long as it may at all.
     fn lock_timeout(&self, reach: &Reach, caller: &Caller, tries: &Tries) -> Duration {
         match reach {
-            Reach::User(_) | Reach::Tenant(_) => tries.at_a_lock(caller.share_at_lock(), self.timeouts.lock),
+            Reach::User(_) | Reach::Founded(_) | Reach::Person(_) | Reach::Tenant(_) => {
+                tries.at_a_lock(caller.share_at_lock(), self.timeouts.lock)
+            }
             Reach::All | Reach::About(..) | Reach::Owner(_) => self.timeouts.lock,
         }
     }
@@ -377,6 +380,7 @@ impl sql::Engine for Arc<Engine> {
     {
         let reach = match reach {
             sql::Reach::User(scope) => Reach::User(scope),
+            sql::Reach::Person(scope) => Reach::Person(scope),
             sql::Reach::Tenant(tenant) => Reach::Tenant(tenant.to_string()),
             sql::Reach::All => Reach::All,
         };

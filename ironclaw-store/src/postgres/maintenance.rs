@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use ironclaw_core::Maintenance;
-use ironclaw_core::id::{OperatorName, TenantId};
+use ironclaw_core::id::{OperatorName, SpaceName, TenantId};
 use ironclaw_core::maintenance::{Scrubbed, SystemChange};
 use ironclaw_core::model::access::User;
 use ironclaw_core::model::audit::{AuditCheckpoint, AuditEntry, ChainHead};
 use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
+use ironclaw_core::model::spaces::{Membership, Space};
 use ironclaw_core::store::StoreError;
-use ironclaw_core::{Page, PageRequest, Receipt};
+use ironclaw_core::{Page, PageRequest, Receipt, Timestamp};
 
 use super::engine::{Engine, Reach};
 use super::error::of_the_change;
@@ -127,7 +128,7 @@ impl Maintenance for PostgresMaintenance {
     async fn apply_system(&self, change: SystemChange) -> Result<Receipt, StoreError> {
         match &change {
             SystemChange::EraseUser { tenant, owner, .. } => {
-                let key = format!("erase {tenant}\n{owner}");
+                let key = format!("erase {tenant}\n{}", owner.key());
                 self.alone(APPLY_SYSTEM, &key, |maintenance| async move { maintenance.change(change).await }).await
             }
             _ => self.change(change).await,
@@ -136,6 +137,20 @@ impl Maintenance for PostgresMaintenance {
 
     async fn users(&self, page: &PageRequest) -> Result<Page<(TenantId, User)>, StoreError> {
         self.categories.users(page).await
+    }
+
+    async fn spaces(&self, page: &PageRequest) -> Result<Page<(TenantId, Space)>, StoreError> {
+        self.categories.spaces_of_all(page).await
+    }
+
+    async fn members(
+        &self,
+        tenant: &TenantId,
+        space: &SpaceName,
+        at: Option<Timestamp>,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>, StoreError> {
+        self.categories.members_of(tenant, space, at, page).await
     }
 
     async fn holds(&self, page: &PageRequest) -> Result<Page<Hold>, StoreError> {
@@ -183,9 +198,11 @@ impl Maintenance for PostgresMaintenance {
 /// Whom a change is about: its calls wait for each other, before they have connections that others need.
 fn reach(change: &SystemChange) -> Reach {
     match change {
-        SystemChange::PutUser { tenant, owner, .. }
-        | SystemChange::PutQuota { tenant, owner, .. }
-        | SystemChange::EraseUser { tenant, owner, .. } => Reach::About(tenant.clone(), owner.clone()),
+        SystemChange::PutUser { tenant, owner, .. } => Reach::About(tenant.clone(), owner.clone().into()),
+        SystemChange::PutQuota { tenant, owner, .. } | SystemChange::EraseUser { tenant, owner, .. } => {
+            Reach::About(tenant.clone(), owner.clone())
+        }
+        SystemChange::AppointManager { tenant, space, .. } => Reach::About(tenant.clone(), space.clone().into()),
         SystemChange::PlaceHold { hold } => Reach::About(hold.tenant.clone(), hold.owner.clone()),
         _ => Reach::All,
     }

@@ -9,7 +9,7 @@ pub(super) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial), Box::new(Rules), Box::new(Hardening), Box::new(Bands)]
+        vec![Box::new(Initial), Box::new(Rules), Box::new(Hardening), Box::new(Bands), Box::new(Spaces)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -18,7 +18,7 @@ impl MigratorTrait for Migrator {
 }
 
 /// The name of the newest migration.
-pub(super) const NEWEST: &str = "m0004_bands";
+pub(super) const NEWEST: &str = "m0005_spaces";
 
 /// All tables, who may do what with them, and the functions that the application may not do without.
 struct Initial;
@@ -101,7 +101,7 @@ struct Bands;
 
 impl MigrationName for Bands {
     fn name(&self) -> &'static str {
-        NEWEST
+        "m0004_bands"
     }
 }
 
@@ -112,6 +112,22 @@ impl MigrationTrait for Bands {
             run(manager, sql).await?;
         }
         Ok(())
+    }
+}
+
+/// Members of spaces, and how they enter one.
+struct Spaces;
+
+impl MigrationName for Spaces {
+    fn name(&self) -> &'static str {
+        NEWEST
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Spaces {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, include_str!("schema/0005/spaces.sql")).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Forgetting, legal holds and erasure.
 
-use ironclaw_core::id::{ErasureId, TenantId, UserId};
+use ironclaw_core::Owner;
+use ironclaw_core::id::{ErasureId, TenantId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use super::row::{params, uuid};
@@ -19,10 +20,16 @@ pub(super) async fn forget(tx: &Tx) -> Result<u64, StoreError> {
     Ok(rows + private.cast_unsigned())
 }
 
-/// Erases a user on whom no hold stands, in an operator's transaction. How many rows.
-pub(super) async fn erase_user(tx: &Tx, tenant: &TenantId, owner: &UserId, id: ErasureId) -> Result<u64, StoreError> {
+/// Erases a user or a space on which no hold stands, in an operator's transaction. How many rows, with those that went before.
+pub(super) async fn erase_user(
+    tx: &Tx,
+    tenant: &TenantId,
+    owner: &Owner,
+    id: ErasureId,
+    before: u64,
+) -> Result<u64, StoreError> {
     let Some(owner_no) = system::find(tx, tenant, owner).await? else {
-        return Err(tx.not_found("the user"));
+        return Err(tx.not_found("the user or the space"));
     };
     let holds = tx
         .number("SELECT count(*) FROM ironclaw.holds WHERE owner_no = $1 AND released_at IS NULL", params![owner_no])
@@ -30,7 +37,7 @@ pub(super) async fn erase_user(tx: &Tx, tenant: &TenantId, owner: &UserId, id: E
     if holds > 0 {
         return Err(tx.error(StoreErrorKind::LegalHold, "release the user's holds first"));
     }
-    let rows = erase(tx, owner_no).await?;
+    let rows = before + erase(tx, owner_no).await?;
     tx.execute(
         "INSERT INTO ironclaw.erasures (id, stream, deleted_rows, created_at) \
          SELECT $2, stream, $3, $4 FROM ironclaw.audit_streams WHERE owner_no = $1",
@@ -48,7 +55,7 @@ pub(super) async fn erase(tx: &Tx, owner_no: i64) -> Result<u64, StoreError> {
         rows += Transaction::execute(tx, table.all, sql::params![owner_no]).await?;
     }
     for sql in [
-        // What operators did to the user names them too.
+        // What operators did to the user names them too, and what spaces tell of them.
         "DELETE FROM ironclaw.audit_private WHERE owner_no = $1 OR about = $1",
         "DELETE FROM ironclaw.audit_pseudonyms WHERE owner_no = $1",
         "DELETE FROM ironclaw.holds WHERE owner_no = $1",

@@ -1,19 +1,19 @@
 //! What the categories ask of a transaction of this engine.
 
 use async_trait::async_trait;
-use ironclaw_core::Timestamp;
 use ironclaw_core::change::WorkspaceOp;
 use ironclaw_core::id::{ConversationId, ErasureId, JobId, TenantId, UserId};
 use ironclaw_core::model::conversations::{MessageHit, NewMessage};
 use ironclaw_core::search::{Terms, TextQuery};
 use ironclaw_core::store::StoreError;
+use ironclaw_core::{Owner, Timestamp};
 
 use super::row::arguments;
 use super::text::numbered;
 use super::tx::Tx;
 use super::{audit, conversations, privacy, removal, workspace};
 use crate::prepared::PreparedEvent;
-use crate::sql::{self, Take, Transaction};
+use crate::sql::{self, Standing, Take, Transaction};
 
 #[async_trait]
 impl Transaction for Tx {
@@ -31,6 +31,10 @@ impl Transaction for Tx {
 
     fn content_no(&self) -> i64 {
         Tx::owner_no(self)
+    }
+
+    fn standing(&self) -> Standing {
+        Tx::standing(self)
     }
 
     fn now(&self) -> Timestamp {
@@ -77,8 +81,8 @@ impl Transaction for Tx {
         workspace::apply(self, op, terms).await
     }
 
-    async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError> {
-        Tx::lock_user(self, tenant, owner).await.map(|entered| entered.owner_no)
+    async fn lock_user(&self, tenant: &TenantId, user: &UserId) -> Result<i64, StoreError> {
+        Tx::lock_user(self, tenant, user).await.map(|entered| entered.owner_no)
     }
 
     async fn append_system(&self, operator: &str, about: Option<i64>, event: PreparedEvent) -> Result<(), StoreError> {
@@ -89,9 +93,10 @@ impl Transaction for Tx {
         &self,
         _: &str,
         tenant: &TenantId,
-        owner: &UserId,
+        owner: &Owner,
         id: ErasureId,
+        rows: u64,
     ) -> Result<Option<u64>, StoreError> {
-        privacy::erase_user(self, tenant, owner, id).await.map(Some)
+        privacy::erase_user(self, tenant, owner, id, rows).await.map(Some)
     }
 }

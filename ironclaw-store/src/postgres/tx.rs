@@ -15,6 +15,7 @@ use super::connection::{Connection, UNBOUNDED, bounded};
 use super::error::from_sqlx;
 use super::row::{Params, Row, params, tables};
 use crate::damage;
+use crate::sql::Standing;
 
 mod bulk;
 
@@ -41,8 +42,18 @@ pub(super) struct Entered {
     pub(super) now: Timestamp,
     /// Whether a legal hold stands on the user.
     pub(super) held: bool,
-    /// Whether the user was suspended.
+    /// Whether who writes was suspended.
     pub(super) suspended: bool,
+    /// As what they are in the place that they write in.
+    pub(super) standing: Standing,
+}
+
+/// An operator's, or nobody's yet.
+impl Default for Entered {
+    fn default() -> Self {
+        let now = Timestamp::from_micros(0);
+        Self { owner_no: 0, now, held: false, suspended: false, standing: Standing::Own }
+    }
 }
 
 impl Tx {
@@ -53,8 +64,8 @@ impl Tx {
         limits: Arc<Limits>,
         pgvector: Arc<str>,
     ) -> Self {
-        let scope = Entered { owner_no: 0, now: Timestamp::from_micros(0), held: false, suspended: false };
-        Self { connection: Mutex::new(connection), operation, named_statements, limits, pgvector, scope }
+        let (connection, scope) = (Mutex::new(connection), Entered::default());
+        Self { connection, operation, named_statements, limits, pgvector, scope }
     }
 
     /// Goes on in the scope that was entered.
@@ -95,6 +106,11 @@ impl Tx {
     /// Whether the user was suspended.
     pub(super) fn is_suspended(&self) -> bool {
         self.scope.suspended
+    }
+
+    /// As what whoever writes is in the place that they write in.
+    pub(super) fn standing(&self) -> Standing {
+        self.scope.standing
     }
 
     /// Refuses to delete or overwrite what a legal hold protects. Whatever loses a value calls this first.
@@ -159,11 +175,11 @@ impl Tx {
 
     /// Enters the scope of a user within an operator's transaction, to write: locks the user, who is made known if
     /// they are not.
-    pub(super) async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<Entered, StoreError> {
+    pub(super) async fn lock_user(&self, tenant: &TenantId, user: &UserId) -> Result<Entered, StoreError> {
         let entered = self
             .query_row(
                 "SELECT owner_no, held FROM ironclaw.enter_to_write($1, $2, '[]', current_setting('lock_timeout'))",
-                params![tenant.as_str(), owner.as_str()],
+                params![tenant.as_str(), user.as_str()],
                 |row| Ok(Entered { owner_no: row.i64(0)?, held: row.bool(1)?, ..self.scope }),
             )
             .await?;

@@ -17,11 +17,20 @@ pub(crate) enum Freshness {
     Newest,
 }
 
+impl Freshness {
+    /// Of what is read in this scope: a standby may not know yet who is no member of a space any more.
+    pub(crate) fn of(scope: &Scope) -> Self {
+        if scope.space().is_some() { Self::Newest } else { Self::Recent }
+    }
+}
+
 /// Whose rows a transaction is about.
 #[derive(Debug, Clone)]
 pub(crate) enum Reach {
-    /// One user's.
+    /// One user's, or one space's.
     User(Scope),
+    /// What is about one person, whether or not the store knows them.
+    Person(Scope),
     /// One tenant's, without any user's rows.
     Tenant(#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "a file has no scopes"))] TenantId),
     /// Everybody's: an operator's.
@@ -78,7 +87,7 @@ impl<E: Engine> Categories<E> {
         A: Clone + Send + Sync + 'static,
         T: Absent + Send + 'static,
     {
-        self.0.read(operation, Reach::User(scope.clone()), Freshness::Recent, arguments, read).await
+        self.0.read(operation, Reach::User(scope.clone()), Freshness::of(scope), arguments, read).await
     }
 
     /// Reads of everybody, for an operator.
@@ -106,7 +115,11 @@ impl<E: Engine> Categories<E> {
         step: Step<S>,
     ) -> Result<Option<S>, StoreError> {
         loop {
-            let read = self.0.read(operation, reach.clone(), Freshness::Recent, state, move |tx, mut state: S| {
+            let freshness = match &reach {
+                Reach::User(scope) => Freshness::of(scope),
+                _ => Freshness::Recent,
+            };
+            let read = self.0.read(operation, reach.clone(), freshness, state, move |tx, mut state: S| {
                 async move {
                     loop {
                         let is_done = step(tx, &mut state).await?;

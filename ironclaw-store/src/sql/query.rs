@@ -34,7 +34,7 @@ impl<T: Send + 'static> Query<T> {
     /// Of a user's settings and the like: `?1` is the user's number. A standby may answer.
     pub(crate) fn of_user(scope: &Scope, sql: &'static str, params: Params, read: fn(&dyn Row) -> Read<T>) -> Self {
         let reach = Reach::User(scope.clone());
-        Self { reach, freshness: Freshness::Recent, first: First::User, sql, params, read }
+        Self { reach, freshness: Freshness::of(scope), first: First::User, sql, params, read }
     }
 
     /// Of what a user may forget: `?1` is the number that the user's content is kept under. A standby may answer.
@@ -45,6 +45,17 @@ impl<T: Send + 'static> Query<T> {
     /// Of what decides who may do what: `?1` is the user's number. The primary answers.
     pub(crate) fn to_decide(scope: &Scope, sql: &'static str, params: Params, read: fn(&dyn Row) -> Read<T>) -> Self {
         Self { freshness: Freshness::Newest, ..Self::of_user(scope, sql, params, read) }
+    }
+
+    /// The same, where `?1` is the first of the parameters.
+    pub(crate) fn without_owner(self) -> Self {
+        Self { first: First::Own, ..self }
+    }
+
+    /// Of what a person is elsewhere, which decides too: `?1` is the first of the parameters. The primary answers.
+    pub(crate) fn of_person(scope: &Scope, sql: &'static str, params: Params, read: fn(&dyn Row) -> Read<T>) -> Self {
+        let reach = Reach::Person(scope.outside());
+        Self { reach, freshness: Freshness::Newest, first: First::Own, sql, params, read }
     }
 
     /// Of a tenant's vault, which decides too: `?1` is the tenant.

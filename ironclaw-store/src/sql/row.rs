@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use ironclaw_core::Timestamp;
 use ironclaw_core::store::StoreError;
+use ironclaw_core::{Owner, Timestamp};
 
 use crate::json;
 
@@ -72,6 +72,11 @@ impl<'r> dyn Row + 'r {
     /// A validated name or any other type that is parsed from text.
     pub(crate) fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, StoreError> {
         self.text(column)?.parse().map_err(|_| self.corrupt(column))
+    }
+
+    /// A user or a space, as their keys tell them apart.
+    pub(crate) fn owner(&self, column: usize) -> Result<Owner, StoreError> {
+        Owner::from_key(&self.text(column)?).map_err(|_| self.corrupt(column))
     }
 
     /// A value kept as JSON.

@@ -1,14 +1,14 @@
 //! An open transaction, whichever engine it is of.
 
 use async_trait::async_trait;
-use ironclaw_core::Timestamp;
 use ironclaw_core::change::WorkspaceOp;
 use ironclaw_core::id::{ConversationId, ErasureId, JobId, TenantId, UserId};
 use ironclaw_core::model::conversations::{MessageHit, NewMessage};
 use ironclaw_core::search::{Terms, TextQuery};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Owner, Timestamp};
 
-use super::{Params, Row};
+use super::{Params, Row, Standing};
 use crate::prepared::PreparedEvent;
 
 /// What takes the rows of a query, one after the other.
@@ -32,6 +32,9 @@ pub(crate) trait Transaction: Send + Sync {
 
     /// The number that the user's conversations, jobs, workspace and receipts are kept under.
     fn content_no(&self) -> i64;
+
+    /// As what whoever writes is in the place that they write in.
+    fn standing(&self) -> Standing;
 
     /// The time that the change's rows carry.
     fn now(&self) -> Timestamp;
@@ -75,19 +78,20 @@ pub(crate) trait Transaction: Send + Sync {
 
     /// Locks a user in an operator's transaction until the transaction ends, who is made known if they are not. Their
     /// number.
-    async fn lock_user(&self, tenant: &TenantId, owner: &UserId) -> Result<i64, StoreError>;
+    async fn lock_user(&self, tenant: &TenantId, user: &UserId) -> Result<i64, StoreError>;
 
     /// Appends an event to the system's chain. `about` is the user whom its private part names, if it names one.
     async fn append_system(&self, operator: &str, about: Option<i64>, event: PreparedEvent) -> Result<(), StoreError>;
 
-    /// Erases a user on whom no hold stands, in an operator's transaction. How many rows, if that is all; otherwise
-    /// the rest is hidden, and goes later.
+    /// Erases a user or a space on which no hold stands, in an operator's transaction. How many rows, if that is all; otherwise
+    /// the rest is hidden, and goes later. `rows` went before.
     async fn erase_user(
         &self,
         operator: &str,
         tenant: &TenantId,
-        owner: &UserId,
+        owner: &Owner,
         id: ErasureId,
+        rows: u64,
     ) -> Result<Option<u64>, StoreError>;
 }
 

@@ -1,6 +1,5 @@
 //! What operators change, with its event.
 
-use ironclaw_core::Receipt;
 use ironclaw_core::id::{HoldId, RoleName, TenantId, UserId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::{UserRole, UserStatus};
@@ -8,12 +7,14 @@ use ironclaw_core::model::audit::{AuditRecord, Outcome, SubjectKind};
 use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::scope::RequestContext;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Owner, Receipt};
 
 use crate::codes::{category_code, user_status_code};
 use crate::error::code;
 use crate::prepared::PreparedEvent;
-use crate::secrets;
+use crate::random::random;
 use crate::sql::{Id, Json, Transaction, params};
+use crate::{access, secrets};
 
 /// Applies a change with its audit event in the open transaction of an operator. An erasure that is too much for it
 /// ends
@@ -23,7 +24,7 @@ pub(crate) async fn apply(tx: &dyn Transaction, operator: &str, change: &SystemC
         SystemChange::EraseUser { .. } => {
             // An erased user must not be named, not even by the event of the erasure.
             let mut erased = record(tx, change).await?.0;
-            erased.details.remove("user");
+            erased.details.retain(|name, _| name != Owner::USER && name != Owner::SPACE);
             let rows = perform(tx, operator, change).await?;
             if rows.is_some() {
                 append(tx, operator, None, &erased).await?;
@@ -70,35 +71,78 @@ pub(crate) async fn append(
     tx.append_system(operator, about, event).await
 }
 
-/// The number of a user, who is locked until the transaction ends; `None` if nothing was ever written for them.
-pub(crate) async fn find(tx: &dyn Transaction, tenant: &TenantId, owner: &UserId) -> Result<Option<i64>, StoreError> {
+/// The number of a user or a space, which is locked until the transaction ends; `None` if nothing was ever written for them.
+pub(crate) async fn find(tx: &dyn Transaction, tenant: &TenantId, owner: &Owner) -> Result<Option<i64>, StoreError> {
     tx.query_row(
         "SELECT owner_no FROM ironclaw.users WHERE tenant = ?1 AND owner = ?2 FOR NO KEY UPDATE",
-        params![tenant.as_str(), owner.as_str()],
+        params![tenant.as_str(), owner.key().as_ref()],
         |row| row.i64(0),
     )
     .await
 }
 
-/// What the audit trail says of a system change, and the user whom that names.
+/// The same of one who must be there: a user is made known if they are not.
+async fn lock(tx: &dyn Transaction, tenant: &TenantId, owner: &Owner) -> Result<i64, StoreError> {
+    match owner {
+        Owner::User(user) => tx.lock_user(tenant, user).await,
+        Owner::Space(_) => find(tx, tenant, owner).await?.ok_or_else(|| tx.not_found("the space")),
+    }
+}
+
+/// The same of a space that is made if it is not there.
+async fn find_or_make(tx: &dyn Transaction, tenant: &TenantId, owner: &Owner) -> Result<i64, StoreError> {
+    if let Some(owner_no) = find(tx, tenant, owner).await? {
+        return Ok(owner_no);
+    }
+    let (operation, key) = (tx.operation(), owner.key());
+    tx.execute(
+        "INSERT INTO ironclaw.users (tenant, owner, status, pseudonym, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT DO NOTHING",
+        params![
+            tenant.as_str(),
+            key.as_ref(),
+            user_status_code(UserStatus::Active),
+            &random::<16>(operation)?,
+            tx.now()
+        ],
+    )
+    .await?;
+    let made = find(tx, tenant, owner).await?;
+    let owner_no = made.ok_or_else(|| tx.error(StoreErrorKind::Conflict, "the space was erased at the same moment"))?;
+    tx.execute(
+        "INSERT INTO ironclaw.audit_streams (owner_no, stream, sequence, hash) VALUES (?1, ?2, 0, ?3) \
+         ON CONFLICT DO NOTHING",
+        params![owner_no, &random::<16>(operation)?, &[0_u8; 32]],
+    )
+    .await?;
+    Ok(owner_no)
+}
+
+/// What the audit trail says of a system change, and the user or the space that that names.
 ///
-/// A user is named only while they are known: what names them is deleted when they are erased. They are locked, so that
+/// They are named only while they are known: what names them is deleted when they are erased. They are locked, so that
 /// nobody erases them before the event is there.
 async fn record(tx: &dyn Transaction, change: &SystemChange) -> Result<(AuditRecord, Option<i64>), StoreError> {
-    let user = match change {
-        SystemChange::PutUser { tenant, owner, .. }
-        | SystemChange::PutQuota { tenant, owner, .. }
-        | SystemChange::EraseUser { tenant, owner, .. } => {
-            find(tx, tenant, owner).await?.map(|owner_no| (owner_no, owner.to_string()))
+    let owner = match change {
+        SystemChange::PutUser { tenant, owner, .. } => {
+            let owner = Owner::from(owner.clone());
+            find(tx, tenant, &owner).await?.map(|owner_no| (owner_no, owner))
+        }
+        SystemChange::PutQuota { tenant, owner, .. } | SystemChange::EraseUser { tenant, owner, .. } => {
+            find(tx, tenant, owner).await?.map(|owner_no| (owner_no, owner.clone()))
+        }
+        SystemChange::AppointManager { tenant, space, .. } => {
+            let owner = Owner::from(space.clone());
+            find(tx, tenant, &owner).await?.map(|owner_no| (owner_no, owner))
         }
         SystemChange::PlaceHold { hold } => {
-            find(tx, &hold.tenant, &hold.owner).await?.map(|owner_no| (owner_no, hold.owner.to_string()))
+            find(tx, &hold.tenant, &hold.owner).await?.map(|owner_no| (owner_no, hold.owner.clone()))
         }
-        SystemChange::ReleaseHold { id } => held_user(tx, *id).await?,
+        SystemChange::ReleaseHold { id } => held_owner(tx, *id).await?,
         _ => None,
     };
     let mut record = change.event();
-    let Some((owner_no, owner)) = user else {
+    let Some((owner_no, owner)) = owner else {
         return Ok((record, None));
     };
     let stream = tx
@@ -111,16 +155,16 @@ async fn record(tx: &dyn Transaction, change: &SystemChange) -> Result<(AuditRec
     if let Some(stream) = stream {
         record = record.on(SubjectKind::Stream, stream);
     }
-    Ok((record.detail("user", owner), Some(owner_no)))
+    Ok((record.detail(owner.kind(), owner.name()), Some(owner_no)))
 }
 
-/// The user of a hold, who is locked until the transaction ends.
-async fn held_user(tx: &dyn Transaction, id: HoldId) -> Result<Option<(i64, String)>, StoreError> {
+/// Whose a hold is, who is locked until the transaction ends.
+async fn held_owner(tx: &dyn Transaction, id: HoldId) -> Result<Option<(i64, Owner)>, StoreError> {
     tx.query_row(
         "SELECT u.owner_no, u.owner FROM ironclaw.holds h JOIN ironclaw.users u ON u.owner_no = h.owner_no \
          WHERE h.id = ?1 FOR NO KEY UPDATE OF u",
         params![Id(id.as_bytes())],
-        |row| Ok((row.i64(0)?, row.text(1)?)),
+        |row| Ok((row.i64(0)?, row.owner(1)?)),
     )
     .await
 }
@@ -128,7 +172,14 @@ async fn held_user(tx: &dyn Transaction, id: HoldId) -> Result<Option<(i64, Stri
 /// The number of a change in its receipt; `None` if it goes on after this transaction.
 async fn perform(tx: &dyn Transaction, operator: &str, change: &SystemChange) -> Result<Option<u64>, StoreError> {
     let number = match change {
-        SystemChange::EraseUser { tenant, owner, id } => return tx.erase_user(operator, tenant, owner, *id).await,
+        SystemChange::EraseUser { tenant, owner, id } => {
+            let rows = access::leave_all(tx, tenant, owner).await?;
+            return tx.erase_user(operator, tenant, owner, *id, rows).await;
+        }
+        SystemChange::AppointManager { tenant, space, user, membership } => {
+            let space_no = find_or_make(tx, tenant, &Owner::from(space.clone())).await?;
+            access::appoint(tx, space_no, tenant, user, *membership).await.map(|()| 0)
+        }
         SystemChange::InitVault { tenant, header, wrap } => {
             secrets::init_vault(tx, tenant, header, wrap).await.map(|()| 0)
         }
@@ -138,7 +189,7 @@ async fn perform(tx: &dyn Transaction, operator: &str, change: &SystemChange) ->
         SystemChange::PutRole { tenant, role } => put_role(tx, tenant, role).await,
         SystemChange::DeleteRole { tenant, name } => delete_role(tx, tenant, name).await,
         SystemChange::PutQuota { tenant, owner, name, limit } => {
-            let owner_no = tx.lock_user(tenant, owner).await?;
+            let owner_no = lock(tx, tenant, owner).await?;
             tx.execute(
                 "INSERT INTO ironclaw.quotas (owner_no, name, allowed, used) VALUES (?1, ?2, ?3, 0) \
                  ON CONFLICT (owner_no, name) DO UPDATE SET allowed = excluded.allowed",
@@ -237,7 +288,7 @@ async fn delete_role(tx: &dyn Transaction, tenant: &TenantId, name: &RoleName) -
 
 async fn place_hold(tx: &dyn Transaction, hold: &Hold) -> Result<u64, StoreError> {
     // A hold may come before the user's first write: then it protects that.
-    let owner_no = tx.lock_user(&hold.tenant, &hold.owner).await?;
+    let owner_no = lock(tx, &hold.tenant, &hold.owner).await?;
     tx.execute(
         "INSERT INTO ironclaw.holds (id, owner_no, reason, created_at) VALUES (?1, ?2, ?3, ?4)",
         params![Id(hold.id.as_bytes()), owner_no, hold.reason.as_str(), tx.now()],
@@ -248,7 +299,7 @@ async fn place_hold(tx: &dyn Transaction, hold: &Hold) -> Result<u64, StoreError
 
 async fn release_hold(tx: &dyn Transaction, id: HoldId) -> Result<u64, StoreError> {
     // The user before the hold, as an erasure locks them.
-    held_user(tx, id).await?;
+    held_owner(tx, id).await?;
     let released = tx
         .execute(
             "UPDATE ironclaw.holds SET released_at = ?2 WHERE id = ?1 AND released_at IS NULL",

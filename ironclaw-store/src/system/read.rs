@@ -1,15 +1,16 @@
 //! What operators see.
 
-use ironclaw_core::id::{ErasureId, HoldId, RoleName, TenantId};
+use ironclaw_core::id::{ErasureId, HoldId, RoleName, SpaceName, TenantId};
 use ironclaw_core::model::access::User;
 use ironclaw_core::model::audit::AuditCheckpoint;
 use ironclaw_core::model::privacy::{Erasure, Hold, RetentionPolicy};
+use ironclaw_core::model::spaces::{Membership, Space};
 use ironclaw_core::store::StoreError;
-use ironclaw_core::{Page, PageRequest};
+use ironclaw_core::{Owner, Page, PageRequest, Timestamp};
 
 use crate::reserved::FIRST_TENANT;
-use crate::sql::{Categories, Engine, Query, Row, params};
-use crate::{codes, cursor};
+use crate::sql::{Categories, Engine, Id, Query, Row, params};
+use crate::{access, codes, cursor};
 
 impl<E: Engine> Categories<E> {
     /// All users, ordered by tenant and name.
@@ -20,11 +21,42 @@ impl<E: Engine> Categories<E> {
         let query = Query::of_all(
             "SELECT u.tenant, u.owner, u.status, u.created_at, u.updated_at, (SELECT string_agg(r.role, '\n' \
              ORDER BY r.role) FROM ironclaw.user_roles r WHERE r.owner_no = u.owner_no) FROM ironclaw.users u \
-             WHERE (u.tenant, u.owner) > (?1, ?2) AND u.tenant >= ?3 ORDER BY u.tenant, u.owner LIMIT ?4",
+             WHERE (u.tenant, u.owner) > (?1, ?2) AND u.tenant >= ?3 AND u.owner >= ' ' ORDER BY u.tenant, u.owner LIMIT ?4",
             params![tenant, owner, FIRST_TENANT],
             user,
         );
         self.page("users", page, query, |(tenant, user)| (tenant.to_string(), user.id.to_string())).await
+    }
+
+    /// All spaces, ordered by tenant and name.
+    pub(crate) async fn spaces_of_all(&self, page: &PageRequest) -> Result<Page<(TenantId, Space)>, StoreError> {
+        let after: Option<(String, String)> = cursor::after("spaces", page)?;
+        let (tenant, owner) = after.unwrap_or_default();
+        let query = Query::of_all(
+            "SELECT u.tenant, u.owner, u.created_at FROM ironclaw.users u WHERE (u.tenant, u.owner) > (?1, ?2) \
+             AND u.tenant >= ?3 AND u.owner < ' ' ORDER BY u.tenant, u.owner LIMIT ?4",
+            params![tenant, owner, FIRST_TENANT],
+            space,
+        );
+        self.page("spaces", page, query, |(tenant, space)| {
+            (tenant.to_string(), Owner::from(space.name.clone()).key().into_owned())
+        })
+        .await
+    }
+
+    /// The memberships of a space that were in force at a time, in the order of their ids.
+    pub(crate) async fn members_of(
+        &self,
+        tenant: &TenantId,
+        space: &SpaceName,
+        at: Option<Timestamp>,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>, StoreError> {
+        let after: Option<[u8; 16]> = cursor::after("members", page)?;
+        let key = Owner::from(space.clone()).key().into_owned();
+        let params = params![tenant.as_str(), key, Id(&cursor::from(after)), at];
+        let query = Query::of_all(access::MEMBERS_OF_SPACE, params, access::membership);
+        self.page("members", page, query, |membership| *membership.id.as_bytes()).await
     }
 
     /// All legal holds, in the order in which they were placed.
@@ -85,8 +117,13 @@ fn user(row: &dyn Row) -> Result<(TenantId, User), StoreError> {
     Ok((row.parsed(0)?, user))
 }
 
+fn space(row: &dyn Row) -> Result<(TenantId, Space), StoreError> {
+    let name = row.owner(1)?.into_space().ok_or_else(|| row.corrupt(1))?;
+    Ok((row.parsed(0)?, Space::new(name, row.time(2)?)))
+}
+
 fn hold(row: &dyn Row) -> Result<(u64, Hold), StoreError> {
-    let hold = Hold::new(HoldId::from_bytes(row.id(1)?), row.parsed(2)?, row.parsed(3)?, row.text(4)?, row.time(5)?)
+    let hold = Hold::new(HoldId::from_bytes(row.id(1)?), row.parsed(2)?, row.owner(3)?, row.text(4)?, row.time(5)?)
         .released_at(row.optional(6, Row::time)?);
     Ok((row.count(0)?, hold))
 }

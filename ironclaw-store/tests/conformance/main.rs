@@ -18,5 +18,7 @@ fn main() -> ExitCode {
         .store("libsql_in_memory", InMemory)
         .store("postgres", Postgres::direct())
         .store("pgbouncer", Postgres::pooled())
+        .store_in_spaces("libsql_spaces", OnDisk::new())
+        .store_in_spaces("postgres_spaces", Postgres::direct())
         .run()
 }

@@ -11,7 +11,8 @@ use ironclaw_core::model::access::{UserRole, UserStatus};
 use ironclaw_core::model::audit::AuditCheckpoint;
 use ironclaw_core::model::privacy::{Hold, RetainedCategory};
 use ironclaw_core::model::secrets::{Algorithm, RootKeyWrap, VaultHeader, WrappedKey};
-use ironclaw_core::store::{Apply, Store, VaultStore};
+use ironclaw_core::model::spaces::SpaceRole;
+use ironclaw_core::store::{Apply, SpaceExt, Store, VaultStore};
 use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::LibsqlStore;
 use serde_json::json;
@@ -43,6 +44,12 @@ pub(crate) async fn furnish(path: &Path) -> Vec<(Scope, Sample)> {
             store.apply(&scope, Change::new().with(SecretOp::Delete { name: gone })).await.unwrap();
         }
     }
+    let team = user("ada").in_space("team").unwrap();
+    store.create_space(&team).await.unwrap();
+    for role in [SpaceRole::Manager, SpaceRole::Writer] {
+        store.put_member(&team, "bob", role).await.unwrap();
+    }
+    samples.push((team.clone(), Sample::write(&store, &team, now).await.unwrap()));
     let role = UserRole::new("editor".parse().unwrap(), vec!["write".to_owned()], now);
     let wrapped = WrappedKey::new(1, Algorithm::Aes256Gcm, vec![0; 12], vec![7; 48]).parameters(vec![1]);
     let header = VaultHeader::new(VaultId::make(&SystemClock), 1, 1, now);
@@ -58,9 +65,18 @@ pub(crate) async fn furnish(path: &Path) -> Vec<(Scope, Sample)> {
         SystemChange::PlaceHold { hold },
         SystemChange::ReleaseHold { id },
         SystemChange::PutRetention { tenant: tenant.clone(), category: RetainedCategory::Jobs, days: 400 },
-        SystemChange::PutQuota { tenant: tenant.clone(), owner, name: "kept".parse().unwrap(), limit: 1 << 40 },
+        SystemChange::PutQuota {
+            tenant: tenant.clone(),
+            owner: owner.into(),
+            name: "kept".parse().unwrap(),
+            limit: 1 << 40,
+        },
         SystemChange::PutCheckpoint { checkpoint },
-        SystemChange::EraseUser { tenant, owner: UserId::parse("zoe").unwrap(), id: ErasureId::make(&SystemClock) },
+        SystemChange::EraseUser {
+            tenant,
+            owner: UserId::parse("zoe").unwrap().into(),
+            id: ErasureId::make(&SystemClock),
+        },
     ] {
         if matches!(change, SystemChange::EraseUser { .. }) {
             store

@@ -11,7 +11,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ironclaw_core::conformance::store::Sample;
-use ironclaw_core::id::OperatorName;
+use ironclaw_core::id::{OperatorName, TenantId};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Maintenance, PageRequest, Scope};
 use ironclaw_store::{LibsqlMaintenance, LibsqlStore};
@@ -44,7 +44,7 @@ async fn ask(store: &LibsqlStore, samples: &[(Scope, Sample)]) -> Said {
     let mut said = Said::new();
     for (scope, sample) in samples {
         for (method, answer) in sample.ask(store, scope).await.unwrap() {
-            said.insert(format!("{} {method}", scope.owner()), answer.map_err(|error| told(&error)));
+            said.insert(format!("{} {method}", scope.owner().key()), answer.map_err(|error| told(&error)));
         }
     }
     let (m, page) = (maintenance(store), PageRequest::first(PageRequest::MAX).unwrap());
@@ -52,6 +52,9 @@ async fn ask(store: &LibsqlStore, samples: &[(Scope, Sample)]) -> Said {
         said.insert(format!("all {name}"), answer.map_err(|error| told(&error)));
     };
     of_all("users", m.users(&page).await.map(|said| format!("{said:?}")));
+    of_all("spaces", m.spaces(&page).await.map(|said| format!("{said:?}")));
+    let team = "team".parse().unwrap();
+    of_all("members", m.members(&TenantId::default_tenant(), &team, None, &page).await.map(|said| format!("{said:?}")));
     of_all("holds", m.holds(&page).await.map(|said| format!("{said:?}")));
     of_all("erasures", m.erasures(&page).await.map(|said| format!("{said:?}")));
     of_all("checkpoints", m.checkpoints(&page).await.map(|said| format!("{said:?}")));

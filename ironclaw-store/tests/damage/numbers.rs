@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ironclaw_core::change::PrivacyOp;
 use ironclaw_core::store::{Apply, StoreErrorKind};
-use ironclaw_core::{Change, Maintenance, PageRequest, Store, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Change, Maintenance, PageRequest, Store, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 
 use crate::furnish::{furnish, user};

@@ -433,7 +433,7 @@ async fn nothing_is_appended_while_a_user_is_erased() {
     let maintenance = operator(&database).await;
     let erase = SystemChange::EraseUser {
         tenant: TenantId::default_tenant(),
-        owner: UserId::parse("ada").unwrap(),
+        owner: UserId::parse("ada").unwrap().into(),
         id: ErasureId::make(&SystemClock),
     };
     let erasing = tokio::spawn(async move { maintenance.apply_system(erase).await });

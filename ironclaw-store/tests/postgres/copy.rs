@@ -16,7 +16,7 @@ use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::privacy::{Hold, RetainedCategory};
 use ironclaw_core::model::secrets::{Algorithm, RootKeyWrap, VaultHeader, WrappedKey};
 use ironclaw_core::model::workspace::{NewVersion, Part};
-use ironclaw_core::store::{Apply, MemoryStore, Store, StoreErrorKind};
+use ironclaw_core::store::{AgentStore, Apply, MemoryStore, Store, StoreErrorKind};
 use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{
     Copied, CopyProgress, LibsqlMaintenance, LibsqlStore, Movable, PostgresMaintenance, PostgresStore, Selection,
@@ -144,8 +144,8 @@ async fn furnish(store: &dyn Store, maintenance: &dyn Maintenance) -> Vec<(Scope
         },
         SystemChange::PlaceHold { hold: hold("case 12") },
         SystemChange::PutRetention { tenant: acme.clone(), category: RetainedCategory::Jobs, days: 400 },
-        SystemChange::PutQuota { tenant: acme, owner: ada, name: "tokens".parse().unwrap(), limit: u64::MAX },
-        SystemChange::EraseUser { tenant: globex, owner: eve, id: ErasureId::make(&SystemClock) },
+        SystemChange::PutQuota { tenant: acme, owner: ada.into(), name: "tokens".parse().unwrap(), limit: u64::MAX },
+        SystemChange::EraseUser { tenant: globex, owner: eve.into(), id: ErasureId::make(&SystemClock) },
     ] {
         maintenance.apply_system(change).await.unwrap();
     }
@@ -442,7 +442,7 @@ async fn what_operators_do_while_it_is_copied_is_noticed() {
     };
     let suspension = SystemChange::PutUser {
         tenant: bob.tenant().clone(),
-        owner: bob.owner().clone(),
+        owner: bob.person().clone(),
         status: UserStatus::Suspended,
         roles: Vec::new(),
     };
@@ -507,7 +507,7 @@ async fn what_a_hold_keeps_comes_along() {
     let path = old.store.workspace().entries(ada, None, &PageRequest::default()).await.unwrap().items.remove(0).path;
     let activate = SystemChange::PutUser {
         tenant: ada.tenant().clone(),
-        owner: ada.owner().clone(),
+        owner: ada.person().clone(),
         status: UserStatus::Active,
         roles: Vec::new(),
     };

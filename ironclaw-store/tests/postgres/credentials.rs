@@ -7,7 +7,7 @@ use std::time::Duration;
 use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::{ConversationId, IdempotencyKey, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role as Speaker};
-use ironclaw_core::store::{Apply, Store, StoreErrorKind};
+use ironclaw_core::store::{AgentStore, Apply, Store, StoreErrorKind};
 use ironclaw_core::{BoxError, Change, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresStore, PostgresStoreBuilder};
 use ironclaw_testing::{PgBouncer, need};

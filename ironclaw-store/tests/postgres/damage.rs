@@ -98,8 +98,8 @@ async fn nonsense_in_a_column_is_told() {
                             || error.context().contains("audit trail")
                             // A query's vector does not fit a model that is said to have other dimensions.
                             || name == "dimensions" && matches!(error.kind(), StoreErrorKind::InvalidInput(_));
-                        if !is_typed || found.is_empty() || scope.owner().as_str() == "bob" {
-                            wrong.push(format!("{case}: {} {method}: {error}; found {found:?}", scope.owner()));
+                        if !is_typed || found.is_empty() || scope.person().as_str() == "bob" {
+                            wrong.push(format!("{case}: {} {method}: {error}; found {found:?}", scope.person()));
                         }
                     }
                 }

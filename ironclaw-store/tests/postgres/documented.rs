@@ -82,7 +82,7 @@ async fn filled() -> (Database, PgConnection) {
     let checkpoint = AuditCheckpoint::new(5, [7; 32], "n", SystemClock.now());
     for change in [
         SystemChange::PutUser { tenant: tenant.clone(), owner, status, roles: vec![] },
-        SystemChange::EraseUser { tenant, owner: bob, id: ErasureId::make(&SystemClock) },
+        SystemChange::EraseUser { tenant, owner: bob.into(), id: ErasureId::make(&SystemClock) },
         SystemChange::PutCheckpoint { checkpoint },
     ] {
         maintenance.apply_system(change).await.unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ironclaw_core::change::{ConversationOp, SettingOp};
 use ironclaw_core::id::{ConversationId, OperatorName};
-use ironclaw_core::store::{Apply, Store, StoreErrorKind};
+use ironclaw_core::store::{AgentStore, Apply, Store, StoreErrorKind};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::{Server, need};

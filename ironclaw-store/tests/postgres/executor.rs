@@ -2,13 +2,12 @@
 
 use std::sync::mpsc;
 
-use ironclaw_core::Store;
 use ironclaw_core::change::{ConversationOp, Operation};
 use ironclaw_core::id::{ConversationId, MessageId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, Workspace};
-use ironclaw_core::{Limits, Scope, SystemClock};
+use ironclaw_core::{AgentStore, Limits, Scope, SystemClock};
 use ironclaw_store::PostgresStore;
 use sqlx::PgConnection;
 

@@ -238,7 +238,8 @@ async fn an_operators_calls_about_one_user_leave_room_for_others() {
     until("one of them waits", async || busy(&mut watcher).await > 0).await;
     for limit in 0..MANY as u64 {
         let (tenant, owner) = (TenantId::default_tenant(), UserId::parse("bob").unwrap());
-        let quota = SystemChange::PutQuota { tenant, owner, name: QuotaName::parse("tokens").unwrap(), limit };
+        let quota =
+            SystemChange::PutQuota { tenant, owner: owner.into(), name: QuotaName::parse("tokens").unwrap(), limit };
         bounded(maintenance.apply_system(quota)).await.unwrap();
     }
     must(&mut holder, "ROLLBACK").await;

@@ -43,7 +43,7 @@ async fn furnished() -> (Database, PostgresMaintenance) {
     let ada = Scope::user("ada").unwrap();
     store.apply(&ada, Change::new().with(PrivacyOp::Forget)).await.unwrap();
     let (tenant, owner) = (TenantId::default_tenant(), UserId::parse("eve").unwrap());
-    let erase = SystemChange::EraseUser { tenant, owner, id: ErasureId::make(&SystemClock) };
+    let erase = SystemChange::EraseUser { tenant, owner: owner.into(), id: ErasureId::make(&SystemClock) };
     maintenance.apply_system(erase).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());

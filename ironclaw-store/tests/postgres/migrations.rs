@@ -40,7 +40,7 @@ ironclaw_testing::tests![
 ];
 
 /// The migrations. What has landed is never changed: a new one is added at the end.
-const MIGRATIONS: [&str; 4] = ["m0001_initial", "m0002_rules", "m0003_hardening", "m0004_bands"];
+const MIGRATIONS: [&str; 5] = ["m0001_initial", "m0002_rules", "m0003_hardening", "m0004_bands", "m0005_spaces"];
 
 /// What whoever migrates a database locks.
 const LOCK: i64 = 0x6972_6f6e_636c_6177;

@@ -26,7 +26,7 @@ ironclaw_testing::tests![
 /// The index over a user's vectors of the model.
 async fn index_of(database: &mut PgConnection, scope: &Scope) -> Option<String> {
     let sql = "SELECT 'chunk_vectors_' || owner_no || '_' FROM ironclaw.users WHERE owner = $1";
-    let name: String = sqlx::query_scalar(sql).bind(scope.owner().as_str()).fetch_one(&mut *database).await.unwrap();
+    let name: String = sqlx::query_scalar(sql).bind(scope.person().as_str()).fetch_one(&mut *database).await.unwrap();
     indexes(database).await.into_iter().find(|index| index.starts_with(&name))
 }
 
@@ -131,7 +131,7 @@ async fn pretend(superuser: &mut PgConnection, scope: &Scope, model: &str, chunk
     let sql = format!(
         "UPDATE ironclaw.embedding_models m SET chunks = {chunks} FROM ironclaw.users u \
          WHERE u.owner_no = m.owner_no AND u.owner = '{}' AND m.id = '{model}'",
-        scope.owner().as_str()
+        scope.person().as_str()
     );
     assert_eq!(must(superuser, &sql).await, 1);
 }

@@ -30,6 +30,7 @@ fn bound(column: &str) -> Option<usize> {
         "vault_header.tenant" | "root_key_wraps.tenant" | "retention_policies.tenant" => NAME_BYTES,
         "receipts.key" | "settings.key" | "quotas.name" => NAME_BYTES,
         "secrets.name" | "secret_versions.name" => NAME_BYTES,
+        "members.tenant" | "members.member" => NAME_BYTES,
         "agents.name" | "policies.agent" | "tool_grants.tool" => NAME_BYTES,
         "audit_pseudonyms.name" => NAME_BYTES,
         "embedding_models.id" => NAME_BYTES,

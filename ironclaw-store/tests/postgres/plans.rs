@@ -2,7 +2,7 @@
 
 use ironclaw_core::change::SettingOp;
 use ironclaw_core::id::ConversationId;
-use ironclaw_core::store::{Apply, Store};
+use ironclaw_core::store::{AgentStore, Apply};
 use ironclaw_core::{Change, Scope, StoreExt, SystemClock};
 use ironclaw_store::PostgresStore;
 use tokio::task::JoinSet;

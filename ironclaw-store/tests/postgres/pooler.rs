@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ironclaw_core::change::{ConversationOp, SettingOp};
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName};
 use ironclaw_core::model::conversations::{NewMessage, Role};
-use ironclaw_core::store::{Apply, Store, StoreErrorKind, VaultStore};
+use ironclaw_core::store::{AgentStore, Apply, Store, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::{Connection, PgConnection, Row};

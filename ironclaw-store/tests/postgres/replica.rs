@@ -357,7 +357,7 @@ async fn what_decides_who_may_do_what_is_asked_of_the_primary() {
     store.apply(&ada.scope, revoke).await.unwrap();
     let operator =
         PostgresMaintenance::connect(&operator_url(&primary), OperatorName::parse("olga").unwrap()).await.unwrap();
-    let (tenant, owner, status) = (ada.scope.tenant().clone(), ada.scope.owner().clone(), UserStatus::Suspended);
+    let (tenant, owner, status) = (ada.scope.tenant().clone(), ada.scope.person().clone(), UserStatus::Suspended);
     operator.apply_system(SystemChange::PutUser { tenant, owner, status, roles: Vec::new() }).await.unwrap();
     // What the standby answers is as old as what it has.
     assert_eq!(ada.count(&reader).await.unwrap(), 1);

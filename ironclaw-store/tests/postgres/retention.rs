@@ -3,7 +3,7 @@
 use ironclaw_core::id::{OperatorName, TenantId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::RetainedCategory;
-use ironclaw_core::store::{MemoryStore, Store, StoreErrorKind};
+use ironclaw_core::store::{AgentStore, MemoryStore, StoreErrorKind};
 use ironclaw_core::{Maintenance, PageRequest, Scope};
 use ironclaw_store::{PostgresMaintenance, PostgresStore, Selection, copy_store};
 use sqlx::PgConnection;

@@ -89,7 +89,7 @@ async fn the_application_has_the_rights_it_needs_and_no_other() {
             assert!(!of_verb(&grants, verb).contains(&table), "{verb} {table}");
         }
     }
-    for table in ["audit_checkpoints", "audit_pseudonyms", "erasures", "holds", "retention_policies"] {
+    for table in ["audit_checkpoints", "erasures", "holds", "retention_policies"] {
         assert!(!of_verb(&grants, "SELECT").contains(&table), "{table}");
     }
     // What stays for the record is not deleted by it, only by an operator.
@@ -119,7 +119,7 @@ async fn the_application_has_the_rights_it_needs_and_no_other() {
     );
     assert_eq!(
         functions(&mut superuser, "ironclaw_app").await,
-        ["append_audit", "enter", "enter_to_write", "forget_audit", "scope_no"]
+        ["append_audit", "enter", "enter_space", "enter_space_to_write", "enter_to_write", "forget_audit", "scope_no"]
     );
     assert_eq!(functions(&mut superuser, "public").await, Vec::<String>::new());
     assert_eq!(self::grants(&mut superuser, "public").await, Vec::<String>::new());
@@ -163,7 +163,7 @@ async fn the_application_cannot_rise_above_its_rights() {
         "DROP TABLE ironclaw.settings",
         "LOCK TABLE ironclaw.audit_events IN ACCESS EXCLUSIVE MODE",
         "SET row_security = off; SELECT FROM ironclaw.settings",
-        "COPY ironclaw.audit_pseudonyms TO STDOUT",
+        "COPY ironclaw.holds TO STDOUT",
         "COPY ironclaw.settings TO PROGRAM 'cat'",
         "SELECT ironclaw.append_to_chain(0, '', '', NULL, '{}', '{}', '{}', '{}', '{}')",
         "SELECT ironclaw.append_system_audit('root', NULL, '{}', '{}', '{}', '{}', '{}')",
@@ -275,7 +275,7 @@ async fn functions_with_the_owners_rights_look_names_up_where_nobody_else_writes
     .fetch_all(&mut superuser)
     .await
     .unwrap();
-    assert_eq!(definers.len(), 6, "{definers:?}");
+    assert_eq!(definers.len(), 8, "{definers:?}");
     // Temporary objects come last: where the path does not name them, they come first.
     for (name, path) in definers {
         assert_eq!(path.as_deref(), Some("search_path=pg_catalog, pg_temp"), "{name}");

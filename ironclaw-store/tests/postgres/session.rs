@@ -7,7 +7,7 @@ use ironclaw_core::id::{AgentName, ConversationId, MessageId, OperatorName};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::model::conversations::{NewMessage, Role};
-use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind, VaultStore};
+use ironclaw_core::store::{AgentStore, Apply, Store, StoreError, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
@@ -147,7 +147,7 @@ async fn what_is_acknowledged_is_durable() {
         let missing =
             Change::new().with(ConversationOp::Rename { id: ConversationId::make(&SystemClock), title: "none".into() });
         store.apply(&ada(), missing).await.unwrap_err();
-        let (tenant, owner) = (ada().tenant().clone(), ada().owner().clone());
+        let (tenant, owner) = (ada().tenant().clone(), ada().person().clone());
         let suspend = SystemChange::PutUser { tenant, owner, status: UserStatus::Suspended, roles: Vec::new() };
         operator(&database).await.apply_system(suspend).await.unwrap();
         let levels: Vec<String> =
@@ -229,7 +229,7 @@ async fn limits_of_the_database_end_nothing_that_waits() {
     assert_eq!(beyond(&database, SETTINGS, async move { scrubber.scrub().await }).await.pending, Vec::<String>::new());
     let suspend = SystemChange::PutUser {
         tenant: ada().tenant().clone(),
-        owner: ada().owner().clone(),
+        owner: ada().person().clone(),
         status: UserStatus::Suspended,
         roles: Vec::new(),
     };

@@ -167,7 +167,7 @@ async fn nothing_is_looked_up_where_others_write() {
     for change in [
         SystemChange::PutUser {
             tenant: tenant.clone(),
-            owner: owner.clone(),
+            owner: ada.person().clone(),
             status: UserStatus::Active,
             roles: Vec::new(),
         },

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use ironclaw_core::Store;
 use ironclaw_core::change::ConversationOp;
 use ironclaw_core::id::{ConversationId, MessageId, OperatorName, TenantId, UserId};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::store::{Apply, StoreError};
-use ironclaw_core::{Change, Maintenance, PageRequest, Scope, StoreExt, SystemClock};
+use ironclaw_core::{AgentStore, Change, Maintenance, PageRequest, Scope, StoreExt, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use sqlx::PgConnection;
 
@@ -81,7 +80,7 @@ impl Person {
 
     /// A change that appends a message, which says whose it is.
     pub(crate) fn say(&self, id: MessageId, is_keyed: bool) -> Change {
-        let text = format!("{} {}", self.scope.tenant(), self.scope.owner());
+        let text = format!("{} {}", self.scope.tenant(), self.scope.person());
         let message = NewMessage::text(id, Role::User, text);
         let change = Change::new().with(ConversationOp::AppendMessage { conversation: self.conversation, message });
         let key = || id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().parse().unwrap();
@@ -97,7 +96,7 @@ impl Person {
     /// Reads the last messages: this user's own and nobody else's.
     pub(crate) async fn read(&self, store: &PostgresStore) -> Result<usize, StoreError> {
         let messages = store.conversations().recent_messages(&self.scope, self.conversation, 5).await?;
-        let own = format!("{} {}", self.scope.tenant(), self.scope.owner());
+        let own = format!("{} {}", self.scope.tenant(), self.scope.person());
         assert!(messages.iter().all(|message| message.message.content == own), "{messages:?} read as {own}");
         Ok(messages.len())
     }

@@ -6,13 +6,14 @@ use ironclaw_core::model::access::{ApprovalState, UserStatus};
 use ironclaw_core::model::audit::{Action, AuditFilter, Outcome};
 use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::jobs::{JobFilter, JobState};
+use ironclaw_core::model::spaces::SpaceRole;
 
 use ironclaw_core::search::TextQuery;
 use ironclaw_core::store::{SearchFilter, Store, VectorQuery};
 use ironclaw_core::{Limits, Maintenance, PageRequest};
 use serde_json::json;
 
-use crate::known::*;
+use crate::known::{self, *};
 
 /// Reads every category back, and verifies and checks the whole store.
 pub(crate) async fn check(store: &dyn Store, maintenance: &dyn Maintenance, depth: usize) {
@@ -162,4 +163,21 @@ async fn goes_on(store: &dyn Store) {
         .with(SecretOp::Put { secret: Box::new(secret(3)) })
         .with(SettingOp::ChargeQuota { name: name("tokens"), amount: 1 });
     assert_eq!(store.apply(&ada(), change).await.unwrap().numbers, [4, 1, 3, 0]);
+}
+
+/// Checks what [`write_space`](known::write_space) wrote.
+pub(crate) async fn check_space(store: &dyn Store, maintenance: &dyn Maintenance) {
+    let page = PageRequest::default();
+    let members = store.access().members(&known::team(), None, &page).await.unwrap().items;
+    let found: Vec<_> = members.iter().map(|m| (m.user.as_str(), m.role, m.valid_until.is_none())).collect();
+    let (manager, writer) = (SpaceRole::Manager, SpaceRole::Writer);
+    assert_eq!(found, [("ada", manager, true), ("bob", manager, false), ("bob", writer, true)]);
+    let bob = known::user("bob").in_space("team").unwrap();
+    let talk = store.conversations().conversation(&bob, ConversationId::from_bytes([44; 16])).await.unwrap().unwrap();
+    assert_eq!(talk.title, "of the team");
+    let events = store.audit().events(&bob, &AuditFilter::default(), &page).await.unwrap().items;
+    let who: Vec<_> = events.iter().map(|event| event.names[0].as_deref()).collect();
+    assert_eq!(who, [Some("ada"), Some("ada"), Some("ada"), Some("bob")]);
+    assert_eq!(maintenance.spaces(&page).await.unwrap().items[0].1.name.as_str(), "team");
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
 }

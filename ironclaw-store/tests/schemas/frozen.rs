@@ -20,6 +20,7 @@ const LANDED: &[(&str, &str)] = &[
     ("libsql/schema/0003/retention.sql", "842918c4ab65ccd0a3cf32cdffdd17527548d52da83d84ac58292e5cdb8c8e7b"),
     ("libsql/schema/0004/names.sql", "4e21e3f041f5c314433d11eb58af832034e8d5000b5856bb63f21d15ecb2cbbb"),
     ("libsql/schema/0004/retention.sql", "aa0a7f61bf2666ecc41d59c1c1038f6e4d1da98789f8f9a139e7b5725480ae86"),
+    ("libsql/schema/0005/spaces.sql", "f76d6315b20f6bf6c6a99d9b7aa1c2c2b51cfa67e046aa92bce003b3f1cf2fda"),
     ("postgres/schema/0001/access.sql", "c05fce10300340cb3c4ea2e0741b702a33e91c89c0578f48501552d399385f97"),
     ("postgres/schema/0001/audit.sql", "1c511db8fad939495223db323a781efb9cf07a27e1f1e1797338e9543b323b7c"),
     ("postgres/schema/0001/conversations.sql", "6c44b8c7a55da99b504892218ce4c87dc11e2d0662996209f454c08b0d9e2c85"),
@@ -39,6 +40,7 @@ const LANDED: &[(&str, &str)] = &[
     ("postgres/schema/0003/vectors.sql", "8d8527a518a64d0af3d8ebd337febc81cd6ad0359bd53034520d2efa3cd484e4"),
     ("postgres/schema/0004/audit.sql", "6048b7ab9edc1e140abc0bec785f30f1666f0ae3c1df46098563c6d91001d208"),
     ("postgres/schema/0004/retention.sql", "471f8feb3604c64fc043d41dc79f909cffae25852f13692634fd75378569fd18"),
+    ("postgres/schema/0005/spaces.sql", "a94eccb220904f91fbe2362f6df10fc490c98cd0edc5763f73d44ae93796805d"),
 ];
 
 #[test]

@@ -15,6 +15,7 @@ use ironclaw_core::model::conversations::{NewMessage, Role, ToolResult};
 use ironclaw_core::model::jobs::*;
 use ironclaw_core::model::privacy::{Hold, RetainedCategory};
 use ironclaw_core::model::secrets::*;
+use ironclaw_core::model::spaces::SpaceRole;
 use ironclaw_core::model::workspace::{ContentHash, NewChunk, NewVersion, Part, WorkspacePath};
 use ironclaw_core::scope::{Principal, RequestContext};
 use ironclaw_core::store::Store;
@@ -275,7 +276,7 @@ fn system_changes() -> Vec<SystemChange> {
     let first = RootKeyWrap::new(wrap(), 1, source(), wrapped(), now());
     let role = UserRole::new(name("writer"), vec!["write".into()], now());
     let of = |id, owner: &str, reason: &str| {
-        let (owner, reason) = (name(owner), reason.to_owned());
+        let (owner, reason) = (name::<UserId>(owner), reason.to_owned());
         let hold = Hold::new(id, tenant(), owner, reason, now());
         SystemChange::PlaceHold { hold }
     };
@@ -289,7 +290,12 @@ fn system_changes() -> Vec<SystemChange> {
             status: UserStatus::Active,
             roles: vec![name("writer")],
         },
-        SystemChange::PutQuota { tenant: tenant(), owner: name("ada"), name: name("tokens"), limit: 10 },
+        SystemChange::PutQuota {
+            tenant: tenant(),
+            owner: name::<UserId>("ada").into(),
+            name: name("tokens"),
+            limit: 10,
+        },
         of(hold(), "bob", "a lawsuit"),
         of(released(), "ada", "another"),
         SystemChange::ReleaseHold { id: released() },
@@ -319,6 +325,25 @@ pub(crate) async fn write(store: &dyn Store, maintenance: &dyn Maintenance, dept
         store.apply(&user(owner), Change::new().with(create)).await.unwrap();
     }
     store.apply(&user("dora"), Change::new().with(PrivacyOp::Forget)).await.unwrap();
-    let (tenant, owner) = (TenantId::default_tenant(), name("carol"));
+    let (tenant, owner) = (TenantId::default_tenant(), name::<UserId>("carol").into());
     maintenance.apply_system(SystemChange::EraseUser { tenant, owner, id: erasure() }).await.unwrap();
+}
+
+/// Writes the same things of a space, which schemas have from the fifth on.
+pub(crate) async fn write_space(store: &dyn Store) {
+    let (manager, reader) = (team(), user("bob").in_space("team").unwrap());
+    let id = |byte| MembershipId::from_bytes([byte; 16]);
+    let put = |byte, role| AccessOp::PutMember { id: id(byte), user: name("bob"), role };
+    for operation in
+        [AccessOp::CreateSpace { membership: id(41) }, put(42, SpaceRole::Manager), put(43, SpaceRole::Writer)]
+    {
+        store.apply(&manager, Change::new().with(operation)).await.unwrap();
+    }
+    let create = ConversationOp::Create { id: ConversationId::from_bytes([44; 16]), title: "of the team".into() };
+    store.apply(&reader, Change::new().with(create)).await.unwrap();
+}
+
+/// Ada in the space.
+pub(crate) fn team() -> Scope {
+    ada().in_space("team").unwrap()
 }

@@ -38,6 +38,7 @@ async fn make_a_libsql_file() {
     let store = LibsqlStore::builder().clock(clock()).open(folder().join("schema.db")).await.unwrap();
     let maintenance = store.maintenance(operator());
     known::write(&store, &maintenance, depth()).await;
+    known::write_space(&store).await;
     assert_eq!(maintenance.scrub().await.unwrap().pending, Vec::<String>::new());
     store.close().await.unwrap();
 }
@@ -50,6 +51,7 @@ async fn make_a_postgres_dump() {
     let store = builder.clone().connect(&app_url(database.name())).await.unwrap();
     let maintenance = builder.connect_maintenance(&operator_url(database.name()), operator()).await.unwrap();
     known::write(&store, &maintenance, depth()).await;
+    known::write_space(&store).await;
     let dumped = Command::new(cluster().bin_dir().join("pg_dump"))
         .args(["--schema=ironclaw", "--inserts", "--no-comments", "--dbname"])
         .arg(cluster().superuser_url(database.name()))

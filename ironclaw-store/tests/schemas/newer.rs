@@ -39,7 +39,7 @@ async fn every_call(store: &dyn Store, maintenance: &dyn Maintenance, movable: &
     let refused = Change::new().with(SettingOp::Put { key: name("theme"), value: nested(1_000) });
     let (tenant, owner, status) = (ada.tenant().clone(), ada.owner().clone(), UserStatus::Suspended);
     let what = Selection::User { tenant: tenant.clone(), owner: owner.clone() };
-    let system = SystemChange::PutUser { tenant, owner, status, roles: Vec::new() };
+    let system = SystemChange::PutUser { tenant, owner: ada.person().clone(), status, roles: Vec::new() };
     let target = LibsqlStore::in_memory().await.unwrap().maintenance(OperatorName::parse("operator").unwrap());
     newer! {
         store.apply(ada, put());
@@ -75,6 +75,8 @@ async fn every_call(store: &dyn Store, maintenance: &dyn Maintenance, movable: &
         store.secrets().secret_versions(ada, &name("api"), page);
         store.access().user(ada);
         store.access().roles(ada);
+        store.access().spaces(ada, page);
+        store.access().members(&team(), None, page);
         store.access().agent(ada, &name("assistant"));
         store.access().agents(ada, page);
         store.access().policies(ada, None, None, page);
@@ -94,6 +96,8 @@ async fn every_call(store: &dyn Store, maintenance: &dyn Maintenance, movable: &
         store.audit().verify(ada);
         maintenance.apply_system(system);
         maintenance.users(page);
+        maintenance.spaces(page);
+        maintenance.members(ada.tenant(), &name("team"), None, page);
         maintenance.holds(page);
         maintenance.retention_policies();
         maintenance.erasures(page);
@@ -123,6 +127,8 @@ async fn an_open_libsql_store_notices() {
     let maintenance = store.maintenance(OperatorName::parse("operator").unwrap());
     write(&store, &maintenance, DEPTH).await;
     let newer = libsql::Builder::new_local(&path).build().await.unwrap().connect().unwrap();
+    // Log and file are looked after meanwhile.
+    newer.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     let version = newer.query("PRAGMA user_version", ()).await.unwrap().next().await.unwrap().unwrap();
     let version: i64 = version.get(0).unwrap();
     newer.execute(&format!("PRAGMA user_version = {}", version + 1), ()).await.unwrap();

@@ -12,12 +12,14 @@ use ironclaw_core::{Clock, ManualClock};
 use ironclaw_store::{LibsqlStore, PostgresStore};
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::check::check;
+use crate::check::{check, check_space};
 use crate::database::{Database, app_url, cluster, operator_url};
 use crate::known;
 
 /// The schemas, and how deep JSON is in their files. The first took values that its own version could not read.
-const SCHEMAS: [(&str, usize); 4] = [("0001", 126), ("0002", 64), ("0003", 64), ("0004", 64)];
+const SCHEMAS: [(&str, usize); 5] = [("0001", 126), ("0002", 64), ("0003", 64), ("0004", 64), ("0005", 64)];
+
+const FIRST_WITH_SPACES: &str = "0005";
 
 fn unpacked(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
@@ -45,6 +47,9 @@ async fn libsql_files_open() {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let store = LibsqlStore::builder().clock(clock()).open(&path).await.unwrap();
         check(&store, &store.maintenance(operator()), depth).await;
+        if schema >= FIRST_WITH_SPACES {
+            check_space(&store, &store.maintenance(operator())).await;
+        }
         store.close().await.unwrap();
     }
 }
@@ -70,6 +75,9 @@ async fn postgres_dumps_are_restored() {
         let store = builder.clone().connect(&app_url(database.name())).await.unwrap();
         let maintenance = builder.connect_maintenance(&operator_url(database.name()), operator()).await.unwrap();
         check(&store, &maintenance, depth).await;
+        if schema >= FIRST_WITH_SPACES {
+            check_space(&store, &maintenance).await;
+        }
         maintenance.close().await;
         store.close().await.unwrap();
     }

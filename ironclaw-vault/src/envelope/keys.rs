@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ironclaw_core::Owner;
 use ironclaw_core::change::SecretOp;
-use ironclaw_core::id::{DataKeyId, UserId};
+use ironclaw_core::id::DataKeyId;
 use ironclaw_core::model::secrets::{Algorithm, DataKey, Place, WrappedKey};
 use ironclaw_core::vault::VaultError;
 
@@ -90,19 +91,19 @@ impl Keys {
 /// The data keys used last, by their owner and id.
 #[derive(Default)]
 struct Cache {
-    keys: HashMap<(UserId, DataKeyId), (Arc<Key>, u64)>,
+    keys: HashMap<(Owner, DataKeyId), (Arc<Key>, u64)>,
     uses: u64,
 }
 
 impl Cache {
-    fn find(&mut self, owner: &UserId, id: DataKeyId) -> Option<Arc<Key>> {
+    fn find(&mut self, owner: &Owner, id: DataKeyId) -> Option<Arc<Key>> {
         self.uses += 1;
         let (key, used) = self.keys.get_mut(&(owner.clone(), id))?;
         *used = self.uses;
         Some(key.clone())
     }
 
-    fn insert(&mut self, owner: &UserId, id: DataKeyId, key: &Arc<Key>) {
+    fn insert(&mut self, owner: &Owner, id: DataKeyId, key: &Arc<Key>) {
         self.uses += 1;
         self.keys.insert((owner.clone(), id), (key.clone(), self.uses));
         if self.keys.len() > CACHED {
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_cache_keeps_those_used_last() {
-        let (ada, bob) = (UserId::parse("ada").unwrap(), UserId::parse("bob").unwrap());
+        let (ada, bob) = (Owner::from_key("ada").unwrap(), Owner::from_key("bob").unwrap());
         let id = |n: usize| DataKeyId::from_bytes((n as u128).to_be_bytes());
         let key = Arc::new(Key::make_random().unwrap());
         let mut cache = Cache::default();

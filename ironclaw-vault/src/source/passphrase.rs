@@ -27,7 +27,8 @@ impl Passphrase {
     ///
     /// # Errors
     /// [`KeyErrorKind::Malformed`] if it is empty or longer than 64 KiB.
-    pub fn new(passphrase: SecretValue) -> Result<Self, KeyError> {
+    pub fn new(passphrase: impl Into<SecretValue>) -> Result<Self, KeyError> {
+        let passphrase = passphrase.into();
         if !(1..=64 << 10).contains(&passphrase.expose().len()) {
             let context = "expected a passphrase of 1 byte to 64 KiB";
             return Err(KeyError::new(KeyErrorKind::Malformed, "create", context));

@@ -74,7 +74,7 @@ pub(crate) fn name(text: &str) -> SecretName {
 }
 
 pub(crate) fn value(text: &str) -> SecretValue {
-    SecretValue::from(text.to_owned())
+    SecretValue::from(text)
 }
 
 pub(crate) async fn put(vault: &dyn Vault, scope: &Scope, secret: &str, text: &str) -> u32 {

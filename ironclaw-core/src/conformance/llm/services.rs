@@ -5,14 +5,14 @@ use serde_json::json;
 
 use super::answers::asking;
 use super::{LlmSubject, Says};
-use crate::conformance::check::{Failure, Outcome, Present};
+use crate::conformance::check::{Failure, Outcome, Present, someone};
 use crate::llm::{FinishReason, LlmError, LlmErrorKind, LlmEvent, LlmProvider, LlmResponse};
 
 /// What the model makes of it: the pieces of text, and the answer or the error. `None` if its service can't say it.
 async fn made_of(subject: &LlmSubject, says: Says) -> Result<Option<(String, Result<LlmResponse, LlmError>)>, Failure> {
     let Some(llm) = subject.harness.serving(says).await? else { return Ok(None) };
     let mut pieces = String::new();
-    let mut stream = match llm.stream(asking("How many ships?")).await {
+    let mut stream = match llm.stream(&someone()?, asking("How many ships?")).await {
         Ok(stream) => stream,
         Err(error) => return Ok(Some((pieces, Err(error)))),
     };

@@ -128,7 +128,7 @@ pub(super) async fn nothing_is_written_after_a_suspension(subject: &StoreSubject
     let t = subject.fresh().await?;
     for round in 0..ROUNDS / 2 {
         let ada = user(&format!("ada {round}"))?;
-        let (tenant, owner) = (ada.tenant().clone(), ada.owner().clone());
+        let (tenant, owner) = (ada.tenant().clone(), ada.person().clone());
         let suspend = SystemChange::PutUser { tenant, owner, status: UserStatus::Suspended, roles: Vec::new() };
         nothing_after(writes(&t, &ada, None)?, system(&t, suspend), || things(&t, &ada)).await?;
     }

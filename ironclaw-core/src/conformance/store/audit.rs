@@ -9,10 +9,11 @@ use crate::change::{AccessOp, Change, ConversationOp, JobOp, Operation, PrivacyO
 use crate::clock::{Clock, SystemClock};
 use crate::conformance::check::{Failure, Outcome, Present, all_pages, refused};
 use crate::conformance::text::hostile;
-use crate::id::ConversationId;
+use crate::id::{ConversationId, MembershipId};
 use crate::model::audit::{
     Action, AuditEntry, AuditFilter, AuditRecord, Outcome as Audited, PrincipalKind, SubjectKind,
 };
+use crate::model::spaces::SpaceRole;
 use crate::page::PageRequest;
 use crate::scope::{Principal, RequestContext, Scope};
 use crate::store::{Store, StoreError, StoreErrorKind};
@@ -67,7 +68,18 @@ pub(super) async fn every_operation_leaves_its_event(subject: &StoreSubject) -> 
         assert!(time == receipt.at || (before..=after).contains(&time), "{time} is not {}", receipt.at);
     }
     apply(&*t.store, &ada, PrivacyOp::Forget).await?;
-    let covered: BTreeSet<u16> = events(&*t.store, &ada).await?.iter().map(|e| e.event.action.code()).collect();
+    let team = ada.in_space("team")?;
+    let [first, second] = [0; 2].map(|_| MembershipId::make(&SystemClock));
+    for operation in [
+        AccessOp::CreateSpace { membership: first },
+        AccessOp::PutMember { id: second, user: "bob".parse()?, role: SpaceRole::Reader },
+        AccessOp::RemoveMember { id: second },
+    ] {
+        apply(&*t.store, &team, operation).await?;
+    }
+    let mut all = events(&*t.store, &ada).await?;
+    all.extend(events(&*t.store, &team).await?);
+    let covered: BTreeSet<u16> = all.iter().map(|e| e.event.action.code()).collect();
     let missing: Vec<&str> =
         Action::ALL.iter().filter(|a| a.code() < 800 && !covered.contains(&a.code())).map(|a| a.name()).collect();
     assert_eq!(missing, Vec::<&str>::new(), "this suite tries every operation");
@@ -108,6 +120,10 @@ pub(super) async fn events_say_who_and_where(subject: &StoreSubject) -> Outcome 
     assert!((0..4).all(|event| pseudonym(event, 0) == pseudonym(0, 0)), "one user, one pseudonym");
     assert_eq!(pseudonym(1, 1), pseudonym(3, 1), "one agent, one pseudonym");
     assert_ne!(pseudonym(2, 1), pseudonym(2, 2));
+    let named = |place: usize| found[place].names.iter().map(|name| name.as_deref().unwrap_or_default()).collect();
+    let names: Vec<Vec<&str>> = (0..4).map(named).collect();
+    let by_agent = vec!["ada", "assistant"];
+    assert_eq!(names, [vec!["ada"], by_agent.clone(), vec!["ada", "assistant", "calculator"], by_agent]);
     assert_eq!(found[2].private.as_ref().present()?.request, request);
     assert_eq!(found[1].private.as_ref().present()?.request, RequestContext::default());
     Ok(())

@@ -70,7 +70,7 @@ pub(super) async fn dropped_at_every_await(subject: &StoreSubject) -> Outcome {
     let ada = user("ada")?;
     conversation(&*t.store, &ada).await?;
     for polls in 0..POLLS {
-        let (id, path) = (ConversationId::make(&SystemClock), format!("{polls}"));
+        let (id, path) = (ConversationId::make(&SystemClock), format!("file{polls}"));
         let result = poll_at_most(polls, t.store.apply(&ada, change(id, &path)?)).await;
         // A later write is behind the dropped one, so that what was begun is done when it is.
         apply(&*t.store, &ada, setting("later", polls)?).await?;
@@ -118,7 +118,7 @@ pub(super) async fn dropped_among_others(subject: &StoreSubject) -> Outcome {
     let results = at_once(60, |n| {
         let (store, ada) = (t.store.clone(), ada.clone());
         async move {
-            let (id, path) = (ConversationId::make(&SystemClock), format!("{n}"));
+            let (id, path) = (ConversationId::make(&SystemClock), format!("file{n}"));
             let polls = if n % 3 == 0 { POLLS } else { 1 + n % 4 };
             let result = poll_at_most(polls, store.apply(&ada, change(id, &path)?)).await;
             Ok::<_, Failure>((id, path, result.transpose()?.is_some()))

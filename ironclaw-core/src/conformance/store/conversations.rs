@@ -5,10 +5,11 @@ use super::world::World;
 use super::{StoreSubject, user};
 use crate::change::{Change, ConversationOp};
 use crate::clock::SystemClock;
-use crate::conformance::check::{Outcome, Present, all_pages, refused};
+use crate::conformance::check::{Outcome, Present, all_pages, refused, refused_field};
 use crate::conformance::text::{HOSTILE, hostile, long_text};
 use crate::id::{ConversationId, JobId, MessageId};
 use crate::limits::Limits;
+use crate::llm::ContentPart;
 use crate::model::conversations::{Conversation, NewMessage, Role};
 use crate::page::PageRequest;
 use crate::search::{Bm25, analyze};
@@ -181,6 +182,52 @@ pub(super) async fn keeps_a_message_of_a_megabyte(subject: &StoreSubject) -> Out
     let found = t.store.conversations().recent_messages(&ada, id, 1).await?;
     assert!(found[0].message.content == text, "the text came back another");
     Ok(())
+}
+
+pub(super) async fn keeps_images_and_documents(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let id = conversation(&*t.store, &ada).await?;
+    let with = |role, parts: Vec<ContentPart>| {
+        let text = NewMessage::text(MessageId::make(&SystemClock), role, "the lighthouse in the picture");
+        ConversationOp::AppendMessage { conversation: id, message: NewMessage { parts, ..text } }
+    };
+    let image = |bytes: usize| ContentPart::image("image/png", long_text(bytes).into_bytes());
+    let parts = vec![
+        image(1 << 20),
+        ContentPart::image_url("https://example.org/a.png"),
+        ContentPart::document("text/markdown", hostile_name(), hostile("windmill").into_bytes()),
+    ];
+    let said = with(Role::User, parts.clone());
+    apply(&*t.store, &ada, said.clone()).await?;
+
+    let read = t.store.conversations();
+    let message = read.recent_messages(&ada, id, 1).await?.pop().present()?;
+    assert_eq!(message.message.parts, parts);
+    assert_eq!(ConversationOp::AppendMessage { conversation: id, message: message.message.clone() }, said);
+    assert_eq!(read.messages(&ada, id, &PageRequest::default()).await?.items, std::slice::from_ref(&message));
+    let hits = read.search_messages(&ada, &words("lighthouse"), 10).await?;
+    assert_eq!(hits.into_iter().map(|hit| hit.message).collect::<Vec<_>>(), [message]);
+    assert_eq!(read.search_messages(&ada, &words("windmill"), 10).await?, [], "what is searched is the text");
+
+    let limit = Limits::default().parts_bytes;
+    for (field, op) in [
+        ("parts", with(Role::Assistant, parts)),
+        ("parts", with(Role::User, vec![image(limit / 2), image(limit / 2 + 1)])),
+        ("media_type", with(Role::User, vec![ContentPart::image("application/pdf", &b"%PDF"[..])])),
+        ("data", with(Role::User, vec![ContentPart::image("image/png", Vec::new())])),
+    ] {
+        assert_eq!(refused_field(apply(&*t.store, &ada, op).await), field);
+    }
+    assert_eq!(read.conversation(&ada, id).await?.present()?.messages, 1);
+    apply(&*t.store, &ada, ConversationOp::Delete { id }).await?;
+    assert_eq!(read.search_messages(&ada, &words("lighthouse"), 10).await?, []);
+    Ok(())
+}
+
+/// A name with every sign that may stand in one.
+fn hostile_name() -> String {
+    hostile("name").chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
 pub(super) async fn search_finds_users_and_assistants(subject: &StoreSubject) -> Outcome {

@@ -88,7 +88,7 @@ async fn administer(t: &Instance, ada: &Scope) -> Outcome {
     let role =
         UserRole { name: RoleName::parse("role")?, permissions: Vec::new(), updated_at: Timestamp::from_micros(1) };
     system(SystemChange::PutRole { tenant: tenant.clone(), role: role.clone() }).await?;
-    let put_user = |roles| SystemChange::PutUser { tenant: tenant.clone(), owner: owner.clone(), status, roles };
+    let put_user = |roles| SystemChange::PutUser { tenant: tenant.clone(), owner: ada.person().clone(), status, roles };
     system(put_user(vec![role.name])).await?;
     refused(system(put_user(vec![RoleName::parse("no role")?])).await, StoreErrorKind::NotFound);
     put_quota(t, ada, &QuotaName::parse(needle("limit"))?, 10).await?;
@@ -147,7 +147,7 @@ pub(super) async fn no_name_is_left(subject: &StoreSubject) -> Outcome {
     // Whoever names an erased user does not bring the name back.
     refused(erase(&t, &ada).await, StoreErrorKind::NotFound);
     subject.harness.copies(&t.place, &ada).await?;
-    let (tenant, owner, status) = (ada.tenant().clone(), ada.owner().clone(), UserStatus::Active);
+    let (tenant, owner, status) = (ada.tenant().clone(), ada.person().clone(), UserStatus::Active);
     let put = SystemChange::PutUser { tenant, owner, status, roles: vec![RoleName::parse("no role")?] };
     refused(t.maintenance.apply_system(put).await, StoreErrorKind::NotFound);
     assert_eq!(t.maintenance.scrub().await?.pending, Vec::<String>::new());

@@ -319,7 +319,7 @@ pub(super) async fn the_longest_names_are_accepted(subject: &StoreSubject) -> Ou
     assert!(t.store.apply(&acting, keyed).await?.replayed);
     let role =
         UserRole { name: RoleName::parse(longest())?, permissions: Vec::new(), updated_at: Timestamp::from_micros(1) };
-    let (tenant, owner, status) = (ada.tenant().clone(), ada.owner().clone(), UserStatus::Active);
+    let (tenant, owner, status) = (ada.tenant().clone(), ada.person().clone(), UserStatus::Active);
     let roles = vec![role.name.clone()];
     t.maintenance.apply_system(SystemChange::PutRole { tenant: tenant.clone(), role }).await?;
     t.maintenance.apply_system(SystemChange::PutUser { tenant, owner, status, roles }).await?;

@@ -210,7 +210,7 @@ pub(super) async fn nobody_holds_a_role_that_is_gone(subject: &StoreSubject) -> 
     let t = subject.fresh().await?;
     for round in 0..ROUNDS {
         let ada = tenant_user("roles", &format!("ada {round}"))?;
-        let (tenant, owner, name) = (ada.tenant().clone(), ada.owner().clone(), RoleName::parse("brief")?);
+        let (tenant, owner, name) = (ada.tenant().clone(), ada.person().clone(), RoleName::parse("brief")?);
         let role = UserRole { name: name.clone(), permissions: Vec::new(), updated_at: Timestamp::from_micros(1) };
         t.maintenance.apply_system(SystemChange::PutRole { tenant: tenant.clone(), role }).await?;
         let (status, roles) = (UserStatus::Active, vec![name.clone()]);

@@ -36,7 +36,7 @@ pub(super) async fn release_hold(t: &Instance, id: HoldId) -> Result<(), Failure
 
 /// Sets the owner's status, without roles.
 pub(super) async fn put_status(t: &Instance, scope: &Scope, status: UserStatus) -> Result<(), Failure> {
-    let (tenant, owner, roles) = (scope.tenant().clone(), scope.owner().clone(), Vec::new());
+    let (tenant, owner, roles) = (scope.tenant().clone(), scope.person().clone(), Vec::new());
     t.maintenance.apply_system(SystemChange::PutUser { tenant, owner, status, roles }).await?;
     Ok(())
 }
@@ -56,7 +56,7 @@ pub(super) async fn users_and_roles(subject: &StoreSubject) -> Outcome {
         t.maintenance.apply_system(SystemChange::PutRole { tenant, role }).await?;
     }
     let roles = names.iter().map(RoleName::parse).collect::<Result<Vec<_>, _>>()?;
-    let (owner, status) = (ada.owner().clone(), UserStatus::Active);
+    let (owner, status) = (ada.person().clone(), UserStatus::Active);
     let put = SystemChange::PutUser { tenant: tenant.clone(), owner, status, roles: roles.clone() };
     let at = t.maintenance.apply_system(put).await?.at;
     let found = t.store.access().user(&ada).await?.present()?;
@@ -88,7 +88,7 @@ pub(super) async fn users_and_roles(subject: &StoreSubject) -> Outcome {
 pub(super) async fn role_must_exist(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
     let ada = user("ada")?;
-    let (tenant, owner, status) = (ada.tenant().clone(), ada.owner().clone(), UserStatus::Active);
+    let (tenant, owner, status) = (ada.tenant().clone(), ada.person().clone(), UserStatus::Active);
     let other = TenantId::parse("other")?;
     t.maintenance.apply_system(SystemChange::PutRole { tenant: other, role: role("admin")? }).await?;
     let put = SystemChange::PutUser { tenant, owner, status, roles: vec![RoleName::parse("admin")?] };
@@ -160,7 +160,7 @@ pub(super) async fn holds_and_their_release(subject: &StoreSubject) -> Outcome {
     let unknown = SystemChange::ReleaseHold { id: HoldId::make(&SystemClock) };
     refused(t.maintenance.apply_system(unknown).await, StoreErrorKind::NotFound);
     let holds = all_pages!(1, |page| t.maintenance.holds(page));
-    let seen: Vec<_> = holds.iter().map(|hold| (hold.id, hold.owner.as_str(), hold.released_at.is_some())).collect();
+    let seen: Vec<_> = holds.iter().map(|hold| (hold.id, hold.owner.name(), hold.released_at.is_some())).collect();
     assert_eq!(seen, [(first, "ada", true), (second, "bob", false)]);
     assert!(holds.iter().all(|hold| hold.reason == hostile("reason")));
     assert!(holds.iter().all(|hold| hold.created_at > Timestamp::from_micros(1)), "the store dates a hold");

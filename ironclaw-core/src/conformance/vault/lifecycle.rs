@@ -51,7 +51,7 @@ pub(super) async fn dropped_at_every_await(subject: &VaultSubject) -> Outcome {
     let ada = user("ada")?;
     for polls in 0..1_000 {
         let name = SecretName::parse(format!("{polls}"))?;
-        let put = t.vault.put(&ada, &name, SecretValue::from("value".to_owned()), SecretOptions::default());
+        let put = t.vault.put(&ada, &name, SecretValue::from("value"), SecretOptions::default());
         let done = poll_at_most(polls, put).await.transpose()?.is_some();
         // A later write is behind the dropped one.
         let later = SecretName::parse("later")?;

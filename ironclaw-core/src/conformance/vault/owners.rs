@@ -8,7 +8,7 @@ use crate::secret::SecretValue;
 use crate::vault::{SecretOptions, VaultErrorKind};
 
 fn value(text: &str) -> SecretValue {
-    SecretValue::from(text.to_owned())
+    SecretValue::from(text)
 }
 
 async fn never_meet(subject: &VaultSubject, other: Scope) -> Outcome {

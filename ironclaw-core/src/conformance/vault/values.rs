@@ -13,7 +13,7 @@ use crate::vault::{SecretOptions, VaultErrorKind};
 
 /// A value as text.
 fn value(text: &str) -> SecretValue {
-    SecretValue::from(text.to_owned())
+    SecretValue::from(text)
 }
 
 pub(super) async fn put_then_reveal(subject: &VaultSubject) -> Outcome {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, unknown_part};
+use super::{Prompt, arguments, content, number, unknown_part};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
-use crate::llm::{LlmMessage, ReasoningEffort};
+use crate::llm::{ContentPart, LlmMessage, LlmOptions, PartData, ReasoningEffort, ToolChoice};
 
 pub(super) fn body(prompt: &Prompt<'_>) -> Value {
     let options = &prompt.request.options;
@@ -27,14 +27,35 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
             );
         body["tools"] = tools.collect();
     }
+    say_options(options, &mut body);
+    body
+}
+
+fn say_options(options: &LlmOptions, body: &mut Value) {
+    if let Some(temperature) = options.temperature {
+        body["temperature"] = number(temperature);
+    }
+    if !options.stop.is_empty() {
+        body["stop_sequences"] = json!(options.stop);
+    }
+    if let Some(choice) = options.tool_choice.as_ref().filter(|_| body.get("tools").is_some()) {
+        body["tool_choice"] = match choice {
+            ToolChoice::Auto => json!({"type": "auto"}),
+            ToolChoice::None => json!({"type": "none"}),
+            ToolChoice::Required => json!({"type": "any"}),
+            ToolChoice::Tool(name) => json!({"type": "tool", "name": name}),
+        };
+    }
+    if let Some(form) = &options.response_schema {
+        body["output_config"]["format"] = json!({"type": "json_schema", "schema": form.schema});
+    }
     match options.reasoning_effort {
         None => {}
         Some(ReasoningEffort::None) => body["thinking"] = json!({"type": "disabled"}),
         // It knows no less than low.
-        Some(ReasoningEffort::Minimal) => body["output_config"] = json!({"effort": "low"}),
-        Some(effort) => body["output_config"] = json!({"effort": effort.as_str()}),
+        Some(ReasoningEffort::Minimal) => body["output_config"]["effort"] = json!("low"),
+        Some(effort) => body["output_config"]["effort"] = json!(effort.as_str()),
     }
-    body
 }
 
 /// A limit that the model takes.
@@ -55,7 +76,10 @@ fn messages(turns: &[LlmMessage]) -> Vec<Value> {
         let was_result = std::mem::replace(&mut results, matches!(turn, LlmMessage::Tool { .. }));
         match turn {
             LlmMessage::System { .. } => {}
-            LlmMessage::User { text } => messages.push(json!({"role": "user", "content": text})),
+            LlmMessage::User { text, parts } => {
+                let content = content(text, parts, json!({"type": "text", "text": text}), part);
+                messages.push(json!({"role": "user", "content": content}));
+            }
             LlmMessage::Assistant { text, tool_calls } => {
                 let text = (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}));
                 let calls = tool_calls
@@ -75,6 +99,17 @@ fn messages(turns: &[LlmMessage]) -> Vec<Value> {
         }
     }
     messages
+}
+
+fn part(part: &ContentPart) -> Value {
+    let source = |media_type: &str, data: &PartData| json!({"type": "base64", "media_type": media_type, "data": data.to_base64()});
+    match part {
+        ContentPart::Image { media_type, data } => json!({"type": "image", "source": source(media_type, data)}),
+        ContentPart::ImageUrl { url } => json!({"type": "image", "source": {"type": "url", "url": url}}),
+        ContentPart::Document { media_type, name, data } => {
+            json!({"type": "document", "title": name, "source": source(media_type, data)})
+        }
+    }
 }
 
 /// Reads an event, or a whole message. False if it is neither.

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, unknown_part};
+use super::{Prompt, arguments, content, data_url, number, unknown_part, word};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
-use crate::llm::{LlmErrorKind, LlmMessage};
+use crate::llm::{ContentPart, LlmErrorKind, LlmMessage, LlmOptions, ToolChoice};
 
 pub(super) fn body(prompt: &Prompt<'_>) -> Value {
     let mut messages = Vec::with_capacity(prompt.turns.len() + 1);
@@ -27,13 +27,37 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
         });
         body["tools"] = tools.collect();
     }
-    if let Some(tokens) = prompt.request.options.max_output_tokens {
-        body[limit_name(prompt)] = json!(tokens);
+    say_options(&prompt.request.options, limit_name(prompt), &mut body);
+    body
+}
+
+fn say_options(options: &LlmOptions, limit_name: &str, body: &mut Value) {
+    if let Some(temperature) = options.temperature {
+        body["temperature"] = number(temperature);
     }
-    if let Some(effort) = prompt.request.options.reasoning_effort {
+    if let Some(tokens) = options.max_output_tokens {
+        body[limit_name] = json!(tokens);
+    }
+    if !options.stop.is_empty() {
+        body["stop"] = json!(options.stop);
+    }
+    if let Some(seed) = options.seed {
+        body["seed"] = json!(seed);
+    }
+    // Without tools there is nothing to choose, and services refuse the choice.
+    if let Some(choice) = options.tool_choice.as_ref().filter(|_| body.get("tools").is_some()) {
+        body["tool_choice"] = match choice {
+            ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
+            choice => json!(word(choice)),
+        };
+    }
+    if let Some(form) = &options.response_schema {
+        let schema = json!({"name": form.name, "schema": form.schema, "strict": true});
+        body["response_format"] = json!({"type": "json_schema", "json_schema": schema});
+    }
+    if let Some(effort) = options.reasoning_effort {
         body["reasoning_effort"] = json!(effort.as_str());
     }
-    body
 }
 
 /// OpenAI's newer models refuse the name that everybody else knows.
@@ -46,7 +70,9 @@ fn limit_name(prompt: &Prompt<'_>) -> &'static str {
 fn message(message: &LlmMessage) -> Value {
     match message {
         LlmMessage::System { text } => json!({"role": "system", "content": text}),
-        LlmMessage::User { text } => json!({"role": "user", "content": text}),
+        LlmMessage::User { text, parts } => {
+            json!({"role": "user", "content": content(text, parts, json!({"type": "text", "text": text}), part)})
+        }
         LlmMessage::Assistant { text, tool_calls } if tool_calls.is_empty() => {
             json!({"role": "assistant", "content": text})
         }
@@ -61,6 +87,18 @@ fn message(message: &LlmMessage) -> Value {
         }
         LlmMessage::Tool { call_id, content, .. } => {
             json!({"role": "tool", "tool_call_id": call_id, "content": content})
+        }
+    }
+}
+
+fn part(part: &ContentPart) -> Value {
+    match part {
+        ContentPart::Image { media_type, data } => {
+            json!({"type": "image_url", "image_url": {"url": data_url(media_type, data)}})
+        }
+        ContentPart::ImageUrl { url } => json!({"type": "image_url", "image_url": {"url": url}}),
+        ContentPart::Document { media_type, name, data } => {
+            json!({"type": "file", "file": {"filename": name, "file_data": data_url(media_type, data)}})
         }
     }
 }

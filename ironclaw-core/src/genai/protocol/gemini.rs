@@ -3,10 +3,10 @@
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{Prompt, unknown_part, whole_call};
+use super::{Prompt, number, unknown_part, whole_call};
 use crate::genai::answer::Answer;
 use crate::genai::failure::{Failure, is_something};
-use crate::llm::{LlmErrorKind, LlmMessage, ReasoningEffort};
+use crate::llm::{ContentPart, LlmErrorKind, LlmMessage, LlmOptions, ReasoningEffort, ToolChoice};
 
 /// Stands for the signature of a call that no signature came with, or whose signature was not kept. Models from Gemini 3
 /// on refuse an earlier call without one, and take this.
@@ -37,13 +37,45 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
         );
         body["tools"] = json!([{"functionDeclarations": tools.collect::<Vec<_>>()}]);
     }
-    if let Some(tokens) = prompt.request.options.max_output_tokens {
-        body["generationConfig"]["maxOutputTokens"] = json!(tokens);
-    }
-    if let Some(effort) = prompt.request.options.reasoning_effort {
-        body["generationConfig"]["thinkingConfig"] = thinking(prompt.model, effort);
-    }
+    say_options(prompt.model, &prompt.request.options, &mut body);
     body
+}
+
+fn say_options(model: &str, options: &LlmOptions, body: &mut Value) {
+    if let Some(choice) = options.tool_choice.as_ref().filter(|_| body.get("tools").is_some()) {
+        let mode = match choice {
+            ToolChoice::Auto => "AUTO",
+            ToolChoice::None => "NONE",
+            ToolChoice::Required | ToolChoice::Tool(_) => "ANY",
+        };
+        body["toolConfig"]["functionCallingConfig"]["mode"] = json!(mode);
+        if let ToolChoice::Tool(name) = choice {
+            body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"] = json!([name]);
+        }
+    }
+    let mut config = json!({});
+    if let Some(temperature) = options.temperature {
+        config["temperature"] = number(temperature);
+    }
+    if let Some(tokens) = options.max_output_tokens {
+        config["maxOutputTokens"] = json!(tokens);
+    }
+    if !options.stop.is_empty() {
+        config["stopSequences"] = json!(options.stop);
+    }
+    if let Some(seed) = options.seed {
+        config["seed"] = json!(seed);
+    }
+    if let Some(form) = &options.response_schema {
+        config["responseMimeType"] = json!("application/json");
+        config["responseJsonSchema"] = form.schema.clone();
+    }
+    if let Some(effort) = options.reasoning_effort {
+        config["thinkingConfig"] = thinking(model, effort);
+    }
+    if is_something(&config) {
+        body["generationConfig"] = config;
+    }
 }
 
 /// Models before Gemini 3 take a number of tokens, later ones a word.
@@ -75,7 +107,10 @@ fn contents(model: &str, turns: &[LlmMessage]) -> Vec<Value> {
         let was_result = std::mem::replace(&mut results, matches!(turn, LlmMessage::Tool { .. }));
         match turn {
             LlmMessage::System { .. } => {}
-            LlmMessage::User { text } => contents.push(json!({"role": "user", "parts": [{"text": text}]})),
+            LlmMessage::User { text, parts } => {
+                let parts: Vec<Value> = std::iter::once(json!({"text": text})).chain(parts.iter().map(part)).collect();
+                contents.push(json!({"role": "user", "parts": parts}));
+            }
             LlmMessage::Assistant { text, tool_calls } => {
                 let text = (!text.is_empty()).then(|| json!({"text": text}));
                 let calls = tool_calls.iter().enumerate().map(|(at, call)| {
@@ -96,6 +131,15 @@ fn contents(model: &str, turns: &[LlmMessage]) -> Vec<Value> {
         }
     }
     contents
+}
+
+fn part(part: &ContentPart) -> Value {
+    match part {
+        ContentPart::Image { media_type, data } | ContentPart::Document { media_type, data, .. } => {
+            json!({"inlineData": {"mimeType": media_type, "data": data.to_base64()}})
+        }
+        ContentPart::ImageUrl { url } => json!({"fileData": {"fileUri": url}}),
+    }
 }
 
 fn with_signature(mut call: Value) -> Value {

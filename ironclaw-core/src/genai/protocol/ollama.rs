@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, whole_call};
+use super::{Prompt, number, whole_call};
 use crate::genai::answer::Answer;
 use crate::genai::failure::Failure;
-use crate::llm::{LlmMessage, ReasoningEffort};
+use crate::llm::{ContentPart, LlmMessage, ReasoningEffort, ToolChoice};
 
 pub(super) fn body(prompt: &Prompt<'_>) -> Value {
     let mut messages = Vec::with_capacity(prompt.turns.len() + 1);
@@ -14,17 +14,31 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
     }
     messages.extend(prompt.turns.iter().map(message));
     let mut body = json!({"model": prompt.model, "messages": messages, "stream": true});
-    if !prompt.request.tools.is_empty() {
+    let options = &prompt.request.options;
+    // It has no word for "none".
+    if !prompt.request.tools.is_empty() && options.tool_choice != Some(ToolChoice::None) {
         let tools = prompt.request.tools.iter().map(|tool| {
             let function = json!({"name": tool.name, "description": tool.description, "parameters": tool.parameters});
             json!({"type": "function", "function": function})
         });
         body["tools"] = tools.collect();
     }
-    if let Some(tokens) = prompt.request.options.max_output_tokens {
-        body["options"] = json!({"num_predict": tokens});
+    if let Some(temperature) = options.temperature {
+        body["options"]["temperature"] = number(temperature);
     }
-    match prompt.request.options.reasoning_effort {
+    if let Some(tokens) = options.max_output_tokens {
+        body["options"]["num_predict"] = json!(tokens);
+    }
+    if !options.stop.is_empty() {
+        body["options"]["stop"] = json!(options.stop);
+    }
+    if let Some(seed) = options.seed {
+        body["options"]["seed"] = json!(seed);
+    }
+    if let Some(form) = &options.response_schema {
+        body["format"] = form.schema.clone();
+    }
+    match options.reasoning_effort {
         None => {}
         Some(ReasoningEffort::None) => body["think"] = json!(false),
         // It knows these four.
@@ -38,7 +52,14 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
 fn message(message: &LlmMessage) -> Value {
     match message {
         LlmMessage::System { text } => json!({"role": "system", "content": text}),
-        LlmMessage::User { text } => json!({"role": "user", "content": text}),
+        LlmMessage::User { text, parts } => {
+            let mut message = json!({"role": "user", "content": text});
+            let images: Vec<String> = parts.iter().filter_map(image).collect();
+            if !images.is_empty() {
+                message["images"] = json!(images);
+            }
+            message
+        }
         LlmMessage::Assistant { text, tool_calls } => {
             let mut message = json!({"role": "assistant", "content": text});
             if !tool_calls.is_empty() {
@@ -49,6 +70,14 @@ fn message(message: &LlmMessage) -> Value {
             message
         }
         LlmMessage::Tool { name, content, .. } => json!({"role": "tool", "tool_name": name, "content": content}),
+    }
+}
+
+/// An image in base64, as this protocol has them beside the text. It has nothing else.
+fn image(part: &ContentPart) -> Option<String> {
+    match part {
+        ContentPart::Image { data, .. } => Some(data.to_base64()),
+        ContentPart::ImageUrl { .. } | ContentPart::Document { .. } => None,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Prompt, arguments, reports_an_error, unknown_part};
+use super::{Prompt, arguments, content, data_url, number, reports_an_error, unknown_part, word};
 use crate::genai::answer::Answer;
 use crate::genai::calls::Piece;
 use crate::genai::failure::{Failure, is_something};
-use crate::llm::LlmMessage;
+use crate::llm::{ContentPart, LlmMessage, LlmOptions, ToolChoice};
 
 pub(super) fn body(prompt: &Prompt<'_>) -> Value {
     let input: Vec<Value> = prompt.turns.iter().flat_map(items).collect();
@@ -22,19 +22,39 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Value {
         });
         body["tools"] = tools.collect();
     }
-    if let Some(tokens) = prompt.request.options.max_output_tokens {
+    say_options(&prompt.request.options, &mut body);
+    body
+}
+
+fn say_options(options: &LlmOptions, body: &mut Value) {
+    if let Some(temperature) = options.temperature {
+        body["temperature"] = number(temperature);
+    }
+    if let Some(tokens) = options.max_output_tokens {
         body["max_output_tokens"] = json!(tokens);
     }
-    if let Some(effort) = prompt.request.options.reasoning_effort {
+    if let Some(choice) = options.tool_choice.as_ref().filter(|_| body.get("tools").is_some()) {
+        body["tool_choice"] = match choice {
+            ToolChoice::Tool(name) => json!({"type": "function", "name": name}),
+            choice => json!(word(choice)),
+        };
+    }
+    if let Some(form) = &options.response_schema {
+        let format = json!({"type": "json_schema", "name": form.name, "schema": form.schema, "strict": true});
+        body["text"] = json!({"format": format});
+    }
+    if let Some(effort) = options.reasoning_effort {
         body["reasoning"] = json!({"effort": effort.as_str()});
     }
-    body
 }
 
 fn items(message: &LlmMessage) -> Vec<Value> {
     match message {
         LlmMessage::System { text } => vec![json!({"role": "system", "content": text})],
-        LlmMessage::User { text } => vec![json!({"role": "user", "content": text})],
+        LlmMessage::User { text, parts } => {
+            let say_text = json!({"type": "input_text", "text": text});
+            vec![json!({"role": "user", "content": content(text, parts, say_text, part)})]
+        }
         LlmMessage::Assistant { text, tool_calls } => {
             let text = (!text.is_empty()).then(|| json!({"role": "assistant", "content": text}));
             let calls = tool_calls.iter().map(|call| {
@@ -45,6 +65,18 @@ fn items(message: &LlmMessage) -> Vec<Value> {
         }
         LlmMessage::Tool { call_id, content, .. } => {
             vec![json!({"type": "function_call_output", "call_id": call_id, "output": content})]
+        }
+    }
+}
+
+fn part(part: &ContentPart) -> Value {
+    match part {
+        ContentPart::Image { media_type, data } => {
+            json!({"type": "input_image", "image_url": data_url(media_type, data)})
+        }
+        ContentPart::ImageUrl { url } => json!({"type": "input_image", "image_url": url}),
+        ContentPart::Document { media_type, name, data } => {
+            json!({"type": "input_file", "filename": name, "file_data": data_url(media_type, data)})
         }
     }
 }

@@ -144,6 +144,12 @@ actions! {
     ToolGrantPut = 512, "access.grant_tool";
     /// A capability of a tool was revoked.
     ToolGrantRevoke = 513, "access.revoke_tool_grant";
+    /// A space was made, with its first manager.
+    SpaceCreate = 514, "access.create_space";
+    /// A user was made a member of a space, or given another role in it.
+    MemberPut = 515, "access.put_member";
+    /// A member was removed from a space, or left it.
+    MemberRemove = 516, "access.remove_member";
     /// A setting was put.
     SettingPut = 600, "settings.put";
     /// A setting was deleted.
@@ -188,6 +194,8 @@ actions! {
     UserCopyIn = 816, "system.copy_user_in";
     /// An unfinished copy was deleted.
     CopyDiscard = 817, "system.discard_copy";
+    /// A manager of a space was appointed.
+    ManagerAppoint = 818, "system.appoint_manager";
     /// What the host reports of its own: a reading, a login. The details say what.
     HostEvent = 900, "host.event";
 }

@@ -22,7 +22,8 @@ pub(super) struct Sql {
 pub(super) const CONTENT_NO: &str = "(SELECT coalesce(u.content_no, u.owner_no) FROM users u WHERE u.owner_no = ?1)";
 
 /// The tables of which there is a view of what is visible.
-const HIDDEN: [&str; 6] = ["conversations", "messages", "jobs", "job_events", "llm_calls", "sandbox_jobs"];
+const HIDDEN: [&str; 7] =
+    ["conversations", "messages", "jobs", "job_events", "llm_calls", "sandbox_jobs", "audit_private"];
 
 static OF_USER_SQL: LazyLock<Vec<Sql>> = LazyLock::new(|| OF_USER.iter().map(|table| sql(table, true)).collect());
 pub(super) static SHARED_SQL: LazyLock<Vec<Sql>> =

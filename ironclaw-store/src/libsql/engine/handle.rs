@@ -19,7 +19,7 @@ use crate::libsql::db::Db;
 use crate::libsql::health::LibsqlHealth;
 use crate::libsql::place::Place;
 use crate::libsql::tx::{Tx, at_once};
-use crate::libsql::users;
+use crate::libsql::users::{self, Numbers};
 use crate::libsql::workspace::VectorCache;
 use crate::prepared::{APPLY, Failure, Prepared};
 use crate::sql::{self, Absent, Freshness, Reach, Reading};
@@ -186,6 +186,27 @@ impl Handle {
         .await
     }
 
+    /// Reads one snapshot of what is about the scope's user, whether or not the store knows them.
+    pub(in crate::libsql) async fn read_person<T, F>(
+        &self,
+        operation: &'static str,
+        scope: &Scope,
+        read: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (scope, session) = (scope.clone(), Arc::clone(&self.session));
+        self.read(operation, move |db| {
+            db.snapshot(|| {
+                let user = users::find_numbers(db, &scope)?.unwrap_or(Numbers { owner_no: 0, content_no: 0 });
+                read(&Tx::new(db, user, session.clock.now(), &session.limits))
+            })
+        })
+        .await
+    }
+
     /// What a check of the file's integrity holds: a second one waits.
     pub(in crate::libsql) fn checking(&self) -> &tokio::sync::Mutex<()> {
         &self.engine.checking
@@ -288,6 +309,7 @@ impl sql::Engine for Arc<Handle> {
         let read = move |tx: &Tx<'_>| at_once(tx, read(tx, arguments));
         match reach {
             Reach::User(scope) => self.read_scope(operation, &scope, read).await,
+            Reach::Person(scope) => self.read_person(operation, &scope, read).await,
             Reach::Tenant(_) | Reach::All => {
                 let session = Arc::clone(&self.session);
                 let all = move |db: &Db| db.snapshot(|| read(&Tx::of_all(db, session.clock.now(), &session.limits)));

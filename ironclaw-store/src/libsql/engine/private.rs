@@ -1,12 +1,11 @@
 //! Whether others than the owner may read or write a store's files.
 
-use std::path::Path;
-
-use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::store::StoreError;
 
 use crate::libsql::place::Place;
 
 /// The endings of the names of a store's files.
+#[cfg(unix)]
 const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 /// What was found when the store was opened.
@@ -15,6 +14,7 @@ pub(in crate::libsql) struct Privacy {
     /// Others could read or write the files; now they can't.
     pub(super) mended: bool,
     /// Others can read the files, which are not ours to change.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "rights are not told in bits there"))]
     pub(super) readable: bool,
     /// Others can put files into the folder or take them away.
     pub(super) open_folder: bool,
@@ -24,6 +24,10 @@ pub(in crate::libsql) struct Privacy {
 #[cfg(unix)]
 pub(in crate::libsql) fn make_private(place: &Place) -> Result<Privacy, StoreError> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::Path;
+
+    use ironclaw_core::store::StoreErrorKind;
+
     let failed = |context: &str| StoreError::new(StoreErrorKind::Exposed, "open", context);
     let mut privacy = Privacy::default();
     let mut owner = None;

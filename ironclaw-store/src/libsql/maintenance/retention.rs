@@ -44,6 +44,7 @@ pub(super) async fn apply(store: &LibsqlStore, operator: &OperatorName) -> Resul
 macro_rules! statements {
     ($since:literal, $old:expr, ($table:literal, $which:literal)) => {
         Statements {
+            // Without a place it begins before any time.
             users: concat!(
                 "SELECT u.owner_no, ",
                 content_no!("u"),

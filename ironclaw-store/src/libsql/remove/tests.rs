@@ -268,7 +268,7 @@ async fn an_erased_user_is_nobody_at_once() {
     store.seed(&ada).await;
     let tenant = TenantId::default_tenant();
     let owner = UserId::parse("ada").unwrap();
-    let erase = |id| SystemChange::EraseUser { tenant: tenant.clone(), owner: owner.clone(), id };
+    let erase = |id| SystemChange::EraseUser { tenant: tenant.clone(), owner: owner.clone().into(), id };
     let id = ErasureId::make(&SystemClock);
     // What is being forgotten is finished first.
     store.one(&ada, PrivacyOp::Forget).await.unwrap();

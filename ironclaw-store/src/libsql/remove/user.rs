@@ -20,9 +20,9 @@ pub(in crate::libsql) fn remove_user(db: &Db, owner_no: i64, content_no: i64) ->
     for sql in [
         "DELETE FROM audit_private WHERE owner_no = ?1 AND sequence IN \
          (SELECT sequence FROM audit_private WHERE owner_no = ?1 LIMIT ?2)",
-        // What operators did to the user names them too.
-        "DELETE FROM audit_private WHERE owner_no = 0 AND sequence IN \
-         (SELECT sequence FROM audit_private WHERE about = ?1 AND owner_no = 0 LIMIT ?2)",
+        // What operators did to the user names them too, and what spaces tell of them.
+        "DELETE FROM audit_private WHERE (owner_no, sequence) IN \
+         (SELECT owner_no, sequence FROM audit_private WHERE about = ?1 LIMIT ?2)",
         "DELETE FROM audit_pseudonyms WHERE owner_no = ?1 AND (kind, name) IN \
          (SELECT kind, name FROM audit_pseudonyms WHERE owner_no = ?1 LIMIT ?2)",
         "DELETE FROM holds WHERE hold_no IN (SELECT hold_no FROM holds WHERE owner_no = ?1 LIMIT ?2)",

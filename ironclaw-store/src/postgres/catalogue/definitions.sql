@@ -67,7 +67,8 @@ SELECT format('policy %s.%s', c.name, p.polname),
         SELECT string_agg(r.name, ', ' ORDER BY r.name COLLATE "C") FROM (
             SELECT CASE role WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(role)::text END AS name
             FROM unnest(p.polroles) role) r),
-        'using ' || pg_get_expr(p.polqual, p.polrelid), 'with check ' || pg_get_expr(p.polwithcheck, p.polrelid))
+        'using ' || regexp_replace(pg_get_expr(p.polqual, p.polrelid), '\s+', ' ', 'g'),
+        'with check ' || regexp_replace(pg_get_expr(p.polwithcheck, p.polrelid), '\s+', ' ', 'g'))
 FROM pg_policy p JOIN relations c ON c.oid = p.polrelid
 UNION ALL
 SELECT format('function %s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)),

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use ironclaw_core::Scope;
-use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::id::TenantId;
 use ironclaw_core::scope::Principal;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
+use ironclaw_core::{Owner, Scope};
 
 use super::{Engine, millis};
+use crate::change::no_such_space;
+use crate::codes;
 use crate::postgres::migration::NEWEST;
 use crate::postgres::row::{Row, params};
 use crate::postgres::session::{durable, unlimited};
 use crate::postgres::turns::Whose;
 use crate::postgres::tx::{Entered, Tx};
-use crate::sql::Freshness;
+use crate::sql::{Freshness, Standing};
 
 /// What each transaction looks at first, for [`Looked`].
 macro_rules! looked {
@@ -34,14 +36,18 @@ macro_rules! migrated {
 /// Which user's scope a transaction has.
 #[derive(Debug, Clone)]
 pub(in crate::postgres) enum Reach {
-    /// One user's.
+    /// One user's, or one space's.
     User(Scope),
+    /// One space's, to write, which is made if it is not there.
+    Founded(Scope),
+    /// What is about one person, whether or not the store knows them, to read.
+    Person(Scope),
     /// One tenant's, without any user's rows.
     Tenant(String),
     /// Everybody's: an operator's.
     All,
     /// Everybody's too, to write what is about this user: such calls wait for each other.
-    About(TenantId, UserId),
+    About(TenantId, Owner),
     /// Everybody's too, to write the rows of the user with this number, whom nobody else writes for meanwhile.
     Owner(i64),
 }
@@ -50,8 +56,12 @@ impl Reach {
     /// Whose turn a call with this reach waits for.
     pub(super) fn whose(&self) -> Whose {
         match self {
-            Self::User(scope) => Whose::User(scope.tenant().clone(), scope.owner().clone()),
-            Self::About(tenant, owner) => Whose::User(tenant.clone(), owner.clone()),
+            // Also in a space: who is in many has one turn all the same.
+            Self::User(scope) | Self::Founded(scope) | Self::Person(scope) => {
+                Whose::User(scope.tenant().clone(), scope.person().clone())
+            }
+            Self::About(tenant, Owner::User(user)) => Whose::User(tenant.clone(), user.clone()),
+            Self::About(tenant, Owner::Space(name)) => Whose::Space(tenant.clone(), name.clone()),
             Self::Owner(owner_no) => Whose::Number(*owner_no),
             Self::Tenant(tenant) => Whose::Tenant(tenant.clone()),
             Self::All => Whose::Everybody,
@@ -70,19 +80,46 @@ impl Engine {
         let statement = millis(self.timeouts.statement);
         let idle = millis(self.timeouts.idle);
         let entered = match reach {
-            Reach::User(scope) => tx
+            Reach::User(scope) | Reach::Founded(scope) | Reach::Person(scope) if scope.space().is_none() => {
+                let known_no = tx
+                    .query_row(
+                        concat!(
+                            "SELECT ",
+                            looked!(),
+                            ", e.owner_no, set_config('statement_timeout', $4, true), \
+                         set_config('idle_in_transaction_session_timeout', $5, true), ",
+                            unlimited!("true"),
+                            " ",
+                            migrated!(),
+                            " LEFT JOIN ironclaw.enter($1, $2, $3) e ON true"
+                        ),
+                        params![scope.tenant().as_str(), scope.person().as_str(), chain(scope), statement, idle],
+                        known(freshness, |row| row.optional(LOOKED, Row::i64)),
+                    )
+                    .await?
+                    .flatten();
+                if matches!(reach, Reach::Person(_)) { Some(known_no.unwrap_or(0)) } else { known_no }
+            }
+            Reach::User(scope) | Reach::Founded(scope) | Reach::Person(scope) => tx
                 .query_row(
                     concat!(
                         "SELECT ",
                         looked!(),
-                        ", e.owner_no, set_config('statement_timeout', $4, true), \
-                         set_config('idle_in_transaction_session_timeout', $5, true), ",
+                        ", e.owner_no, set_config('statement_timeout', $5, true), \
+                         set_config('idle_in_transaction_session_timeout', $6, true), ",
                         unlimited!("true"),
                         " ",
                         migrated!(),
-                        " LEFT JOIN ironclaw.enter($1, $2, $3) e ON true"
+                        " LEFT JOIN ironclaw.enter_space($1, $2, $3, $4) e ON true"
                     ),
-                    params![scope.tenant().as_str(), scope.owner().as_str(), chain(scope), statement, idle],
+                    params![
+                        scope.tenant().as_str(),
+                        scope.person().as_str(),
+                        scope.owner().name(),
+                        chain(scope),
+                        statement,
+                        idle
+                    ],
                     known(freshness, |row| row.optional(LOOKED, Row::i64)),
                 )
                 .await?
@@ -110,7 +147,7 @@ impl Engine {
             }
         };
         if let Some(owner_no) = entered {
-            tx.enter(Entered { owner_no, now: self.now(), held: false, suspended: false });
+            tx.enter(Entered { owner_no, now: self.now(), ..Entered::default() });
         }
         Ok(entered.map(drop))
     }
@@ -118,7 +155,7 @@ impl Engine {
     /// Enters a scope to write, waiting for locks for so long each.
     pub(super) async fn enter_to_write(&self, tx: &mut Tx, reach: &Reach, lock: Duration) -> Result<(), StoreError> {
         let entered = match reach {
-            Reach::User(scope) => {
+            Reach::User(scope) | Reach::Founded(scope) | Reach::Person(scope) if scope.space().is_none() => {
                 let entered = tx
                     .query_row(
                         concat!(
@@ -136,7 +173,7 @@ impl Engine {
                         ),
                         params![
                             scope.tenant().as_str(),
-                            scope.owner().as_str(),
+                            scope.person().as_str(),
                             chain(scope),
                             millis(lock),
                             millis(self.timeouts.statement),
@@ -147,6 +184,38 @@ impl Engine {
                     .await?;
                 entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the user could not be made known"))?
             }
+            Reach::User(scope) | Reach::Founded(scope) | Reach::Person(scope) => {
+                let entered = tx
+                    .query_row(
+                        concat!(
+                            "SELECT ",
+                            looked!(),
+                            ", e.owner_no, e.status, e.held, e.now, e.role, e.made, \
+                             set_config('statement_timeout', $7, true), \
+                             set_config('idle_in_transaction_session_timeout', $8, true), ",
+                            durable!("true"),
+                            " ",
+                            migrated!(),
+                            // Before the function is called, which waits for rows.
+                            " LEFT JOIN ironclaw.enter_space_to_write($1, $2, $3, $4, concat($5::text, left(",
+                            unlimited!("true"),
+                            ", 0)), $6) e ON true"
+                        ),
+                        params![
+                            scope.tenant().as_str(),
+                            scope.person().as_str(),
+                            scope.owner().name(),
+                            chain(scope),
+                            millis(lock),
+                            matches!(reach, Reach::Founded(_)),
+                            millis(self.timeouts.statement),
+                            millis(self.timeouts.idle)
+                        ],
+                        known(Freshness::Recent, entered_space),
+                    )
+                    .await?;
+                entered.flatten().ok_or_else(|| no_such_space(tx.operation()))?
+            }
             Reach::Tenant(_) | Reach::All => self.enter_as_operator(tx, lock, millis(self.timeouts.idle)).await?,
             Reach::About(tenant, owner) => {
                 let entered = self.enter_as_operator(tx, lock, millis(self.timeouts.idle)).await?;
@@ -154,7 +223,7 @@ impl Engine {
                 let locked = tx.query_row(
                     "SELECT pg_catalog.clock_timestamp() FROM (SELECT u.owner_no FROM ironclaw.users u \
                      WHERE u.tenant = $1 AND u.owner = $2 FOR NO KEY UPDATE) locked",
-                    params![tenant.as_str(), owner.as_str()],
+                    params![tenant.as_str(), owner.key().as_ref()],
                     |row| row.time(0),
                 );
                 Entered { now: locked.await?.unwrap_or(entered.now), ..entered }
@@ -190,9 +259,7 @@ impl Engine {
                     migrated!()
                 ),
                 params![millis(lock), idle],
-                known(Freshness::Recent, |row| {
-                    Ok(Entered { owner_no: 0, now: row.time(LOOKED)?, held: false, suspended: false })
-                }),
+                known(Freshness::Recent, |row| Ok(Entered { now: row.time(LOOKED)?, ..Entered::default() })),
             )
             .await?;
         entered.ok_or_else(|| tx.error(StoreErrorKind::Internal, "the server gave no time"))
@@ -227,9 +294,23 @@ fn known<T>(
     }
 }
 
+/// The space that `enter_space_to_write` gave, if it gave one.
+fn entered_space(row: &Row<'_>) -> Result<Option<Entered>, StoreError> {
+    if row.optional(LOOKED, Row::i64)?.is_none() {
+        return Ok(None);
+    }
+    let standing = match (row.bool(LOOKED + 5)?, row.optional(LOOKED + 4, |row, at| row.code(at, codes::space_role))?) {
+        (true, _) => Standing::Founder,
+        (false, Some(role)) => Standing::Member(role),
+        (false, None) => Standing::Stranger,
+    };
+    entered(row).map(|entered| Some(Entered { standing, ..entered }))
+}
+
 /// The user that `enter_to_write` gave.
 fn entered(row: &Row<'_>) -> Result<Entered, StoreError> {
     Ok(Entered {
+        standing: Standing::Own,
         owner_no: row.i64(LOOKED)?,
         suspended: row.code(LOOKED + 1, |status| match status {
             0 => Some(false),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::id::{SpaceName, TenantId, UserId};
 use tokio_util::sync::CancellationToken;
 
 use super::Turns;
@@ -33,6 +33,8 @@ pub(super) struct Line {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::postgres) enum Whose {
     User(TenantId, UserId),
+    /// A space's, for an operator.
+    Space(TenantId, SpaceName),
     /// A user whom a copy knows by number.
     Number(i64),
     /// A tenant's, without any user's.
@@ -42,7 +44,7 @@ pub(in crate::postgres) enum Whose {
 
 impl Whose {
     pub(super) fn is_one_users(&self) -> bool {
-        matches!(self, Self::User(..) | Self::Number(_))
+        matches!(self, Self::User(..) | Self::Space(..) | Self::Number(_))
     }
 }
 

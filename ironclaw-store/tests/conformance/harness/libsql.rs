@@ -91,7 +91,7 @@ impl StoreHarness for OnDisk {
 
     async fn tamper(&self, place: &str, scope: &Scope, tampering: Tampering) -> Result<(), Failure> {
         let connection = behind(place).await?;
-        let (tenant, owner) = (scope.tenant().as_str().to_owned(), scope.owner().as_str().to_owned());
+        let (tenant, owner) = (scope.tenant().as_str().to_owned(), scope.owner().key().into_owned());
         let mut rows =
             connection.query("SELECT owner_no FROM users WHERE tenant = ?1 AND owner = ?2", (tenant, owner)).await?;
         let owner: i64 = rows.next().await?.ok_or_else(|| Failure::new("the user has no row"))?.get(0)?;

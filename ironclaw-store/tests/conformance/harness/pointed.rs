@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ironclaw_core::change::{Change, Receipt};
 use ironclaw_core::store::{
-    Access, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, StoreError, VaultStore, Workspace,
+    Access, AgentStore, Audit, Conversations, Jobs, MemoryStore, Secrets, Settings, StoreError, VaultStore, Workspace,
 };
 use ironclaw_core::{Apply, Scope, Store};
 use ironclaw_store::LibsqlStore;
@@ -82,8 +82,7 @@ impl MemoryStore for Pointed {
     }
 }
 
-#[async_trait]
-impl Store for Pointed {
+impl AgentStore for Pointed {
     fn conversations(&self) -> &dyn Conversations {
         &self.conversations
     }
@@ -91,7 +90,10 @@ impl Store for Pointed {
     fn jobs(&self) -> &dyn Jobs {
         &self.jobs
     }
+}
 
+#[async_trait]
+impl Store for Pointed {
     fn settings(&self) -> &dyn Settings {
         &self.settings
     }

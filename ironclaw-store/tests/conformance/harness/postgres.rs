@@ -138,7 +138,7 @@ impl StoreHarness for Postgres {
         let mut connection = superuser(place).await;
         let owner: i64 = sqlx::query_scalar("SELECT owner_no FROM ironclaw.users WHERE tenant = $1 AND owner = $2")
             .bind(scope.tenant().as_str())
-            .bind(scope.owner().as_str())
+            .bind(scope.owner().key().as_ref())
             .fetch_one(&mut connection)
             .await?;
         let (sequence, statements): (u64, &[&'static str]) = match tampering {

@@ -1,0 +1,258 @@
+//! A stored conversation made fit to send: what of it there is room for, in groups that stay together.
+//!
+//! What is stored is never sent back as it came. A stored history can be anything: a host appended what it liked, a process
+//! was killed between a call and its result, another model wrote it. [`History::fit`] and [`fit_history`] after it make of it
+//! what every protocol takes.
+//!
+//! [`fit_history`]: crate::llm::fit_history
+
+use serde_json::Value;
+
+use super::reply::LeftOut;
+use super::tokens::of_message;
+use crate::llm::history::{BEGINNING, NO_ANSWER, SEE_PARTS, pair};
+use crate::llm::{ContentPart, LlmMessage, LlmProvider, LlmRequest};
+use crate::model::conversations::{Message, Role, ToolResult};
+
+/// Stands for images and documents that the model doesn't read.
+const UNREAD_PARTS: &str = "\n\n[An attachment was left out: this model can't read it.]";
+
+/// What was said before the question.
+#[derive(Debug)]
+pub(super) struct History {
+    groups: Vec<Group>,
+    /// The places in the conversation where it begins, and where the question stands.
+    begins: u64,
+    question: u64,
+}
+
+/// Messages that stay together: a call of tools and its results.
+#[derive(Debug)]
+struct Group {
+    messages: Vec<LlmMessage>,
+    tokens: usize,
+    /// The place of the first of them in the conversation.
+    sequence: u64,
+}
+
+/// Whose a message is: calls and results of different answers, which their jobs tell apart, are never taken for one
+/// another's.
+struct Of {
+    job: Option<Value>,
+    sequence: u64,
+}
+
+impl PartialEq for Of {
+    fn eq(&self, other: &Self) -> bool {
+        self.job == other.job
+    }
+}
+
+impl History {
+    /// The stored messages that come before the one at `question`, in order, as this model reads them.
+    pub(super) fn new(stored: Vec<Message>, question: u64, llm: &dyn LlmProvider) -> Self {
+        let begins = stored.first().map_or(question, |message| message.sequence);
+        let group = |(of, messages): (Of, Vec<LlmMessage>)| {
+            // An answer that called tools may need a note that it went no further.
+            let note = if messages.len() > 1 { of_message(&no_answer()) } else { 0 };
+            let tokens = messages.iter().map(of_message).sum::<usize>() + note;
+            Group { messages, tokens, sequence: of.sequence }
+        };
+        let mut groups: Vec<Group> = said(stored, llm).into_iter().map(group).collect();
+        if let Some(group) = groups.iter_mut().find(|group| !group.is_of_system()).filter(|group| !group.is_of_user()) {
+            // An assistant who speaks first needs a note that it does.
+            group.tokens += of_message(&LlmMessage::user(BEGINNING));
+        }
+        Self { groups, begins, question }
+    }
+
+    /// The newest for which there is room, in tokens; and what is left out for it.
+    pub(super) fn fit(&self, room: usize) -> (impl Iterator<Item = &LlmMessage>, Option<LeftOut>) {
+        let shown = newest(&self.groups, room);
+        let first = match shown.first() {
+            _ if shown.len() == self.groups.len() => self.begins,
+            Some(group) => group.sequence,
+            None => self.question,
+        };
+        (shown.iter().flat_map(|group| &group.messages), LeftOut::before(first))
+    }
+}
+
+/// What stored messages say, each answer that calls tools together with all its results.
+pub(super) fn turns(stored: Vec<Message>, llm: &dyn LlmProvider) -> Vec<LlmMessage> {
+    said(stored, llm).into_iter().flat_map(|(_, messages)| messages).collect()
+}
+
+fn said(stored: Vec<Message>, llm: &dyn LlmProvider) -> Vec<(Of, Vec<LlmMessage>)> {
+    pair(stored.into_iter().filter_map(|Message { message, sequence, .. }| {
+        let text = message.content;
+        let said = match message.role {
+            Role::System => LlmMessage::System { text },
+            Role::User => readable(text, message.parts, llm),
+            Role::Assistant => LlmMessage::Assistant { text, tool_calls: message.tool_calls },
+            Role::Tool => {
+                let ToolResult { call_id, name, is_error } = message.tool_result?;
+                LlmMessage::Tool { call_id, name, content: text, is_error }
+            }
+        };
+        Some((Of { job: message.metadata.get("job").cloned(), sequence }, said))
+    }))
+}
+
+impl Group {
+    fn is_of_system(&self) -> bool {
+        matches!(self.messages.first(), Some(LlmMessage::System { .. }))
+    }
+
+    fn is_of_user(&self) -> bool {
+        matches!(self.messages.first(), Some(LlmMessage::User { .. }))
+    }
+}
+
+/// The groups at the end that fit, without gaps: all of them, or from a message of the user's on. An answer whose question
+/// was dropped helps nobody, and some services want the user to speak first.
+fn newest(history: &[Group], room: usize) -> &[Group] {
+    let mut left = room;
+    let mut from = history.len();
+    for (at, group) in history.iter().enumerate().rev() {
+        let Some(rest) = left.checked_sub(group.tokens) else { break };
+        left = rest;
+        from = at;
+    }
+    if from > 0 {
+        from += history[from..].iter().take_while(|group| !group.is_of_user()).count();
+    }
+    &history[from..]
+}
+
+/// An earlier message without what this model doesn't read: another model may have been asked then.
+fn readable(mut text: String, parts: Vec<ContentPart>, llm: &dyn LlmProvider) -> LlmMessage {
+    let before = parts.len();
+    let is_read = |part: &ContentPart| {
+        let alone = LlmMessage::User { text: SEE_PARTS.to_owned(), parts: vec![part.clone()] };
+        llm.check(&LlmRequest::new(vec![alone])).is_ok()
+    };
+    let parts: Vec<ContentPart> = parts.into_iter().filter(is_read).collect();
+    if parts.len() < before {
+        text.push_str(UNREAD_PARTS);
+    }
+    LlmMessage::User { text, parts }
+}
+
+fn no_answer() -> LlmMessage {
+    LlmMessage::Assistant { text: NO_ANSWER.to_owned(), tool_calls: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::ExtractiveLlm;
+    use crate::clock::{SystemClock, Timestamp};
+    use crate::id::{ConversationId, MessageId, ToolName};
+    use crate::llm::{ToolCall, fit_history};
+    use crate::model::conversations::NewMessage;
+
+    const SECRETLY_ALIKE: [&str; 4] = ["", "a", "b", "not an id"];
+
+    fn any_stored() -> impl Strategy<Value = Vec<Message>> {
+        let text = prop::sample::select(vec!["", " \n", "q", "a longer text\n\n---\n\nwith a frame in it", "\0"]);
+        let call = (prop::sample::select(&SECRETLY_ALIKE[..]), prop::sample::select(vec!["echo", "", "a.b"]))
+            .prop_map(|(id, name)| ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: json!("{\"cut") });
+        let calls = prop::collection::vec(call, 0..4);
+        let result = prop::option::of(prop::sample::select(&SECRETLY_ALIKE[..]));
+        let job = prop::sample::select(vec![json!(null), json!({"job": 1}), json!({"job": 2})]);
+        let role = prop::sample::select(vec![Role::User, Role::Assistant, Role::System, Role::Tool, Role::Tool]);
+        let message = (role, text, calls, result, job, any::<bool>()).prop_map(
+            |(role, text, tool_calls, result, metadata, pictured)| NewMessage {
+                tool_calls,
+                tool_result: result.map(|id| ToolResult {
+                    call_id: id.to_owned(),
+                    name: ToolName::parse("echo").unwrap(),
+                    is_error: false,
+                }),
+                metadata,
+                parts: Vec::from_iter(pictured.then(|| ContentPart::image("image/png", &b"x"[..]))),
+                ..NewMessage::text(MessageId::make(&SystemClock), role, text)
+            },
+        );
+        prop::collection::vec(message, 0..24).prop_map(|messages| {
+            let conversation = ConversationId::make(&SystemClock);
+            (1..)
+                .zip(messages)
+                .map(|(sequence, message)| Message {
+                    conversation,
+                    sequence,
+                    created_at: Timestamp::from_micros(0),
+                    message,
+                })
+                .collect()
+        })
+    }
+
+    /// Why a service would refuse these messages.
+    fn fault(messages: &[LlmMessage]) -> Option<String> {
+        let mut waiting: Vec<&str> = Vec::new();
+        let mut before: Option<&LlmMessage> = None;
+        for (at, message) in messages.iter().enumerate() {
+            let follows = |kind: fn(&LlmMessage) -> bool| before.is_some_and(kind);
+            let is_user: fn(&LlmMessage) -> bool = |message| matches!(message, LlmMessage::User { .. });
+            let is_assistant: fn(&LlmMessage) -> bool = |message| matches!(message, LlmMessage::Assistant { .. });
+            if !matches!(message, LlmMessage::Tool { .. }) && !waiting.is_empty() {
+                return Some(format!("{at}: a call has no result"));
+            }
+            match message {
+                LlmMessage::System { .. } if at > 0 => return Some(format!("{at}: the system speaks late")),
+                LlmMessage::User { .. } if follows(is_user) => return Some(format!("{at}: the user speaks twice")),
+                LlmMessage::User { .. } if follows(|message| matches!(message, LlmMessage::Tool { .. })) => {
+                    return Some(format!("{at}: results without an answer"));
+                }
+                LlmMessage::Assistant { .. } if follows(is_assistant) || before.is_none() => {
+                    return Some(format!("{at}: the assistant speaks out of turn"));
+                }
+                LlmMessage::Assistant { tool_calls, .. } => {
+                    waiting = tool_calls.iter().map(|call| call.id.as_str()).collect();
+                }
+                LlmMessage::Tool { call_id, .. } => match waiting.first() {
+                    Some(id) if id == call_id => drop(waiting.remove(0)),
+                    _ => return Some(format!("{at}: a result without its call")),
+                },
+                LlmMessage::System { .. } | LlmMessage::User { .. } => {}
+            }
+            before = Some(message);
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn any_stored_history_is_made_fit_within_any_window(stored in any_stored(), room in 0_usize..600) {
+            let question = stored.len() as u64 + 1;
+            let history = History::new(stored.clone(), question, &ExtractiveLlm::new());
+            let (shown, left_out) = history.fit(room);
+            let shown: Vec<LlmMessage> = shown.cloned().collect();
+            let tokens: usize = shown.iter().map(of_message).sum();
+            prop_assert!(tokens <= room);
+
+            let ask = LlmMessage::user("the question");
+            let sent = fit_history([vec![LlmMessage::System { text: "rules".into() }], shown, vec![ask]].concat());
+            prop_assert_eq!(fault(&sent), None);
+            let instructed = matches!(&sent[0], LlmMessage::System { text } if text.starts_with("rules"));
+            prop_assert!(instructed);
+            prop_assert!(sent.last().unwrap().text().ends_with("the question"));
+            prop_assert!(sent.iter().all(|message| message.parts().is_empty()), "it reads no images");
+            let cost: usize = sent[1..].iter().map(of_message).sum();
+            prop_assert!(cost <= room + of_message(&LlmMessage::user("the question")) + 8, "{} of {}", cost, room);
+
+            // What is left out is the beginning, and all of it is told.
+            let told = left_out.map_or(0, |left| left.messages);
+            if let Some(left) = left_out {
+                prop_assert_eq!((left.first, left.last), (1, told));
+            }
+            let rest = History::new(stored[told as usize..].to_vec(), question, &ExtractiveLlm::new());
+            prop_assert_eq!(rest.fit(usize::MAX).0.count(), history.fit(room).0.count());
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Spaces that move, and whose clocks go back.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ironclaw_core::change::SettingOp;
+use ironclaw_core::id::ErasureId;
+use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::spaces::SpaceRole;
+use ironclaw_core::prelude::*;
+use ironclaw_core::store::StoreErrorKind;
+use ironclaw_core::{ManualClock, Owner};
+use ironclaw_store::{Copied, LibsqlStore, Selection, copy_store};
+
+fn user(name: &str) -> Scope {
+    Scope::user(name).unwrap()
+}
+
+fn team(name: &str) -> Scope {
+    user(name).in_space("team").unwrap()
+}
+
+async fn put(store: &LibsqlStore, scope: &Scope) {
+    let change = Change::new().with(SettingOp::Put { key: "a".parse().unwrap(), value: 1.into() });
+    store.apply(scope, change).await.unwrap();
+}
+
+/// A store where Ada and Bob share a space, in which both did something, and Eve was invited.
+async fn shared() -> LibsqlStore {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    store.create_space(&team("ada")).await.unwrap();
+    store.put_member(&team("ada"), "bob", SpaceRole::Manager).await.unwrap();
+    store.put_member(&team("ada"), "eve", SpaceRole::Reader).await.unwrap();
+    put(&store, &team("bob")).await;
+    put(&store, &user("bob")).await;
+    store
+}
+
+async fn copy(from: &LibsqlStore, to: &LibsqlStore, what: &Selection) -> Result<Copied, StoreErrorKind> {
+    let (from, to) = (from.maintenance_by("olga").unwrap(), to.maintenance_by("olga").unwrap());
+    copy_store(&from, &to, what, |_| {}).await.map_err(|error| error.kind().clone())
+}
+
+fn only(scope: &Scope) -> Selection {
+    Selection::User { tenant: scope.tenant().clone(), owner: scope.owner().clone() }
+}
+
+async fn erase(store: &LibsqlStore, scope: &Scope) {
+    let (tenant, owner, id) = (scope.tenant().clone(), scope.owner().clone(), ErasureId::make(&SystemClock));
+    let erase = SystemChange::EraseUser { tenant, owner, id };
+    store.maintenance_by("olga").unwrap().apply_system(erase).await.unwrap();
+}
+
+async fn is_whole(store: &LibsqlStore) {
+    let maintenance = store.maintenance_by("olga").unwrap();
+    maintenance.verify_audit().await.unwrap();
+    assert_eq!(maintenance.check_integrity().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_store_takes_its_spaces_along() {
+    let (from, to) = (shared().await, LibsqlStore::in_memory().await.unwrap());
+    copy(&from, &to, &Selection::Everything).await.unwrap();
+    is_whole(&to).await;
+    put(&to, &team("bob")).await;
+    erase(&to, &user("bob")).await;
+    is_whole(&to).await;
+    let names = to.access().members(&team("ada"), None, &PageRequest::default()).await.unwrap().items;
+    assert_eq!(names.iter().map(|member| member.user.as_str()).collect::<Vec<_>>(), ["ada", "eve"]);
+}
+
+#[tokio::test]
+async fn a_space_comes_after_its_members() {
+    let (from, to) = (shared().await, LibsqlStore::in_memory().await.unwrap());
+    let space = only(&team("ada"));
+    assert_eq!(copy(&from, &to, &space).await.unwrap_err(), StoreErrorKind::Conflict);
+    copy(&from, &to, &only(&user("ada"))).await.unwrap();
+    assert_eq!(copy(&from, &to, &space).await.unwrap_err(), StoreErrorKind::Conflict);
+    copy(&from, &to, &only(&user("bob"))).await.unwrap();
+    copy(&from, &to, &space).await.unwrap();
+    is_whole(&to).await;
+    put(&to, &team("bob")).await;
+}
+
+#[tokio::test]
+async fn nobody_comes_back_by_a_space_or_is_taken_for_a_member() {
+    let (from, to) = (shared().await, LibsqlStore::in_memory().await.unwrap());
+    for name in ["ada", "bob"] {
+        copy(&from, &to, &only(&user(name))).await.unwrap();
+    }
+    erase(&to, &user("bob")).await;
+    assert_eq!(copy(&from, &to, &only(&team("ada"))).await.unwrap_err(), StoreErrorKind::Conflict);
+    assert!(to.access().spaces(&user("bob"), &PageRequest::default()).await.unwrap().items.is_empty());
+    is_whole(&to).await;
+    // Others of the names of members: of Bob, who wrote something, and of Eve, who never did.
+    for other in ["bob", "eve"] {
+        let to = LibsqlStore::in_memory().await.unwrap();
+        put(&to, &user(other)).await;
+        for name in ["ada", "bob"] {
+            let _ = copy(&from, &to, &only(&user(name))).await;
+        }
+        assert!(copy(&from, &to, &only(&team("ada"))).await.is_err(), "{other}");
+        assert!(to.access().spaces(&user(other), &PageRequest::default()).await.unwrap().items.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn memberships_never_end_before_they_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.db");
+    let clock = |seconds: i64| Arc::new(ManualClock::at(Timestamp::from_micros(seconds * 1_000_000)));
+    for (at, role) in [(1_000, None), (900, Some(SpaceRole::Writer)), (800, Some(SpaceRole::Reader))] {
+        let store = LibsqlStore::builder().clock(clock(at)).open(&path).await.unwrap();
+        match role {
+            None => drop(store.create_space(&team("ada")).await.unwrap()),
+            Some(role) => drop(store.put_member(&team("ada"), "bob", role).await.unwrap()),
+        }
+        store.close().await.unwrap();
+    }
+    let store = LibsqlStore::builder().clock(clock(700)).open(&path).await.unwrap();
+    assert!(store.remove_member(&team("ada"), "bob").await.unwrap());
+    let members = store.access().members(&team("ada"), None, &PageRequest::default()).await.unwrap().items;
+    let of_bob: Vec<_> = members.iter().filter(|member| member.user.as_str() == "bob").collect();
+    assert_eq!(of_bob.len(), 2);
+    assert!(of_bob.iter().all(|member| member.valid_until.is_some_and(|until| until >= member.valid_from)));
+    assert!(of_bob[0].valid_until.unwrap() <= of_bob[1].valid_from);
+    is_whole(&store).await;
+    let owner = Owner::from_key("\u{1}team").unwrap();
+    assert_eq!(owner, *team("ada").owner());
+    tokio::time::timeout(Duration::from_secs(60), store.close()).await.unwrap().unwrap();
+}
