@@ -42,6 +42,7 @@ mod roles;
 mod row_security;
 mod server_faults;
 mod session;
+mod spaces;
 mod takeover;
 mod text;
 mod tls;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         server_faults::tests(),
         takeover::tests(),
         session::tests(),
+        spaces::tests(),
         text::tests(),
         tls::tests(),
         vectors::tests(),

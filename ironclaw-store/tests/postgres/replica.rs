@@ -8,8 +8,9 @@ use ironclaw_core::change::AccessOp;
 use ironclaw_core::id::{AgentName, MessageId, OperatorName, SecretName, TokenId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::{Token, UserStatus};
-use ironclaw_core::store::{Apply, Store, StoreError, StoreErrorKind, VaultStore};
-use ironclaw_core::{Change, Clock, Maintenance, PageRequest, SystemClock};
+use ironclaw_core::model::spaces::SpaceRole;
+use ironclaw_core::store::{Apply, SpaceExt, Store, StoreError, StoreErrorKind, VaultStore};
+use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::{Mode, Server};
 use sqlx::{Connection, PgConnection};
@@ -345,6 +346,9 @@ async fn what_decides_who_may_do_what_is_asked_of_the_primary() {
     let issue = Change::new().with(put_agent(true)).with(AccessOp::IssueToken { token });
     store.apply(&ada.scope, issue).await.unwrap();
     ada.speak(&store).await.1.unwrap();
+    let (team, bob) = (ada.scope.in_space("team").unwrap(), Scope::user("bob").unwrap().in_space("team").unwrap());
+    store.create_space(&team).await.unwrap();
+    store.put_member(&team, "bob", SpaceRole::Reader).await.unwrap();
     let reader = reader(&primary, &standby, FOR_EVER).await;
     until_replayed(&standby, 1).await;
     assert!(reader.access().token(&ada.scope, id).await.unwrap().unwrap().revoked_at.is_none());
@@ -355,6 +359,7 @@ async fn what_decides_who_may_do_what_is_asked_of_the_primary() {
     ada.speak(&store).await.1.unwrap();
     let revoke = Change::new().with(AccessOp::RevokeToken { id }).with(put_agent(false));
     store.apply(&ada.scope, revoke).await.unwrap();
+    assert!(store.remove_member(&team, "bob").await.unwrap());
     let operator =
         PostgresMaintenance::connect(&operator_url(&primary), OperatorName::parse("olga").unwrap()).await.unwrap();
     let (tenant, owner, status) = (ada.scope.tenant().clone(), ada.scope.person().clone(), UserStatus::Suspended);
@@ -364,6 +369,9 @@ async fn what_decides_who_may_do_what_is_asked_of_the_primary() {
     let (access, scope) = (reader.access(), &ada.scope);
     assert!(access.token(scope, id).await.unwrap().unwrap().revoked_at.is_some());
     assert!(!access.agent(scope, &agent).await.unwrap().unwrap().active);
+    // Nothing of a space is told by one who may not know yet who left it.
+    assert_eq!(reader.audit().head(&bob).await.unwrap(), None);
+    assert!(reader.audit().head(&team).await.unwrap().is_some());
     assert_eq!(access.user(scope).await.unwrap().unwrap().status, UserStatus::Suspended);
     // Without the primary nobody decides.
     primary.kill().unwrap();

@@ -1,0 +1,85 @@
+//! What strangers and operators meet at a space whose row is locked.
+
+use std::time::Duration;
+
+use ironclaw_core::change::SettingOp;
+use ironclaw_core::id::{ErasureId, HoldId, OperatorName};
+use ironclaw_core::maintenance::SystemChange;
+use ironclaw_core::model::privacy::Hold;
+use ironclaw_core::model::spaces::SpaceRole;
+use ironclaw_core::store::StoreErrorKind;
+use ironclaw_core::{Apply, Change, Clock, Maintenance, Owner, Scope, SpaceExt, Store, SystemClock};
+use ironclaw_store::{PostgresMaintenance, PostgresStore};
+use sqlx::Executor;
+
+use crate::database::{Database, app_url, operator_url};
+
+ironclaw_testing::tests![a_stranger_waits_for_nothing, an_erasure_waits_for_what_is_done_to_its_spaces];
+
+/// Ada, who made a space, and Bob, who is a member of it.
+async fn two(store: &PostgresStore) -> (Scope, Scope) {
+    let [ada, bob] = ["ada", "bob"].map(|name| Scope::user(name).unwrap().in_space("team").unwrap());
+    store.create_space(&ada).await.unwrap();
+    store.put_member(&ada, "bob", SpaceRole::Writer).await.unwrap();
+    store.apply(&bob, put()).await.unwrap_err();
+    (ada, bob)
+}
+
+fn put() -> Change {
+    Change::new().with(SettingOp::Put { key: "a".parse().unwrap(), value: 1.into() })
+}
+
+const LOCK: &str = "BEGIN; SELECT FROM ironclaw.users WHERE owner = U&'\\0001team' FOR NO KEY UPDATE";
+
+async fn a_stranger_waits_for_nothing() {
+    let database = Database::fresh().await;
+    // Whoever waits for the row is told so after this time.
+    let builder = PostgresStore::builder().lock_timeout(Duration::from_millis(300));
+    let store = builder.connect(&app_url(database.name())).await.unwrap();
+    let (ada, _) = two(&store).await;
+    let mut other = database.superuser().await;
+    other.execute(LOCK).await.unwrap();
+    assert_eq!(*store.apply(&ada, put()).await.unwrap_err().kind(), StoreErrorKind::Busy);
+    for name in ["team", "nowhere"] {
+        let eve = Scope::user("eve").unwrap().in_space(name).unwrap();
+        assert_eq!(*store.apply(&eve, put()).await.unwrap_err().kind(), StoreErrorKind::NotFound, "{name}");
+    }
+    other.execute("ROLLBACK").await.unwrap();
+    store.close().await.unwrap();
+}
+
+async fn an_erasure_waits_for_what_is_done_to_its_spaces() {
+    let database = Database::fresh().await;
+    let store = PostgresStore::connect(&app_url(database.name())).await.unwrap();
+    let (ada, bob) = two(&store).await;
+    let operator = OperatorName::parse("olga").unwrap();
+    let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await.unwrap();
+    // Another operator has the space, and places a hold on it; the erasure of its member comes meanwhile.
+    let mut other = database.superuser().await;
+    other.execute(LOCK).await.unwrap();
+    let (tenant, owner) = (bob.tenant().clone(), Owner::from(bob.person().clone()));
+    let erase = SystemChange::EraseUser { tenant, owner, id: ErasureId::make(&SystemClock) };
+    let erasing = {
+        let maintenance = maintenance.clone();
+        tokio::spawn(async move { maintenance.apply_system(erase).await })
+    };
+    let mut superuser = database.superuser().await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut superuser).await.unwrap() {
+        assert!(!erasing.is_finished(), "the erasure did not wait for the space");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    other
+        .execute(
+            "INSERT INTO ironclaw.holds (id, owner_no, reason, created_at) SELECT gen_random_uuid(), owner_no, 'a case', \
+             now() FROM ironclaw.users WHERE owner = U&'\\0001team'; COMMIT",
+        )
+        .await
+        .unwrap();
+    assert_eq!(*erasing.await.unwrap().unwrap_err().kind(), StoreErrorKind::LegalHold);
+    let hold = Hold::new(HoldId::make(&SystemClock), ada.tenant().clone(), ada.owner().clone(), "b", SystemClock.now());
+    maintenance.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
+    maintenance.close().await;
+    store.close().await.unwrap();
+}
