@@ -226,6 +226,21 @@ mod tests {
         None
     }
 
+    #[test]
+    fn the_ids_that_calls_are_given_have_their_room() {
+        let call = |_| ToolCall { id: String::new(), name: "echo".to_owned(), arguments: json!({}) };
+        let answer = NewMessage {
+            tool_calls: (0..64).map(call).collect(),
+            ..NewMessage::text(MessageId::make(&SystemClock), Role::Assistant, "")
+        };
+        let conversation = ConversationId::make(&SystemClock);
+        let stored = Message { conversation, sequence: 1, created_at: Timestamp::from_micros(0), message: answer };
+        let history = History::new(vec![stored], 2, &ExtractiveLlm::new());
+        let room = history.groups[0].tokens;
+        let sent = fit_history(history.fit(room).0.cloned().collect());
+        assert!(sent.iter().map(of_message).sum::<usize>() <= room);
+    }
+
     proptest! {
         #[test]
         fn any_stored_history_is_made_fit_within_any_window(stored in any_stored(), room in 0_usize..600) {

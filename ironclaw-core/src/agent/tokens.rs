@@ -1,4 +1,5 @@
 use crate::llm::framing::{around_passages, render_document, render_passage, render_result};
+use crate::llm::history::made_id;
 use crate::llm::{ContentPart, LlmMessage, ToolCall};
 use crate::model::workspace::Passage;
 use crate::tool::ToolSpec;
@@ -135,16 +136,23 @@ pub(super) fn of_message(message: &LlmMessage) -> usize {
             LlmMessage::Assistant { text, tool_calls } => {
                 let call = |call: &ToolCall| {
                     CALL_TOKENS
-                        + estimate_tokens(&call.id)
+                        + of_id(&call.id)
                         + estimate_tokens(&call.name)
                         + estimate_tokens(&call.arguments.to_string())
                 };
                 estimate_tokens(text) + tool_calls.iter().map(call).sum::<usize>()
             }
             LlmMessage::Tool { call_id, name, content, is_error } => {
-                estimate_tokens(call_id) + estimate_tokens(&render_result(name, content, *is_error))
+                of_id(call_id) + estimate_tokens(&render_result(name, content, *is_error))
             }
         }
+}
+
+/// An id's tokens, or those of the one that [`fit_history`] gives in its place if it is none or taken.
+///
+/// [`fit_history`]: crate::llm::fit_history
+fn of_id(id: &str) -> usize {
+    estimate_tokens(id).max(estimate_tokens(&made_id(0)))
 }
 
 /// A part's tokens: of a document of text those of the text in its frame; of an image what services count at most for one

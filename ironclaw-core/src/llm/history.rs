@@ -116,7 +116,7 @@ fn name_calls(messages: &mut [LlmMessage]) {
                 for call in tool_calls.iter_mut() {
                     while !is_id(&call.id) || taken.contains(&call.id) {
                         made += 1;
-                        call.id = format!("call{made:05}");
+                        call.id = made_id(made);
                     }
                     taken.insert(call.id.clone());
                 }
@@ -126,6 +126,11 @@ fn name_calls(messages: &mut [LlmMessage]) {
             LlmMessage::System { .. } | LlmMessage::User { .. } => {}
         }
     }
+}
+
+/// The id of a call that came with none of its own.
+pub(crate) fn made_id(number: usize) -> String {
+    format!("call{number:05}")
 }
 
 fn is_id(id: &str) -> bool {
