@@ -1,7 +1,7 @@
 //! Who acts, for whom, on whose data.
 
 use crate::id::{AgentName, SpaceName, TenantId, ToolName, UserId};
-use crate::input::{InputError, check_size, check_text, parsed};
+use crate::input::{InputError, Problem, check_size, check_text, parsed};
 
 mod owner;
 
@@ -142,12 +142,17 @@ impl Scope {
         self.chain.len() == 1
     }
 
-    /// Refuses a chain of more than [`Self::PRINCIPALS`], of which no store keeps an event. Every store calls this
-    /// before it writes.
+    /// Refuses a chain of more than [`Self::PRINCIPALS`], of which no store keeps an event, and one in which a second user
+    /// acts: agents and tools act for the user, and other users in [spaces](Self::in_space). Every store calls this before
+    /// it writes.
     ///
     /// # Errors
-    /// [`Problem::TooLarge`](crate::input::Problem::TooLarge) on `principals`.
+    /// [`Problem::TooLarge`] or [`Problem::Malformed`] on `principals`.
     pub fn validate(&self) -> Result<(), InputError> {
+        if self.chain.iter().skip(1).any(|principal| matches!(principal, Principal::User(_))) {
+            let expected = "agents and tools after the user; another user has a scope of their own";
+            return Err(InputError::new("principals", Problem::Malformed { expected }));
+        }
         check_size("principals", self.chain.len(), Self::PRINCIPALS, "items")
     }
 

@@ -12,6 +12,7 @@ use crate::error::{code, is_of_the_change};
 
 pub(crate) mod digest;
 pub(crate) mod end;
+pub(crate) mod named;
 pub(crate) mod rows;
 mod run;
 pub(crate) mod table;
@@ -100,8 +101,9 @@ pub struct CopyProgress {
 /// [`AlreadyExists`](StoreErrorKind::AlreadyExists) if the target has another user of that name or, for everything, data
 /// of its own. [`Conflict`](StoreErrorKind::Conflict) if the source goes on changing, the user is in both stores and one of
 /// them went on, the user was erased in the target, or the target has another vault.
-/// [`InvalidInput`](StoreErrorKind::InvalidInput) on `to` if both are the same store. [`Corrupt`](StoreErrorKind::Corrupt) if the target does not give back what was written to it. Otherwise what either
-/// store does not allow. After each of them nothing of an unfinished user is visible in the target.
+/// [`InvalidInput`](StoreErrorKind::InvalidInput) on `to` if both are the same store. [`Busy`](StoreErrorKind::Busy) while
+/// what was forgotten or erased is still being removed from the source. [`Corrupt`](StoreErrorKind::Corrupt) if the target
+/// does not give back what was written to it. Otherwise what either store does not allow. After each of them nothing of an unfinished user is visible in the target.
 pub async fn copy_store(
     from: &dyn Movable,
     to: &dyn Movable,
@@ -186,6 +188,13 @@ pub(crate) fn unfinished(staged: i64) -> Option<String> {
 pub(crate) fn changed() -> StoreError {
     let context = "the source changed while it was copied: stop writing to it, or suspend the user, and copy again";
     StoreError::new(StoreErrorKind::Conflict, COPY, context)
+}
+
+/// Says that what is hidden already would come along, and with it whom it names.
+pub(crate) fn removing() -> StoreError {
+    let context = "what was forgotten or erased in the source is still being removed: copy again when check_integrity tells \
+                   of no removals";
+    StoreError::new(StoreErrorKind::Busy, COPY, context)
 }
 
 /// Says that two complete copies of one user differ.

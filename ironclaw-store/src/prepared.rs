@@ -2,15 +2,17 @@
 
 use ironclaw_core::audit::private_bytes;
 use ironclaw_core::change::{AccessOp, ConversationOp, Operation, WorkspaceOp};
+use ironclaw_core::id::IdempotencyKey;
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::audit::{Action, AuditPrivate, AuditRecord, Outcome, Subject};
 use ironclaw_core::model::conversations::Role;
-use ironclaw_core::scope::RequestContext;
+use ironclaw_core::scope::{Principal, RequestContext};
 use ironclaw_core::search::{Terms, analyze};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 use ironclaw_core::{Change, Limits, Scope};
 use sha2::{Digest, Sha256};
 
+use crate::cursor::hex;
 use crate::error::code;
 use crate::heavy::apart;
 use crate::random::random;
@@ -26,8 +28,33 @@ pub(crate) struct Prepared {
     /// For each operation the terms of its texts, in their order.
     pub(crate) terms: Vec<Vec<Terms>>,
     pub(crate) events: Vec<PreparedEvent>,
-    /// What an idempotency key is kept with.
-    pub(crate) digest: Option<[u8; 32]>,
+    /// What the change is kept as, if it has an idempotency key.
+    pub(crate) kept: Option<KeptAs>,
+}
+
+/// What a change with an idempotency key is kept as.
+#[derive(Debug)]
+pub(crate) struct KeptAs {
+    pub(crate) key: String,
+    /// Of the change.
+    pub(crate) digest: [u8; 32],
+}
+
+impl KeptAs {
+    fn new(scope: &Scope, change: &Change, key: &IdempotencyKey) -> Result<Self, StoreError> {
+        // In a space each member has keys of their own, which say nothing of who that is.
+        let key = match scope.space() {
+            None => key.as_str().to_owned(),
+            Some(_) => {
+                let person = scope.person().as_str();
+                let length = (person.len() as u64).to_be_bytes();
+                let hash =
+                    Sha256::new().chain_update(length).chain_update(person).chain_update(key.as_str()).finalize();
+                hex(&hash)
+            }
+        };
+        Ok(Self { key, digest: digest(change)? })
+    }
 }
 
 impl Prepared {
@@ -45,11 +72,8 @@ impl Prepared {
             .iter()
             .map(|record| PreparedEvent::new(APPLY, record, scope.request()))
             .collect::<Result<_, _>>()?;
-        let digest = match change.idempotency_key() {
-            Some(_) => Some(digest(&change)?),
-            None => None,
-        };
-        Ok(Self { scope, change, terms, events, digest })
+        let kept = change.idempotency_key().map(|key| KeptAs::new(&scope, &change, key)).transpose()?;
+        Ok(Self { scope, change, terms, events, kept })
     }
 
     /// Whether a change can't fail for a reason of its own and has no effect.
@@ -62,9 +86,9 @@ impl Prepared {
     #[cfg(feature = "libsql")]
     pub(crate) fn promise(&self) -> Option<String> {
         let forgetting = self.events.iter().find(|event| event.is_forgetting())?;
-        match self.change.idempotency_key() {
-            Some(key) => Some(key.as_str().to_owned()),
-            None => Some(format!("forgotten-{}", crate::cursor::hex(&forgetting.salt))),
+        match &self.kept {
+            Some(kept) => Some(kept.key.clone()),
+            None => Some(format!("forgotten-{}", hex(&forgetting.salt))),
         }
     }
 
@@ -136,13 +160,14 @@ fn failed(record: &AuditRecord, outcome: Outcome, limits: &Limits) -> AuditRecor
     failed
 }
 
-/// The scope, with as many of its principals as an event has room for.
+/// The scope, with as many of those who act in it as an event has room for.
 fn within_bounds(scope: &Scope) -> Scope {
     if scope.validate().is_ok() {
         return scope.clone();
     }
     let user = scope.in_person();
-    scope.chain().iter().take(Scope::PRINCIPALS).skip(1).fold(user, |scope, principal| scope.acting(principal.clone()))
+    let acting = scope.chain().iter().skip(1).filter(|principal| !matches!(principal, Principal::User(_)));
+    acting.take(Scope::PRINCIPALS - 1).fold(user, |scope, principal| scope.acting(principal.clone()))
 }
 
 /// An event with all that does not depend on its place in the chain.

@@ -1,17 +1,20 @@
 //! Spaces that move, and whose clocks go back.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ironclaw_core::change::SettingOp;
-use ironclaw_core::id::ErasureId;
+use ironclaw_core::Maintenance;
+use ironclaw_core::change::{ConversationOp, SettingOp};
+use ironclaw_core::id::{ConversationId, ErasureId};
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::spaces::SpaceRole;
 use ironclaw_core::prelude::*;
 use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::{ManualClock, Owner};
 use ironclaw_store::{Copied, LibsqlStore, Selection, copy_store};
+use tokio::runtime::Handle;
 
 fn user(name: &str) -> Scope {
     Scope::user(name).unwrap()
@@ -103,6 +106,97 @@ async fn nobody_comes_back_by_a_space_or_is_taken_for_a_member() {
         assert!(copy(&from, &to, &only(&team("ada"))).await.is_err(), "{other}");
         assert!(to.access().spaces(&user(other), &PageRequest::default()).await.unwrap().items.is_empty());
     }
+}
+
+/// The places in the files of a store where a name is.
+fn files_with(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let has = |path: &PathBuf| std::fs::read(path).unwrap().windows(name.len()).any(|part| part == name.as_bytes());
+    files.filter(has).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_erased_while_a_space_moves_is_not_in_it() {
+    // One who did something in the space, and one who is only named as a member.
+    for name in ["needle-acted", "needle-named"] {
+        let from = shared().await;
+        from.put_member(&team("ada"), name, SpaceRole::Manager).await.unwrap();
+        put(&from, &user(name)).await;
+        if name == "needle-acted" {
+            put(&from, &team(name)).await;
+        }
+        let mut step = 0;
+        while erased_at(&from, name, step).await {
+            step += 1;
+        }
+        assert!(step > 4, "{name} was erased at {step} steps");
+    }
+}
+
+/// Copies a space, while at a step of the copy one of its members is erased in the target. Whether there was such a step.
+async fn erased_at(from: &LibsqlStore, name: &str, step: usize) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let to = LibsqlStore::open(folder.path().join("agent.db")).await.unwrap();
+    for member in ["ada", "bob", name] {
+        copy(from, &to, &only(&user(member))).await.unwrap();
+    }
+    let mut steps = 0;
+    let erase_at = |_| {
+        if steps == step {
+            tokio::task::block_in_place(|| Handle::current().block_on(erase(&to, &user(name))));
+        }
+        steps += 1;
+    };
+    let (source, target) = (from.maintenance_by("olga").unwrap(), to.maintenance_by("olga").unwrap());
+    let copied = copy_store(&source, &target, &only(&team("ada")), erase_at).await;
+    if steps <= step {
+        copied.unwrap();
+        return false;
+    }
+    // The last step is after the copy.
+    assert!(copied.is_ok() || copied.is_err_and(|error| *error.kind() == StoreErrorKind::Conflict));
+    is_whole(&to).await;
+    target.scrub().await.unwrap();
+    to.close().await.unwrap();
+    assert_eq!(files_with(folder.path(), name), Vec::<PathBuf>::new(), "erased at step {step}");
+    true
+}
+
+/// What is removed from the file from now on stays as its first transaction leaves it, as if it were a great deal more.
+async fn freeze(path: &Path) {
+    let other = libsql::Builder::new_local(path).build().await.unwrap().connect().unwrap();
+    let sql = "CREATE TRIGGER freeze AFTER INSERT ON removals BEGIN INSERT INTO holds (id, owner_no, reason, created_at) \
+               VALUES (randomblob(16), NEW.owner_no, 'frozen', 1); END";
+    other.execute(sql, ()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_copied_that_is_being_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.db");
+    let from = LibsqlStore::open(&path).await.unwrap();
+    from.create_space(&team("ada")).await.unwrap();
+    from.put_member(&team("ada"), "bob", SpaceRole::Manager).await.unwrap();
+    put(&from, &team("bob")).await;
+    for _ in 0..3 {
+        let change = (0..400).fold(Change::new(), |change, _| {
+            let id = ConversationId::make(&SystemClock);
+            change.with(ConversationOp::Create { id, title: "t".into() })
+        });
+        from.apply(&user("bob"), change).await.unwrap();
+    }
+    freeze(&path).await;
+    let erasing = from.clone();
+    let erasing = tokio::spawn(async move { erase(&erasing, &user("bob")).await });
+    let operator = from.maintenance_by("olga").unwrap();
+    while !operator.check_integrity().await.unwrap().iter().any(|found| found.starts_with("removals")) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let to = LibsqlStore::in_memory().await.unwrap();
+    assert_eq!(copy(&from, &to, &Selection::Everything).await.unwrap_err(), StoreErrorKind::Busy);
+    // Nor does whoever has nothing of it wait for it.
+    copy(&from, &LibsqlStore::in_memory().await.unwrap(), &only(&user("ada"))).await.unwrap();
+    erasing.abort();
 }
 
 #[tokio::test]

@@ -259,7 +259,7 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         spaces {
             whoever_is_no_member_finds_nothing, a_name_is_one_space, roles_are_checked_in_the_write,
             memberships_keep_their_intervals, the_last_manager_stays, a_removed_member_writes_no_more,
-            a_suspended_member_writes_nothing, events_carry_the_members_pseudonym, whoever_is_erased_leaves_the_space,
+            a_suspended_member_writes_nothing, each_member_has_keys_of_their_own, events_carry_the_members_pseudonym, whoever_is_erased_leaves_the_space,
             the_erased_are_named_nowhere [Inspection], operators_appoint_and_limit,
         }
         durability {

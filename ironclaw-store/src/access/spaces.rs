@@ -6,6 +6,7 @@ use ironclaw_core::model::spaces::SpaceRole;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use crate::codes::space_role_code;
+use crate::reserved::STAGED;
 use crate::sql::{Id, Standing, Transaction, params};
 
 /// Makes whoever writes the first manager of the space that the transaction makes.
@@ -97,16 +98,22 @@ pub(crate) async fn leave_all(tx: &dyn Transaction, tenant: &TenantId, owner: &O
         let why = "a hold stands on a space that the user is or was a member of: release it first";
         return Err(tx.error(StoreErrorKind::LegalHold, why));
     }
-    let mut rows = 0;
-    for sql in [
-        // Spaces come first in the order of owners: their keys begin with what no user's name has.
-        "DELETE FROM ironclaw.audit_pseudonyms WHERE kind = 1 AND name = ?2 AND owner_no IN \
-         (SELECT owner_no FROM ironclaw.users WHERE tenant = ?1 AND owner < ' ')",
-        "DELETE FROM ironclaw.members WHERE tenant = ?1 AND member = ?2",
-    ] {
-        rows += tx.execute(sql, params![tenant.as_str(), user.as_str()]).await?;
-    }
-    Ok(rows)
+    // Spaces come first in the order of owners: their keys begin with what no user's name has. What a copy has not finished may
+    // be a space of this tenant; the copy misses it, and begins anew.
+    let named = tx
+        .execute(
+            "DELETE FROM ironclaw.audit_pseudonyms WHERE kind = 1 AND name = ?2 AND owner_no IN \
+             (SELECT owner_no FROM ironclaw.users WHERE tenant = ?1 AND owner < ' ' OR tenant = ?3)",
+            params![tenant.as_str(), user.as_str(), STAGED],
+        )
+        .await?;
+    let memberships = tx
+        .execute(
+            "DELETE FROM ironclaw.members WHERE tenant = ?1 AND member = ?2",
+            params![tenant.as_str(), user.as_str()],
+        )
+        .await?;
+    Ok(named + memberships)
 }
 
 async fn members(tx: &dyn Transaction) -> Result<i64, StoreError> {

@@ -1,5 +1,7 @@
 //! What a store does for a copy.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use ironclaw_core::Owner;
 use ironclaw_core::id::TenantId;
@@ -53,6 +55,8 @@ pub struct Chain {
     pub hash: [u8; 32],
     /// The user; `None` if they were erased, and for the operators' chain.
     pub identity: Option<Identity>,
+    /// Whether what was forgotten or erased of it is being removed.
+    pub is_removed_from: bool,
 }
 
 impl Chain {
@@ -86,6 +90,15 @@ pub struct Identity {
     pub created_at: i64,
     /// When the status or the roles were set last.
     pub updated_at: i64,
+}
+
+/// Whom a space names or tells of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Those who have a chain, by its id.
+    pub known: BTreeSet<[u8; 16]>,
+    /// The keys of those who never wrote anything.
+    pub unknown: BTreeSet<String>,
 }
 
 /// Which chains.
@@ -159,11 +172,16 @@ pub trait End: Send + Sync {
     /// Writes what a tenant lacks, in one transaction.
     async fn adopt(&self, adoption: Adoption) -> Result<(), StoreError>;
 
-    /// Makes what is derived, and makes the hidden owner the user; without an identity only the chain stays.
+    /// Fails unless those whom a space of this tenant names are here, the same.
+    async fn check_named(&self, tenant: String, named: Named) -> Result<(), StoreError>;
+
+    /// Makes what is derived, and makes the hidden owner the user; without an identity only the chain stays. Of a space
+    /// those whom it names must be here, the same.
     async fn finish(
         &self,
         owner_no: i64,
         identity: Option<Identity>,
+        named: Named,
         arrival: Option<AuditRecord>,
     ) -> Result<(), StoreError>;
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ironclaw_core::Owner;
-use ironclaw_core::id::{TenantId, UserId};
+use ironclaw_core::id::TenantId;
 use ironclaw_core::input::{InputError, Problem};
 use ironclaw_core::model::audit::{Action, AuditRecord};
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -11,9 +11,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::digest::TableDigest;
-use super::end::{Adoption, Batch, Chain, Prepared, Unit, Which};
+use super::end::{Adoption, Batch, Chain, Named, Prepared, Unit, Which};
 use super::table::{OF_OPERATORS, OF_USER, Role, Row, SHARED, Table, Value};
-use super::{COPY, Copied, CopiedTable, CopyProgress, Movable, Selection, apart, changed, erased, record, rows, taken};
+use super::{
+    COPY, Copied, CopiedTable, CopyProgress, Movable, Selection, apart, changed, erased, record, removing, rows, taken,
+};
 use crate::error::is_of_the_change;
 
 /// How many batches may wait for whoever writes them.
@@ -60,7 +62,11 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         let heads = |chains: Vec<Chain>| -> HashSet<([u8; 16], u64, [u8; 32])> {
             visible(chains).iter().map(|chain| (chain.stream, chain.sequence, chain.hash)).collect()
         };
-        match heads(self.from.chains(Which::All).await?) == heads(self.to.chains(Which::All).await?) {
+        let source = self.from.chains(Which::All).await?;
+        if source.iter().any(|chain| chain.is_removed_from) {
+            return Err(removing());
+        }
+        match heads(source) == heads(self.to.chains(Which::All).await?) {
             true => Ok(()),
             false => Err(changed()),
         }
@@ -80,9 +86,8 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         let what = Selection::User { tenant: tenant.clone(), owner: owner.clone() };
         let said = |action| record(action, action, &what, Some(chain.stream));
         self.begin(said(Action::UserCopyOut), Some(chain.owner_no)).await?;
-        if chain.is_space() {
-            check_members_came(self.from, self.to, tenant, chain.owner_no).await?;
-        }
+        let named = Named::of(self.from, chain.identity.as_ref(), chain.owner_no).await?;
+        self.to.check_named(tenant.as_str().to_owned(), named).await?;
         self.adopt(tenant, chain.owner_no).await?;
         self.chain(chain.stream, Some(said(Action::UserCopyIn))).await
     }
@@ -196,6 +201,9 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
             let Some(chain) = of.chain.clone() else {
                 return Err(changed());
             };
+            if chain.is_removed_from {
+                return Err(removing());
+            }
             let from = Unit::Owner(chain.owner_no);
             let (owner_no, is_new) = match self.to.chains(Which::Stream(stream)).await?.pop() {
                 Some(known) if !known.is_staged() => {
@@ -212,17 +220,36 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
                 Some(staged) => (staged.owner_no, false),
                 None => (self.to.stage(stream).await?, true),
             };
-            match self.unit(from, Unit::Owner(owner_no), true).await {
+            let copied = self.unit(from, Unit::Owner(owner_no), true).await;
+            let identity = chain.identity;
+            let named = Named::of(self.from, identity.as_ref(), chain.owner_no).await?;
+            let is_user = identity.is_some();
+            let failed = match copied {
                 // What operators change is not told of by the user's own chain, so it is looked at once more.
                 Ok(digests) if Operated::read(self.from, stream).await? == of => {
-                    self.to.finish(owner_no, chain.identity.clone(), arrival).await?;
-                    return self.done(chain.identity.is_some(), digests);
+                    match self.to.finish(owner_no, identity, named, arrival.clone()).await {
+                        Ok(()) => return self.done(is_user, digests),
+                        Err(error) => Some(error),
+                    }
                 }
-                Ok(_) => {}
-                Err(error) if *error.kind() == StoreErrorKind::Corrupt && is_new => return Err(error),
+                Ok(_) => None,
+                // Whom it names may have been erased in the target meanwhile, and from the copy with that.
+                Err(error) if *error.kind() == StoreErrorKind::Corrupt => {
+                    let tenant = identity.map_or_else(String::new, |user| user.tenant);
+                    self.to.check_named(tenant, named).await.err().or_else(|| is_new.then_some(error))
+                }
                 // What was begun is of another time.
-                Err(error) if is_of_the_change(&error) || *error.kind() == StoreErrorKind::Corrupt => {}
-                Err(error) => return Err(error),
+                Err(error) if is_of_the_change(&error) => None,
+                Err(error) => Some(error),
+            };
+            match failed {
+                // What is not to be does not stay.
+                Some(error) if is_of_the_change(&error) => {
+                    self.to.discard(owner_no, None).await?;
+                    return Err(error);
+                }
+                Some(error) => return Err(error),
+                None => {}
             }
             self.to.discard(owner_no, None).await?;
         }
@@ -308,52 +335,6 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
     }
 }
 
-/// Refuses to copy a space to where those are not, or are others, whom it names or tells of: members would be somebody else,
-/// erased ones would come back, and what the trail tells in private would not go with whom it is about.
-async fn check_members_came(
-    from: &dyn Movable,
-    to: &dyn Movable,
-    tenant: &TenantId,
-    owner_no: i64,
-) -> Result<(), StoreError> {
-    let table = |name| OF_USER.iter().position(|table| table.name == name).into_iter().collect();
-    let (mut told_of, mut named) = (HashSet::new(), HashSet::new());
-    read(from, Unit::Owner(owner_no), table("audit_private"), |batch| {
-        told_of.extend(batch.rows.iter().filter_map(|row| match row.get(1) {
-            Some(Value::Bytes(stream)) => <[u8; 16]>::try_from(stream.as_slice()).ok(),
-            _ => None,
-        }));
-    })
-    .await?;
-    read(from, Unit::Owner(owner_no), table("members"), |batch| {
-        named.extend(batch.rows.iter().filter_map(|row| match row.get(2) {
-            Some(Value::Text(name)) => UserId::parse(name.as_str()).ok(),
-            _ => None,
-        }));
-    })
-    .await?;
-    for user in named {
-        let owner = Owner::from(user);
-        match from.chains(Which::named(tenant, &owner)).await?.pop() {
-            Some(member) => drop(told_of.insert(member.stream)),
-            // One who never wrote anything is nobody in the target either.
-            None if to.chains(Which::named(tenant, &owner)).await?.is_empty() => {}
-            None => return Err(taken()),
-        }
-    }
-    for stream in told_of {
-        match to.chains(Which::Stream(stream)).await?.pop() {
-            Some(chain) if chain.identity.is_none() => return Err(erased()),
-            Some(chain) if !chain.is_staged() => {}
-            _ => {
-                let context = "members of the space are not in the target: copy them first, and whole";
-                return Err(StoreError::new(StoreErrorKind::Conflict, COPY, context));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// How often a copy is begun anew because the source changed while it was read.
 const ATTEMPTS: usize = 3;
 
@@ -431,7 +412,7 @@ fn digests(tables: &[Table]) -> Vec<TableDigest> {
 }
 
 /// Reads some tables of a unit, batch by batch.
-async fn read(
+pub(super) async fn read(
     store: &dyn Movable,
     unit: Unit,
     tables: Vec<usize>,

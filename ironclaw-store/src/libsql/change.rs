@@ -13,7 +13,7 @@ use super::tx::{Tx, at_once};
 use super::users;
 use super::{audit, removal};
 use crate::change;
-use crate::prepared::{Failure, Prepared, PreparedEvent};
+use crate::prepared::{Failure, KeptAs, Prepared, PreparedEvent};
 use crate::reserved::STAGED;
 use crate::sql::Standing;
 
@@ -38,7 +38,7 @@ pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestam
     }
     let receipt = Receipt::new(now, numbers);
     let mut events: Vec<&PreparedEvent> = prepared.events.iter().collect();
-    let mut key = prepared.change.idempotency_key().map(|key| key.as_str().to_owned());
+    let mut key = prepared.kept.as_ref().map(|kept| kept.key.clone());
     if let Some(removal_no) = tx.forgetting() {
         // What is told of it is told when it is complete.
         let place = events.iter().position(|event| event.is_forgetting());
@@ -53,7 +53,8 @@ pub(super) fn apply(prepared: &Prepared, db: &Db, limits: &Limits, now: Timestam
     }
     audit::append(db, &entered, &prepared.scope, &events, now)?;
     if let Some(key) = key {
-        keep(&tx, &key, prepared.digest.unwrap_or_default(), &receipt)?;
+        let digest = prepared.kept.as_ref().map(|kept| kept.digest);
+        keep(&tx, &key, digest.unwrap_or_default(), &receipt)?;
     }
     Ok(receipt)
 }
@@ -105,7 +106,7 @@ pub(super) fn sweep_receipts(db: &Db, kept: Duration, now: Timestamp, max_rows: 
 }
 
 fn replay(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Receipt>, StoreError> {
-    let (Some(key), Some(digest)) = (prepared.change.idempotency_key(), &prepared.digest) else {
+    let Some(KeptAs { key, digest }) = &prepared.kept else {
         return Ok(None);
     };
     let kept = tx.db.query_row(

@@ -11,8 +11,10 @@ use self::sql::SHARED_SQL;
 use super::db::Db;
 use super::maintenance::LibsqlMaintenance;
 use super::row::{Param, params};
+use super::tx::{Tx, at_once};
 use super::{audit, users};
-use crate::copy::end::{Adoption, Batch, Chain, End, Identity, Prepared, Unit, Which};
+use crate::copy::end::{Adoption, Batch, Chain, End, Identity, Named, Prepared, Unit, Which};
+use crate::copy::named::check_here;
 use crate::copy::{COPY, Selection, unnamed};
 
 mod read;
@@ -71,13 +73,29 @@ impl End for LibsqlMaintenance {
         .await
     }
 
+    async fn check_named(&self, tenant: String, named: Named) -> Result<(), StoreError> {
+        let limits = self.store().limits().clone();
+        self.store()
+            .read_any(COPY, move |db| {
+                let tx = Tx::of_all(db, Timestamp::from_micros(0), &limits);
+                at_once(&tx, check_here(&tx, &tenant, &named))
+            })
+            .await
+    }
+
     async fn finish(
         &self,
         owner_no: i64,
         identity: Option<Identity>,
+        named: Named,
         arrival: Option<AuditRecord>,
     ) -> Result<(), StoreError> {
+        let limits = self.store().limits().clone();
         self.transaction(move |db, told| {
+            if let Some(Identity { tenant, .. }) = &identity {
+                let tx = Tx::of_all(db, told.now, &limits);
+                at_once(&tx, check_here(&tx, tenant, &named))?;
+            }
             write::finish(db, owner_no, identity)?;
             arrival.iter().try_for_each(|record| told.append(db, record, Some(owner_no)))
         })

@@ -14,7 +14,7 @@ use super::row::params;
 use super::tx::Tx;
 use crate::change;
 use crate::error::is_of_the_change;
-use crate::prepared::{self, APPLY, Failure, Prepared};
+use crate::prepared::{self, APPLY, Failure, KeptAs, Prepared};
 use crate::reserved::STAGED;
 
 /// Commits a change with its audit events, or nothing but the events that say why.
@@ -102,7 +102,7 @@ async fn perform_all(tx: &Tx, prepared: &Prepared) -> Result<Receipt, StoreError
 }
 
 async fn replay(tx: &Tx, prepared: &Prepared) -> Result<Option<Receipt>, StoreError> {
-    let (Some(key), Some(digest)) = (prepared.change.idempotency_key(), &prepared.digest) else {
+    let Some(KeptAs { key, digest }) = &prepared.kept else {
         return Ok(None);
     };
     let kept = tx
@@ -131,7 +131,7 @@ async fn replay(tx: &Tx, prepared: &Prepared) -> Result<Option<Receipt>, StoreEr
 }
 
 async fn keep(tx: &Tx, prepared: &Prepared, receipt: &Receipt) -> Result<(), StoreError> {
-    let (Some(key), Some(digest)) = (prepared.change.idempotency_key(), &prepared.digest) else {
+    let Some(KeptAs { key, digest }) = &prepared.kept else {
         return Ok(());
     };
     let numbers: Vec<i64> = receipt.numbers.iter().map(|number| number.cast_signed()).collect();

@@ -15,7 +15,8 @@ use super::maintenance::PostgresMaintenance;
 use super::row::{Params, Row as DbRow, params, to_time, uuid};
 use super::tx::Tx;
 use super::{conversations, privacy, workspace};
-use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Prepared, Unit, Which, not_staged};
+use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Named, Prepared, Unit, Which, not_staged};
+use crate::copy::named::check_here;
 use crate::copy::table::{Role, Row, SHARED};
 use crate::copy::{COPY, Selection, rows, staged_name, taken, unnamed};
 use crate::reserved::STAGED;
@@ -124,15 +125,26 @@ impl End for PostgresMaintenance {
         .await
     }
 
+    async fn check_named(&self, tenant: String, named: Named) -> Result<(), StoreError> {
+        self.write(COPY, (tenant, named), |tx, (tenant, named)| {
+            async move { check_here(tx, &tenant, &named).await }.boxed()
+        })
+        .await
+    }
+
     async fn finish(
         &self,
         owner_no: i64,
         identity: Option<Identity>,
+        named: Named,
         arrival: Option<AuditRecord>,
     ) -> Result<(), StoreError> {
         let operator = self.operator().clone();
-        self.write(COPY, (operator, identity, arrival), move |tx, (operator, identity, arrival)| {
+        self.write(COPY, (operator, identity, named, arrival), move |tx, (operator, identity, named, arrival)| {
             async move {
+                if let Some(Identity { tenant, .. }) = &identity {
+                    check_here(tx, tenant, &named).await?;
+                }
                 finish(tx, owner_no, identity).await?;
                 match arrival {
                     Some(record) => system::append(tx, operator.as_str(), Some(owner_no), &record).await,
@@ -197,6 +209,8 @@ async fn chains(tx: &Tx, which: Which) -> Result<Vec<Chain>, StoreError> {
                 sequence: row.count(2)?,
                 hash: row.bytes(3)?,
                 identity,
+                // One transaction removes all.
+                is_removed_from: false,
             })
         },
     )

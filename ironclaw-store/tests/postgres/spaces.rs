@@ -8,13 +8,17 @@ use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::privacy::Hold;
 use ironclaw_core::model::spaces::SpaceRole;
 use ironclaw_core::store::StoreErrorKind;
-use ironclaw_core::{Apply, Change, Clock, Maintenance, Owner, Scope, SpaceExt, Store, SystemClock};
-use ironclaw_store::{PostgresMaintenance, PostgresStore};
-use sqlx::Executor;
+use ironclaw_core::{Apply, Change, Clock, Maintenance, Owner, Scope, SpaceExt, Store, SystemClock, VaultStore};
+use ironclaw_store::{LibsqlStore, PostgresMaintenance, PostgresStore, Selection, copy_store};
+use sqlx::{AssertSqlSafe, Executor};
 
 use crate::database::{Database, app_url, operator_url};
 
-ironclaw_testing::tests![a_stranger_waits_for_nothing, an_erasure_waits_for_what_is_done_to_its_spaces];
+ironclaw_testing::tests![
+    a_stranger_waits_for_nothing,
+    an_erasure_waits_for_what_is_done_to_its_spaces,
+    whoever_is_erased_before_a_space_arrives_is_not_in_it,
+];
 
 /// Ada, who made a space, and Bob, who is a member of it.
 async fn two(store: &PostgresStore) -> (Scope, Scope) {
@@ -30,6 +34,17 @@ fn put() -> Change {
 }
 
 const LOCK: &str = "BEGIN; SELECT FROM ironclaw.users WHERE owner = U&'\\0001team' FOR NO KEY UPDATE";
+
+/// Waits until somebody waits for a lock.
+async fn waits(database: &Database, not_yet: impl Fn()) {
+    let mut superuser = database.superuser().await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut superuser).await.unwrap() {
+        not_yet();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
 
 async fn a_stranger_waits_for_nothing() {
     let database = Database::fresh().await;
@@ -63,13 +78,7 @@ async fn an_erasure_waits_for_what_is_done_to_its_spaces() {
         let maintenance = maintenance.clone();
         tokio::spawn(async move { maintenance.apply_system(erase).await })
     };
-    let mut superuser = database.superuser().await;
-    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-                 AND wait_event_type = 'Lock')";
-    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut superuser).await.unwrap() {
-        assert!(!erasing.is_finished(), "the erasure did not wait for the space");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    waits(&database, || assert!(!erasing.is_finished(), "the erasure did not wait for the space")).await;
     other
         .execute(
             "INSERT INTO ironclaw.holds (id, owner_no, reason, created_at) SELECT gen_random_uuid(), owner_no, 'a case', \
@@ -82,4 +91,48 @@ async fn an_erasure_waits_for_what_is_done_to_its_spaces() {
     maintenance.apply_system(SystemChange::PlaceHold { hold }).await.unwrap();
     maintenance.close().await;
     store.close().await.unwrap();
+}
+
+async fn whoever_is_erased_before_a_space_arrives_is_not_in_it() {
+    let database = Database::fresh().await;
+    let from = LibsqlStore::in_memory().await.unwrap();
+    let [ada, bob] = ["ada", "bob"].map(|name| Scope::user(name).unwrap());
+    let team = ada.in_space("team").unwrap();
+    from.create_space(&team).await.unwrap();
+    from.put_member(&team, "bob", SpaceRole::Manager).await.unwrap();
+    for scope in [&ada, &bob] {
+        from.apply(scope, put()).await.unwrap();
+    }
+    let operator = || OperatorName::parse("olga").unwrap();
+    let source = from.maintenance(operator());
+    let target = PostgresMaintenance::connect(&operator_url(database.name()), operator()).await.unwrap();
+    let only = |scope: &Scope| Selection::User { tenant: scope.tenant().clone(), owner: scope.owner().clone() };
+    for scope in [&ada, &bob] {
+        copy_store(&source, &target, &only(scope), |_| {}).await.unwrap();
+    }
+    // The copy of the space was broken off before it brought anything, and its next one waits for the row.
+    let stream = from.audit().head(&team).await.unwrap().unwrap().stream.0;
+    let staged: String = stream.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut other = database.superuser().await;
+    let sql = format!(
+        "BEGIN; WITH staged AS (INSERT INTO ironclaw.users (tenant, owner, status, pseudonym, created_at, updated_at) \
+         VALUES (U&'\\0001copy', '{staged}', 1, decode(repeat('00', 16), 'hex'), now(), now()) RETURNING owner_no) \
+         INSERT INTO ironclaw.audit_streams (owner_no, stream, sequence, hash) \
+         SELECT owner_no, decode('{staged}', 'hex'), 0, decode(repeat('00', 32), 'hex') FROM staged; COMMIT; \
+         BEGIN; SELECT FROM ironclaw.users WHERE owner = '{staged}' FOR UPDATE"
+    );
+    other.execute(AssertSqlSafe(sql)).await.unwrap();
+    let copying = {
+        let (target, space) = (target.clone(), only(&team));
+        tokio::spawn(async move { copy_store(&source, &target, &space, |_| {}).await })
+    };
+    waits(&database, || assert!(!copying.is_finished(), "the copy did not wait")).await;
+    let (tenant, owner) = (bob.tenant().clone(), bob.owner().clone());
+    let erase = SystemChange::EraseUser { tenant, owner, id: ErasureId::make(&SystemClock) };
+    target.apply_system(erase).await.unwrap();
+    other.execute("COMMIT").await.unwrap();
+    assert_eq!(*copying.await.unwrap().unwrap_err().kind(), StoreErrorKind::Conflict);
+    let named = "SELECT count(*) FROM ironclaw.members WHERE member = 'bob'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(named).fetch_one(&mut other).await.unwrap(), 0);
+    assert_eq!(target.check_integrity().await.unwrap(), Vec::<String>::new());
 }

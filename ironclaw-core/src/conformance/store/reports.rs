@@ -2,7 +2,7 @@
 
 use super::audit::events;
 use super::fixtures::{saying, setting};
-use super::{StoreSubject, user};
+use super::{StoreSubject, user, with_agent};
 use crate::audit::canonical_bytes;
 use crate::change::Change;
 use crate::clock::SystemClock;
@@ -91,6 +91,10 @@ pub(super) async fn size_of_an_event_is_bounded(subject: &StoreSubject) -> Outco
     let last = events(&*t.store, &ada).await?.pop().present()?.event;
     assert_eq!((last.sequence, last.outcome), (before + 1, Audited::Failed), "the refusal is audited");
     assert_eq!(last.principals.len(), Scope::PRINCIPALS);
+    let as_bob = with_agent(&ada, "helper")?.acting(Principal::user("bob")?);
+    assert_eq!(refused_field(t.store.apply(&as_bob, Change::new().with(setting("a", 1)?)).await), "principals");
+    let last = events(&*t.store, &ada).await?.pop().present()?.event;
+    assert_eq!((last.outcome, last.principals.len()), (Audited::Failed, 2), "of another user nothing is kept");
     t.store.audit().verify(&ada).await?;
     t.maintenance.verify_audit().await?;
     Ok(())

@@ -9,7 +9,7 @@ use crate::Receipt;
 use crate::change::{AccessOp, Change, ConversationOp, PrivacyOp};
 use crate::clock::SystemClock;
 use crate::conformance::check::{Failure, Outcome, Present, all_pages, at_once, refused};
-use crate::id::{DataKeyId, ErasureId, HoldId, MembershipId, QuotaName, SpaceName, UserId};
+use crate::id::{DataKeyId, ErasureId, HoldId, IdempotencyKey, MembershipId, QuotaName, SpaceName, UserId};
 use crate::maintenance::SystemChange;
 use crate::model::access::UserStatus;
 use crate::model::audit::{Action, AuditFilter, AuditPrincipal, Outcome as Audited};
@@ -290,6 +290,19 @@ pub(super) async fn a_suspended_member_writes_nothing(subject: &StoreSubject) ->
     conversation(&*t.store, &ada).await?;
     put_status(&t, &bob, UserStatus::Active).await?;
     conversation(&*t.store, &bob).await?;
+    Ok(())
+}
+
+pub(super) async fn each_member_has_keys_of_their_own(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let (ada, bob) = two(&t, SpaceRole::Manager).await?;
+    let key = IdempotencyKey::parse("turn-1")?;
+    let change = |value| Ok::<_, Failure>(Change::new().with(setting("a", value)?).idempotent(key.clone()));
+    for (scope, value) in [(&bob, 1), (&ada, 1), (&ada.outside(), 2)] {
+        assert!(!t.store.apply(scope, change(value)?).await?.replayed, "nobody has taken another's key");
+        assert!(t.store.apply(scope, change(value)?).await?.replayed);
+        refused(t.store.apply(scope, change(3)?).await, StoreErrorKind::IdempotencyKeyReused);
+    }
     Ok(())
 }
 

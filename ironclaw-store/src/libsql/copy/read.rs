@@ -22,7 +22,7 @@ macro_rules! chains_query {
             "SELECT s.owner_no, s.stream, s.sequence, s.hash, u.tenant, u.owner, u.status, u.pseudonym, u.created_at, \
              u.updated_at, ",
             content_no!("u"),
-            " FROM audit_streams s LEFT JOIN users u ON u.owner_no = s.owner_no ",
+            ", EXISTS (SELECT 1 FROM removals r WHERE r.owner_no = s.owner_no AND r.kind IN (1, 2)) FROM audit_streams s LEFT JOIN users u ON u.owner_no = s.owner_no ",
             $condition,
             " ORDER BY s.owner_no"
         )
@@ -59,6 +59,7 @@ pub(super) fn chains(db: &Db, which: Which) -> Result<Vec<Chain>, StoreError> {
             sequence: row.count(2)?,
             hash: row.bytes(3)?,
             identity,
+            is_removed_from: row.i64(11)? != 0,
         })
     })
 }
