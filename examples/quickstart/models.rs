@@ -131,7 +131,7 @@ impl Chosen {
             }
             let value = match (kept, given) {
                 (Some(kept), given) => {
-                    if given.is_some_and(|given| given != kept) {
+                    if given.is_some_and(|given| given.expose() != kept.expose()) {
                         output.note(&format!(
                             "{variable} is ignored: the vault has another key. --reset-models takes models, endpoints \
                              and keys from the environment again."

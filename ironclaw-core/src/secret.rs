@@ -5,16 +5,16 @@ use zeroize::Zeroizing;
 /// A secret's plaintext: wiped from memory when dropped, never printed.
 ///
 /// A `String` or `Vec` that is given is moved into it, so that no copy stays behind; borrowed text is copied, and wiping
-/// the original is the caller's.
+/// the original is the caller's. Two can't be compared with `==`, whose time tells how much of them is alike.
 ///
 /// ```
 /// use ironclaw_core::SecretValue;
 ///
 /// let secret = SecretValue::from("hunter2");
 /// assert_eq!(format!("{secret:?}"), "SecretValue([redacted])");
-/// assert_eq!(secret, SecretValue::from(String::from("hunter2")));
+/// assert_eq!(secret.expose_str(), Some("hunter2"));
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct SecretValue(Zeroizing<Vec<u8>>);
 
 impl SecretValue {

@@ -21,6 +21,15 @@ pub use key_file::KeyFile;
 pub use keychain::Keychain;
 pub use passphrase::{Passphrase, PassphraseCost};
 
+/// Refuses a key from elsewhere that nobody made at random.
+fn check_made(operation: &'static str, key: Key) -> Result<Key, KeyError> {
+    if key.is_one_byte() {
+        let context = "every byte of the key is the same, which is no key: make one at random";
+        return Err(KeyError::new(KeyErrorKind::Malformed, operation, context));
+    }
+    Ok(key)
+}
+
 /// Wraps a root key under a source's key. `derivation` is what the key itself was derived from, and kept with it.
 fn wrap_under(
     key: &Key,

@@ -49,7 +49,7 @@ impl VaultHarness for Envelope {
 
     async fn open(&self, clock: Arc<dyn Clock>) -> Result<OpenedVault, Failure> {
         let store = LibsqlStore::builder().clock(clock.clone()).in_memory().await?;
-        let key = EnvironmentKey::from_hex(&"a5".repeat(32))?;
+        let key = EnvironmentKey::from_hex(&"a55a".repeat(16))?;
         let options = VaultOptions::new().clock(clock).algorithm(self.0);
         options.init(&store, &store.maintenance(OperatorName::parse("conformance")?), &key).await?;
         let vault = options.open(store.clone(), &key).await?;
@@ -77,7 +77,7 @@ impl VaultHarness for OnPostgres {
         let operator = OperatorName::parse("conformance")?;
         let maintenance = PostgresMaintenance::connect(&operator_url(database.name()), operator).await?;
         self.0.lock().unwrap().push(database);
-        let key = EnvironmentKey::from_hex(&"a5".repeat(32))?;
+        let key = EnvironmentKey::from_hex(&"a55a".repeat(16))?;
         let options = VaultOptions::new().clock(clock);
         options.init(&store, &maintenance, &key).await?;
         maintenance.close().await;

@@ -247,6 +247,9 @@ pub struct VaultHeader {
 }
 
 impl VaultHeader {
+    /// The most wrappings of root keys that a vault has.
+    pub const WRAPS: usize = 32;
+
     /// A vault of this format and root key.
     pub fn new(id: VaultId, format: u16, root_key: u32, created_at: Timestamp) -> Self {
         Self { id, format, root_key, created_at }

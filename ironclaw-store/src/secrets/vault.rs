@@ -39,6 +39,11 @@ pub(crate) async fn add_wrap(tx: &dyn Transaction, tenant: &TenantId, wrap: &Roo
     if !lock(tx, tenant).await? {
         return Err(tx.error(StoreErrorKind::NotFound, "the tenant's vault"));
     }
+    let wraps =
+        tx.number("SELECT count(*) FROM ironclaw.root_key_wraps WHERE tenant = ?1", params![tenant.as_str()]).await?;
+    if wraps.cast_unsigned() >= VaultHeader::WRAPS as u64 {
+        return Err(tx.error(StoreErrorKind::Conflict, "the vault has 32 wrappings, the most it may: remove one first"));
+    }
     insert_wrap(tx, tenant, wrap).await
 }
 

@@ -47,9 +47,15 @@ impl Keys {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(&place.owner, id, key);
     }
 
-    /// Unwraps a data key, if it is not in memory.
-    pub(super) fn unwrap(&self, operation: &'static str, place: &Place, row: &DataKey) -> Result<Arc<Key>, VaultError> {
-        if let Some(key) = self.cached(place, row.id) {
+    /// Unwraps the data key of this id, if it is not in memory.
+    pub(super) fn unwrap(
+        &self,
+        operation: &'static str,
+        place: &Place,
+        id: DataKeyId,
+        row: &DataKey,
+    ) -> Result<Arc<Key>, VaultError> {
+        if let Some(key) = self.cached(place, id) {
             return Ok(key);
         }
         let wrapped = &row.wrapped;
@@ -61,12 +67,12 @@ impl Keys {
             nonce: wrapped.nonce.clone(),
             ciphertext: wrapped.ciphertext.clone(),
         };
-        let key = associated::data_key(place, row.id, row.number, row.root_key, wrapped.algorithm)
+        let key = associated::data_key(place, id, row.number, row.root_key, wrapped.algorithm)
             .and_then(|bound| seal::open(&self.root, Purpose::DataKey, wrapped.algorithm, &bound, &parts))
             .and_then(|bytes| Key::from_slice(&bytes).ok_or(SealError::Failed))
             .map_err(|e| error::from_seal(operation, e))?;
         let key = Arc::new(key);
-        self.cache(place, row.id, &key);
+        self.cache(place, id, &key);
         Ok(key)
     }
 

@@ -1,6 +1,7 @@
 //! Making and opening a vault.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ironclaw_core::id::{RootKeyWrapId, VaultId};
 use ironclaw_core::maintenance::SystemChange;
@@ -119,7 +120,8 @@ impl VaultOptions {
         })))
     }
 
-    /// Tries the wrappings that a source of this kind made, for there may be several: two key files, say.
+    /// Tries the wrappings that a source of this kind made, for there may be several: two key files, say. One that is damaged
+    /// or another's hides no other.
     async fn unwrap_root(
         &self,
         header: &VaultHeader,
@@ -127,24 +129,63 @@ impl VaultOptions {
         source: &impl KeySource,
     ) -> Result<RootKeyBytes, KeyError> {
         let kind = source.kind();
-        let current = || wraps.iter().filter(|wrap| wrap.root_key == header.root_key);
-        let mut result = Err(KeyError::new(
-            KeyErrorKind::WrongKey,
-            "unwrap",
-            format!(
-                "no {kind} wraps this vault's root key, only: {}",
-                current().map(|wrap| wrap.source.as_str()).collect::<Vec<_>>().join(", ")
-            ),
-        ));
-        for wrap in current().filter(|wrap| wrap.source == kind) {
+        let mut failures: Vec<(RootKeyWrapId, KeyError)> = Vec::new();
+        let begun = Instant::now();
+        for wrap in current(header, wraps).filter(|wrap| wrap.source == kind).take(VaultHeader::WRAPS) {
             let bound = associated::root_key(header.id, &self.tenant, wrap.root_key, kind);
-            result = source.unwrap(&wrap.wrapped, &bound).await;
-            if !matches!(&result, Err(e) if e.kind() == &KeyErrorKind::WrongKey) {
+            match source.unwrap(&wrap.wrapped, &bound).await {
+                Ok(root) => return Ok(root),
+                Err(error) if !is_of_the_wrap(error.kind()) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(wrap = %wrap.id, error = %error, "a wrapping of the vault's root key did not open");
+                    failures.push((wrap.id, error));
+                }
+            }
+            if begun.elapsed() > TRYING {
                 break;
             }
         }
-        result
+        Err(none_opened(kind, header, wraps, failures))
     }
+}
+
+/// How long wrappings are tried, after which no other is begun: whoever can write the store could else add many that each
+/// cost what a passphrase may.
+const TRYING: Duration = Duration::from_secs(30);
+
+/// The wrappings of the root key in use.
+fn current<'a>(header: &VaultHeader, wraps: &'a [RootKeyWrap]) -> impl Iterator<Item = &'a RootKeyWrap> {
+    let number = header.root_key;
+    wraps.iter().filter(move |wrap| wrap.root_key == number)
+}
+
+/// Whether another wrapping may open where one failed in this way; otherwise the source itself failed.
+fn is_of_the_wrap(kind: &KeyErrorKind) -> bool {
+    use KeyErrorKind::{Malformed, Missing, UnsupportedFormat, WrongKey};
+    matches!(kind, WrongKey | UnsupportedFormat | Malformed | Missing)
+}
+
+/// Says why none of the wrappings opened: of one its own error, of several each one's.
+fn none_opened(
+    kind: &str,
+    header: &VaultHeader,
+    wraps: &[RootKeyWrap],
+    mut failures: Vec<(RootKeyWrapId, KeyError)>,
+) -> KeyError {
+    if failures.len() == 1 {
+        return failures.remove(0).1;
+    }
+    let context = match failures.is_empty() {
+        true => {
+            let sources: Vec<_> = current(header, wraps).map(|wrap| wrap.source.as_str()).collect();
+            format!("no {kind} wraps this vault's root key, only: {}", sources.join(", "))
+        }
+        false => {
+            let each: Vec<_> = failures.iter().map(|(id, error)| format!("{id} {}", error.kind())).collect();
+            format!("none of the vault's wrappings by a {kind} opened: {}", each.join(", "))
+        }
+    };
+    KeyError::new(KeyErrorKind::WrongKey, "unwrap", context)
 }
 
 fn already_initialised() -> VaultError {

@@ -89,7 +89,7 @@ impl Inner {
     async fn sealing_key(&self, keys: &Keys, scope: &Scope, place: &Place) -> Result<SealingKey, VaultError> {
         let newest = self.store.secrets().newest_data_key(scope).await.map_err(|e| error::from_store("put", e))?;
         if let Some(row) = newest.as_ref().filter(|row| row.seals < self.options.seals_per_data_key) {
-            return Ok(SealingKey { id: row.id, key: keys.unwrap("put", place, row)?, put: None });
+            return Ok(SealingKey { id: row.id, key: keys.unwrap("put", place, row.id, row)?, put: None });
         }
         let number = next_data_key(newest.map(|row| row.number))?;
         let id = DataKeyId::make(&*self.options.clock);

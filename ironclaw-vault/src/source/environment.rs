@@ -6,11 +6,11 @@ use ironclaw_core::model::secrets::WrappedKey;
 use ironclaw_core::vault::{KeyError, KeyErrorKind, KeySource, RootKeyBytes};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{derivation, unwrap_under, wrap_under};
+use super::{check_made, derivation, unwrap_under, wrap_under};
 use crate::hex;
 use crate::key::Key;
 
-/// A key given in an environment variable: exactly 64 hexadecimal digits.
+/// A key given in an environment variable: exactly 64 hexadecimal digits, not all bytes the same.
 ///
 /// For containers and CI, where something else keeps the key. The variable stays readable for the process's own user
 /// (on Linux in `/proc/<pid>/environ`) as long as the process runs, and child processes inherit it.
@@ -52,9 +52,10 @@ impl EnvironmentKey {
     /// The key with these 64 hexadecimal digits, wherever they came from.
     ///
     /// # Errors
-    /// [`KeyErrorKind::Malformed`] unless there are exactly 64 hexadecimal digits.
+    /// [`KeyErrorKind::Malformed`] unless there are exactly 64 hexadecimal digits, or if all bytes are the same.
     pub fn from_hex(digits: &str) -> Result<Self, KeyError> {
-        hex::decode_key(digits.as_bytes()).map(Self).ok_or_else(malformed)
+        let key = hex::decode_key(digits.as_bytes()).ok_or_else(malformed)?;
+        check_made("create", key).map(Self)
     }
 }
 
@@ -93,8 +94,15 @@ mod tests {
     fn exactly_64_digits_are_accepted() {
         let digits = "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCD";
         assert!(EnvironmentKey::from_hex(digits).is_ok());
-        for wrong in ["", &digits[1..], &format!("{digits}0"), &format!(" {}", &digits[1..]), &digits.replace('A', "g")]
-        {
+        for wrong in [
+            &"0".repeat(64),
+            &"a5".repeat(32),
+            "",
+            &digits[1..],
+            &format!("{digits}0"),
+            &format!(" {}", &digits[1..]),
+            &digits.replace('A', "g"),
+        ] {
             let error = EnvironmentKey::from_hex(wrong).unwrap_err();
             assert_eq!(error.kind(), &KeyErrorKind::Malformed);
             assert!(wrong.is_empty() || !error.to_string().contains(wrong));

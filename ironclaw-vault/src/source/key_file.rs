@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use ironclaw_core::model::secrets::WrappedKey;
 use ironclaw_core::vault::{KeyError, KeyErrorKind, KeySource, RootKeyBytes};
+#[cfg(unix)]
+use rustix::process::{getegid, geteuid};
 use zeroize::Zeroizing;
 
 use super::{derivation, key_text, run_blocking, seal_error, unwrap_under, wrap_under};
@@ -13,8 +15,10 @@ use crate::key::{Key, make_random_bytes};
 /// A key in a file that only its owner can read.
 ///
 /// Whoever can read both the file and the store can open the vault: keep them apart in backups. `init` makes the file
-/// if it is not there, with mode 0600; nothing else ever does. On Unix a file that others can read or write is
-/// refused, and so is a symbolic link. On other systems the permissions are the host's to see to.
+/// if it is not there, with mode 0600; nothing else ever does. On Unix a file that others can read or write is refused,
+/// and so are a symbolic link, a file that is somebody else's (and not root's), and one in a folder that is, or in which
+/// others may put files in its place: whose group may write, but for the process's own group, or all, without the sticky
+/// bit. On other systems the permissions are the host's to see to.
 ///
 /// File work runs on a thread for that. Dropping a future lets it end by itself.
 #[derive(Debug, Clone)]
@@ -72,12 +76,12 @@ fn create(path: &Path) -> Result<(), KeyError> {
     let written = key.and_then(|key| {
         file.write_all(key_text::encode(&key).as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
-        match fs::hard_link(&unfinished, path) {
+        match rename_to_new(&unfinished, path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
             _ => Ok(()),
         }
     });
-    // If it can't be removed, what stays is readable by the owner alone, as the key file is.
+    // Of whoever lost the race or failed: a key that nothing uses.
     drop(fs::remove_file(&unfinished));
     // Whoever lost the race waits for durability too: it may use the key before the winner has come this far.
     written.and_then(|()| sync_directory(path).map_err(failed))
@@ -97,14 +101,34 @@ fn open_unfinished(path: &Path) -> Result<(PathBuf, File), KeyError> {
     Ok((unfinished, file))
 }
 
+/// Gives a file a name that nothing has, in one step: at no time has the key two names.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_to_new(from: &Path, to: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // The file system knows no such thing.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::hard_link(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_to_new(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::hard_link(from, to)
+}
+
+/// The folder that a file is in.
+#[cfg(unix)]
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Without this, a power cut can take the file away while the vault stays.
 #[cfg(unix)]
 fn sync_directory(path: &Path) -> std::io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
+    File::open(folder(path))?.sync_all()
 }
 
 #[cfg(not(unix))]
@@ -160,7 +184,42 @@ fn check_permissions(
         let path = path.display();
         return Err(insecure(format!("{path} has mode {mode:03o}, so others can use the key: run `chmod 600 {path}`")));
     }
+    let us = Us { user: geteuid().as_raw(), group: getegid().as_raw() };
+    if !us.trust(opened.uid()) {
+        return Err(insecure(format!("{} is of another user ({}), who knows the key", path.display(), opened.uid())));
+    }
+    let folder = folder(path);
+    let place = fs::metadata(folder).map_err(|error| io_error(operation, path, error))?;
+    if !us.trust(place.uid()) || us.may_others_write(place.mode(), place.gid()) {
+        let folder = folder.display();
+        return Err(insecure(format!(
+            "others may put another file in the place of the key: make the folder {folder} yours, and run \
+             `chmod go-w {folder}`"
+        )));
+    }
     Ok(())
+}
+
+/// Who this process is.
+#[cfg(unix)]
+struct Us {
+    user: u32,
+    group: u32,
+}
+
+#[cfg(unix)]
+impl Us {
+    /// Whether a file of this user's is as good as ours. Root can do anything anyway.
+    fn trust(&self, user: u32) -> bool {
+        user == self.user || user == 0
+    }
+
+    /// Whether others may rename or delete our files in a folder of this mode and group.
+    fn may_others_write(&self, mode: u32, group: u32) -> bool {
+        const STICKY: u32 = 0o1000;
+        let by_group = mode & 0o020 != 0 && group != self.group;
+        (by_group || mode & 0o002 != 0) && mode & STICKY == 0
+    }
 }
 
 #[cfg(not(unix))]
@@ -179,4 +238,26 @@ fn io_error(operation: &'static str, path: &Path, error: std::io::Error) -> KeyE
         _ => (KeyErrorKind::Io, path.to_string()),
     };
     KeyError::new(kind, operation, context).with_source(error)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_we_and_root_are_trusted() {
+        let us = Us { user: 1_000, group: 1_000 };
+        assert!(us.trust(1_000) && us.trust(0) && !us.trust(1_001));
+        for (mode, group, others) in [
+            (0o700, 1, false),
+            (0o755, 1, false),
+            (0o775, 1_000, false),
+            (0o775, 100, true),
+            (0o777, 1_000, true),
+            (0o1777, 100, false),
+            (0o1775, 100, false),
+        ] {
+            assert_eq!(us.may_others_write(mode, group), others, "{mode:o} {group}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use ironclaw_core::vault::{KeyError, KeyErrorKind};
 use zeroize::Zeroizing;
 
+use super::check_made;
 use crate::hex;
 use crate::key::Key;
 
@@ -26,7 +27,7 @@ pub(super) fn encode(key: &Key) -> Zeroizing<String> {
 pub(super) fn decode(operation: &'static str, text: &[u8]) -> Result<Key, KeyError> {
     let text = text.trim_ascii_end();
     if let Some(key) = text.strip_prefix(PREFIX.as_bytes()).and_then(hex::decode_key) {
-        return Ok(key);
+        return check_made(operation, key);
     }
     if text.starts_with(ANY_FORMAT) && !text.starts_with(PREFIX.as_bytes()) {
         let context = "the key was written by a newer version of this crate";
@@ -42,8 +43,8 @@ mod tests {
 
     #[test]
     fn frozen_vector() {
-        let key = Key::from_slice(&[0xa5; 32]).unwrap();
-        let text = format!("ironclaw-key-1:{}\n", "a5".repeat(32));
+        let key = Key::from_slice(&[0xa5, 0x5a].repeat(16)).unwrap();
+        let text = format!("ironclaw-key-1:{}\n", "a55a".repeat(16));
         assert_eq!(*encode(&key), text);
         assert_eq!(decode("unwrap", text.as_bytes()).unwrap().expose(), key.expose());
         assert_eq!(decode("unwrap", text.replace('\n', "\r\n").as_bytes()).unwrap().expose(), key.expose());
@@ -56,6 +57,7 @@ mod tests {
         assert_eq!(kind(&"a5".repeat(32)), KeyErrorKind::Malformed);
         assert_eq!(kind(&format!("ironclaw-key-1:{}", "a5".repeat(31))), KeyErrorKind::Malformed);
         assert_eq!(kind(&format!("ironclaw-key-1:{}0", "a5".repeat(32))), KeyErrorKind::Malformed);
+        assert_eq!(kind(&format!("ironclaw-key-1:{}", "a5".repeat(32))), KeyErrorKind::Malformed);
         assert_eq!(kind("-----BEGIN PRIVATE KEY-----"), KeyErrorKind::Malformed);
         assert_eq!(kind("ironclaw-key-2:abc"), KeyErrorKind::UnsupportedFormat);
     }

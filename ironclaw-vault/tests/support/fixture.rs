@@ -46,11 +46,11 @@ pub(crate) async fn trail(store: &dyn VaultStore, scope: &Scope) -> Vec<(Action,
 }
 
 pub(crate) fn key() -> EnvironmentKey {
-    EnvironmentKey::from_hex(&"a5".repeat(32)).unwrap()
+    EnvironmentKey::from_hex(&"a55a".repeat(16)).unwrap()
 }
 
 pub(crate) fn another_key() -> EnvironmentKey {
-    EnvironmentKey::from_hex(&"5a".repeat(32)).unwrap()
+    EnvironmentKey::from_hex(&"5aa5".repeat(16)).unwrap()
 }
 
 pub(crate) fn operator() -> OperatorName {

@@ -16,7 +16,7 @@ async fn never_meet(subject: &VaultSubject, other: Scope) -> Outcome {
     let (ada, name) = (user("ada")?, SecretName::parse("shared name")?);
     t.vault.put(&ada, &name, value("of ada"), SecretOptions::default()).await?;
     let before = t.vault.describe(&ada, &name).await?;
-    let kind = t.vault.reveal(&other, &name, None).await.map_err(|e| e.kind().clone());
+    let kind = t.vault.reveal(&other, &name, None).await.map(drop).map_err(|e| e.kind().clone());
     assert_eq!(kind, Err(VaultErrorKind::NotFound));
     assert_eq!(t.vault.describe(&other, &name).await?, None);
     assert_eq!(t.vault.versions(&other, &name).await?, []);

@@ -76,7 +76,7 @@ pub(super) async fn empty_and_oversized_are_refused(subject: &VaultSubject) -> O
 pub(super) async fn unknown_is_not_found(subject: &VaultSubject) -> Outcome {
     let t = subject.fresh().await?;
     let (ada, name) = (user("ada")?, SecretName::parse("s")?);
-    let kind = t.vault.reveal(&ada, &name, None).await.map_err(|e| e.kind().clone());
+    let kind = t.vault.reveal(&ada, &name, None).await.map(drop).map_err(|e| e.kind().clone());
     assert_eq!(kind, Err(VaultErrorKind::NotFound));
     assert_eq!(t.vault.describe(&ada, &name).await?, None);
     assert_eq!(t.vault.versions(&ada, &name).await?, []);
@@ -84,11 +84,11 @@ pub(super) async fn unknown_is_not_found(subject: &VaultSubject) -> Outcome {
     assert_eq!(t.vault.list(&ada, &PageRequest::default()).await?.items, []);
     t.vault.put(&ada, &name, value("v"), SecretOptions::default()).await?;
     for version in [0, 2, u32::MAX] {
-        let kind = t.vault.reveal(&ada, &name, Some(version)).await.map_err(|e| e.kind().clone());
+        let kind = t.vault.reveal(&ada, &name, Some(version)).await.map(drop).map_err(|e| e.kind().clone());
         assert_eq!(kind, Err(VaultErrorKind::NotFound), "version {version}");
     }
     for other in ["S", "s ", "ѕ", "%"] {
-        let kind = t.vault.reveal(&ada, &SecretName::parse(other)?, None).await.map_err(|e| e.kind().clone());
+        let kind = t.vault.reveal(&ada, &SecretName::parse(other)?, None).await.map(drop).map_err(|e| e.kind().clone());
         assert_eq!(kind, Err(VaultErrorKind::NotFound), "{other:?} is not `s`");
     }
     Ok(())
@@ -139,7 +139,7 @@ pub(super) async fn deleted_is_gone(subject: &VaultSubject) -> Outcome {
     assert!(t.vault.delete(&ada, &name).await?);
     assert!(!t.vault.delete(&ada, &name).await?);
     for version in [None, Some(1), Some(2)] {
-        let kind = t.vault.reveal(&ada, &name, version).await.map_err(|e| e.kind().clone());
+        let kind = t.vault.reveal(&ada, &name, version).await.map(drop).map_err(|e| e.kind().clone());
         assert_eq!(kind, Err(VaultErrorKind::NotFound));
     }
     assert_eq!(t.vault.versions(&ada, &name).await?, []);
@@ -160,7 +160,7 @@ pub(super) async fn expired_is_not_revealed(subject: &VaultSubject) -> Outcome {
     assert_eq!(t.vault.reveal(&ada, &name, None).await?.expose(), b"v");
     t.clock.advance(Duration::from_secs(1));
     for version in [None, Some(1)] {
-        let kind = t.vault.reveal(&ada, &name, version).await.map_err(|e| e.kind().clone());
+        let kind = t.vault.reveal(&ada, &name, version).await.map(drop).map_err(|e| e.kind().clone());
         assert_eq!(kind, Err(VaultErrorKind::Expired));
     }
     assert!(t.vault.describe(&ada, &name).await?.is_some(), "it is still described");
