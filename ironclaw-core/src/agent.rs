@@ -28,6 +28,7 @@ mod citations;
 mod context;
 mod error;
 mod history;
+mod ids;
 mod reply;
 mod request;
 mod resume;
@@ -172,7 +173,7 @@ impl Agent {
     ///
     /// # Errors
     /// As [`Agent::send`]; [`AgentErrorKind::Busy`] while somebody answers it, and [`AgentErrorKind::NotFound`] if the
-    /// user has said nothing in the conversation.
+    /// user has said nothing in the conversation, or the host answered it itself.
     pub async fn retry(&self, scope: &Scope, conversation: ConversationId) -> Result<Reply, AgentError> {
         self.stream_retry(scope, conversation).reply().await
     }
@@ -257,11 +258,12 @@ impl Agent {
         check_text("message", &message.text, usize::MAX).map_err(refused)?;
         message.parts.iter().try_for_each(ContentPart::check).map_err(refused)?;
         let options = message.options.clone().or(&self.inner.config.llm_options);
-        let (shown, tools) = (message.message(), self.inner.toolbox.specs());
-        context::check_fits(&self.inner.config, tools, &shown).map_err(refused)?;
-        let asked = LlmRequest::new(vec![shown]).tools(tools.to_vec()).options(options.clone());
-        self.inner.llm.check(&asked).map_err(|error| AgentError::unsupported(OPERATION, error))?;
-        self.start(scope, conversation, Some(SendRequest { options, ..message }), events)
+        let message = SendRequest { options, ..message };
+        // Under a key there may be an answer already, of another model.
+        if message.idempotency_key.is_none() {
+            self.inner.check(&message)?;
+        }
+        self.start(scope, conversation, Some(message), events)
     }
 
     /// Starts the work on a message, or on the last one that was recorded.
@@ -295,6 +297,14 @@ impl Agent {
 }
 
 impl Inner {
+    /// Refuses what does not fit beside instructions and tools, and what the model can't be asked.
+    fn check(&self, message: &SendRequest) -> Result<(), AgentError> {
+        let (shown, tools) = (message.message(), self.toolbox.specs());
+        context::check_fits(&self.config, tools, &shown).map_err(|error| AgentError::refused("send", error))?;
+        let asked = LlmRequest::new(vec![shown]).tools(tools.to_vec()).options(message.options.clone());
+        self.llm.check(&asked).map_err(|error| AgentError::unsupported("send", error))
+    }
+
     fn live(&self) -> std::sync::MutexGuard<'_, HashSet<JobId>> {
         // A set of ids is whole whoever panicked.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)

@@ -17,6 +17,8 @@ mod faults;
 mod functions;
 #[path = "agent/lying.rs"]
 mod lying;
+#[path = "agent/once.rs"]
+mod once;
 #[path = "agent/retrying.rs"]
 mod retrying;
 #[path = "agent/sending.rs"]

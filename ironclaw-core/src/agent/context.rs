@@ -104,6 +104,11 @@ impl Prompt {
         self.options.response_schema.is_none()
     }
 
+    /// Which tools the model may call.
+    pub(super) fn tool_choice(&self) -> Option<&ToolChoice> {
+        self.options.tool_choice.as_ref()
+    }
+
     /// Tools were called: whoever wanted that has it. Asked for again and again, it would never end.
     pub(super) fn called_tools(&mut self) {
         if let Some(choice @ (ToolChoice::Required | ToolChoice::Tool(_))) = &mut self.options.tool_choice {

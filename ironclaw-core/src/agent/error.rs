@@ -47,6 +47,9 @@ pub enum AgentErrorKind {
     /// The work was stopped before its end.
     #[error("cancelled")]
     Cancelled,
+    /// A provider, an embedder or a memory panicked. The job failed.
+    #[error("panicked")]
+    Panicked,
     /// The agent was closed.
     #[error("closed")]
     Closed,

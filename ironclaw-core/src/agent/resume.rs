@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::reply::{CalledTool, Citation, LeftOut, Reply, Timings};
-use super::{AgentError, AgentErrorKind, Inner, JOB_KIND, answer};
+use super::{AgentError, AgentErrorKind, Inner, JOB_KIND, answer, ids};
 use crate::change::{Change, JobOp, Operation, Precondition, Row};
 use crate::id::{ConversationId, IdempotencyKey, JobId, MessageId};
 use crate::input::InputError;
@@ -24,7 +24,7 @@ const RECENT: u32 = 200;
 pub(super) struct Recorded {
     pub(super) question: Message,
     pub(super) after: Vec<Message>,
-    /// Newest first.
+    /// By attempt.
     pub(super) jobs: Vec<Job>,
 }
 
@@ -48,71 +48,59 @@ impl Kept {
     }
 }
 
-/// The store's key for a message under the caller's: of this conversation, and of no other change's.
-pub(super) fn key_of_message(conversation: ConversationId, key: &IdempotencyKey) -> Result<IdempotencyKey, InputError> {
+/// The store's key for a message under the caller's: of this conversation and this user, and of no other change's. The message
+/// keeps it.
+pub(super) fn key_of_message(
+    scope: &Scope,
+    conversation: ConversationId,
+    key: &IdempotencyKey,
+) -> Result<IdempotencyKey, InputError> {
     let mut hash = Sha256::new();
     hash.update(conversation.as_bytes());
+    hash.update((scope.person().as_str().len() as u64).to_be_bytes());
+    hash.update(scope.person().as_str());
     hash.update(key.as_str());
     let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     IdempotencyKey::parse(format!("agent-send-{hex}"))
 }
 
-/// The key under which the next answer is begun: of two that begin at once, one does.
-pub(super) fn key_of_attempt(recorded: &Recorded) -> Result<IdempotencyKey, InputError> {
-    let last = recorded.jobs.first().map_or_else(|| "first".to_owned(), |job| job.job.id.to_string());
-    IdempotencyKey::parse(format!("agent-retry-{}-{last}", recorded.question.message.id))
-}
-
 impl Inner {
-    /// The user's last message, or the one under this key, with all that was recorded of its answer.
-    pub(super) async fn recorded(
+    /// The last message that is it, and those after it.
+    pub(super) async fn find(
         &self,
         scope: &Scope,
         conversation: ConversationId,
-        key: Option<&IdempotencyKey>,
-    ) -> Result<Option<Recorded>, StoreError> {
-        let is_it = |message: &Message| {
-            let named = || message.message.metadata.get("key").and_then(Value::as_str);
-            message.message.role == Role::User && key.is_none_or(|key| named() == Some(key.as_str()))
-        };
+        is_it: impl Fn(&Message) -> bool + Send,
+    ) -> Result<Option<(Message, Vec<Message>)>, StoreError> {
         let recent = self.store.conversations().recent_messages(scope, conversation, RECENT).await?;
         let is_all = recent.len() < RECENT as usize;
-        let mut found = split(recent, is_it);
-        if found.is_none() && !is_all {
-            let mut page = PageRequest::default();
-            loop {
-                let messages = self.store.conversations().messages(scope, conversation, &page).await?;
-                let (rest, next) = (messages.items, messages.next);
-                match (rest.iter().rposition(is_it), &mut found) {
-                    (None, Some((_, after))) => after.extend(rest),
-                    (None, None) => {}
-                    (Some(_), _) => found = split(rest, is_it),
-                }
-                match next {
-                    Some(cursor) => page = page.after(cursor),
-                    None => break,
-                }
+        let mut found = split(recent, &is_it);
+        if found.is_some() || is_all {
+            return Ok(found);
+        }
+        let mut page = PageRequest::default();
+        loop {
+            let messages = self.store.conversations().messages(scope, conversation, &page).await?;
+            let (rest, next) = (messages.items, messages.next);
+            match (rest.iter().rposition(&is_it), &mut found) {
+                (None, Some((_, after))) => after.extend(rest),
+                (None, None) => {}
+                (Some(_), _) => found = split(rest, &is_it),
+            }
+            match next {
+                Some(cursor) => page = page.after(cursor),
+                None => return Ok(found),
             }
         }
-        let Some((question, after)) = found else { return Ok(None) };
-        let jobs = self.jobs_of(scope, conversation, question.message.id).await?;
-        Ok(Some(Recorded { question, after, jobs }))
     }
 
-    async fn jobs_of(
-        &self,
-        scope: &Scope,
-        conversation: ConversationId,
-        question: MessageId,
-    ) -> Result<Vec<Job>, StoreError> {
+    /// The jobs of answers in a conversation.
+    pub(super) async fn answering(&self, scope: &Scope, conversation: ConversationId) -> Result<Vec<Job>, StoreError> {
         let filter = JobFilter { conversation: Some(conversation), ..JobFilter::default() };
         let (mut jobs, mut page) = (Vec::new(), PageRequest::default());
-        let of = json!(question);
         loop {
             let found = self.store.jobs().jobs(scope, &filter, &page).await?;
-            jobs.extend(
-                found.items.into_iter().filter(|job| job.job.kind == JOB_KIND && job.job.input["message"] == of),
-            );
+            jobs.extend(found.items.into_iter().filter(|job| job.job.kind == JOB_KIND));
             match found.next {
                 Some(cursor) => page = page.after(cursor),
                 None => return Ok(jobs),
@@ -145,41 +133,16 @@ impl Inner {
         }
     }
 
-    /// The reply as it was given, if one of the jobs ended with one. Its timings are not recorded.
+    /// The reply as it was given, if there is one. Its timings are not recorded, and what it took only as long as its job is.
     pub(super) async fn replay(&self, scope: &Scope, recorded: &Recorded) -> Result<Option<Reply>, AgentError> {
-        let failed = |error| AgentError::store("send", error);
-        let Some(job) = recorded.jobs.iter().find(|job| job.state == JobState::Succeeded) else { return Ok(None) };
-        let id = job.job.id;
-        let is_of = |message: &&Message| message.message.metadata.get("job") == Some(&json!(id));
-        let said = recorded.after.iter().filter(is_of).rfind(|message| message.message.role == Role::Assistant);
-        let Some(said) = said else { return Ok(None) };
+        let Some(said) = recorded.answer() else { return Ok(None) };
+        let Some(id) = said.message.metadata.get("job").and_then(|job| JobId::deserialize(job).ok()) else {
+            return Ok(None);
+        };
         let metadata = &said.message.metadata;
         let word = |name: &str| metadata.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kept: Kept = serde_json::from_value(metadata["reply"].clone()).unwrap_or_default();
-        let (mut tool_calls, mut usage) = (Vec::new(), TokenUsage::default());
-        let mut page = PageRequest::default();
-        loop {
-            let steps = self.store.jobs().job_events(scope, id, &page).await.map_err(failed)?;
-            tool_calls.extend(steps.items.into_iter().filter_map(|event| match event.step {
-                JobStep::ToolCall { call_id, tool, arguments, outcome, .. } => {
-                    Some(CalledTool { call_id, name: tool, arguments, outcome })
-                }
-                _ => None,
-            }));
-            match steps.next {
-                Some(cursor) => page = page.after(cursor),
-                None => break,
-            }
-        }
-        let mut page = PageRequest::default();
-        loop {
-            let calls = self.store.jobs().llm_calls(scope, id, &page).await.map_err(failed)?;
-            calls.items.iter().for_each(|call| answer::add(&mut usage, call.usage));
-            match calls.next {
-                Some(cursor) => page = page.after(cursor),
-                None => break,
-            }
-        }
+        let (tool_calls, usage) = self.taken(scope, recorded).await?;
         Ok(Some(Reply {
             conversation: said.conversation,
             message: said.message.id,
@@ -195,21 +158,86 @@ impl Inner {
             timings: Timings::default(),
         }))
     }
+
+    /// The calls of tools and the tokens of all attempts, as far as they are still recorded.
+    pub(super) async fn taken(
+        &self,
+        scope: &Scope,
+        recorded: &Recorded,
+    ) -> Result<(Vec<CalledTool>, TokenUsage), AgentError> {
+        let failed = |error| AgentError::store("send", error);
+        let (mut called, mut usage) = (Vec::new(), TokenUsage::default());
+        for job in &recorded.jobs {
+            let id = job.job.id;
+            let mut page = PageRequest::default();
+            loop {
+                let steps = self.store.jobs().job_events(scope, id, &page).await.map_err(failed)?;
+                called.extend(steps.items.into_iter().filter_map(|event| match event.step {
+                    JobStep::ToolCall { call_id, tool, arguments, outcome, .. } => {
+                        Some(CalledTool { call_id, name: tool, arguments, outcome })
+                    }
+                    _ => None,
+                }));
+                match steps.next {
+                    Some(cursor) => page = page.after(cursor),
+                    None => break,
+                }
+            }
+            let mut page = PageRequest::default();
+            loop {
+                let calls = self.store.jobs().llm_calls(scope, id, &page).await.map_err(failed)?;
+                calls.items.iter().for_each(|call| answer::add(&mut usage, call.usage));
+                match calls.next {
+                    Some(cursor) => page = page.after(cursor),
+                    None => break,
+                }
+            }
+        }
+        Ok((called, usage))
+    }
+}
+
+/// The question that a job is to answer.
+pub(super) fn question_of(job: &Job) -> Option<MessageId> {
+    MessageId::deserialize(job.job.input.get("message")?).ok()
 }
 
 impl Recorded {
-    /// The options that the question was asked with.
+    /// The message that answers the question.
+    fn answer(&self) -> Option<&Message> {
+        let id = ids::of_answer(self.question.message.id);
+        self.after.iter().find(|message| message.message.id == id)
+    }
+
+    /// Whether the host said something itself after the question.
+    pub(super) fn is_hosts(&self) -> bool {
+        let is_answer =
+            |message: &Message| message.message.role == Role::Assistant && message.message.tool_calls.is_empty();
+        self.after.iter().any(|message| is_answer(message) && message.message.metadata.get("job").is_none())
+    }
+
+    /// The number of the attempt after all that are known.
+    pub(super) fn next_attempt(&self) -> u64 {
+        self.jobs.last().map_or(0, |job| attempt(job).saturating_add(1))
+    }
+
+    /// The options that the question was asked with last.
     pub(super) fn options(&self) -> Option<LlmOptions> {
-        let asked = self.jobs.iter().find_map(|job| job.job.input.get("options"))?;
-        serde_json::from_value(asked.clone()).ok()
+        let last = self.jobs.last()?;
+        LlmOptions::deserialize(last.job.input.get("options")?).ok()
     }
 
     /// What models and tools said in the answers that were begun: it is not said, and not done, again.
     pub(super) fn said(&self) -> Vec<Message> {
-        let ids: Vec<Value> = self.jobs.iter().map(|job| json!(job.job.id)).collect();
-        let is_of = |message: &&Message| message.message.metadata.get("job").is_some_and(|job| ids.contains(job));
+        let question = json!(self.question.message.id);
+        let is_of = |message: &&Message| message.message.metadata.get("answers") == Some(&question);
         self.after.iter().filter(is_of).cloned().collect()
     }
+}
+
+/// Which attempt to answer its question a job is, from 0.
+pub(super) fn attempt(job: &Job) -> u64 {
+    job.job.input.get("attempt").and_then(Value::as_u64).unwrap_or_default()
 }
 
 /// The last message that is it, and those after it.
@@ -227,4 +255,10 @@ pub(super) fn state_event(job: JobId, state: JobState) -> Operation {
 /// The answer to this message is being made.
 pub(super) fn busy() -> AgentError {
     AgentError::new(AgentErrorKind::Busy, "send", "the message is being answered; ask again when that has ended")
+}
+
+/// What was written is not to be read yet.
+pub(super) fn unseen() -> AgentError {
+    let context = "what was recorded last is not to be seen yet, as on a standby that is behind, or is gone; ask again";
+    AgentError::new(AgentErrorKind::Busy, "send", context)
 }

@@ -9,21 +9,22 @@ use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
 use super::answer::{add, fit, malformed, unnamed};
-use super::bounds::{reason, record, short};
+use super::bounds::{clean, reason, record, short};
 use super::citations::cited;
 use super::context::Prompt;
 use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
 use super::request::SendRequest;
 use super::resume::{Kept, state_event};
 use super::toolbox::Called;
-use super::{AgentError, AgentErrorKind, Events, Inner};
-use crate::change::{Change, ConversationOp, JobOp, Operation, Receipt};
+use super::{AgentError, AgentErrorKind, Events, Inner, ids};
+use crate::change::{Change, ConversationOp, JobOp, Operation, Precondition, Receipt, Row};
 use crate::clock::Timestamp;
 use crate::id::{ConversationId, JobId, LlmCallId, MessageId, NAME_BYTES, SandboxJobId, ToolName};
 use crate::input::JSON_DEPTH;
 use crate::limits::Limits;
 use crate::llm::{
-    ContentPart, LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage, ToolCall,
+    ContentPart, LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage,
+    ToolCall, ToolChoice,
 };
 use crate::model::conversations::{NewMessage, Role, ToolResult};
 use crate::model::jobs::{JobState, JobStep, LlmCall, SandboxJob};
@@ -34,8 +35,13 @@ mod begin;
 
 use begin::{Begun, Work};
 
+/// How much longer than the answer's deadline its job stays claimed.
+const CLAIM_GRACE: Duration = Duration::from_secs(60);
+
 /// Stands for the result of a call that was not made, or not waited for, since the caller had gone.
 const CANCELLED: &str = "The call was cancelled. If it had begun, it may have taken effect.";
+/// Stands for the result of a call that the options of the message exclude.
+const NOT_ASKED_FOR: &str = "The call was not made: this tool may not be called now. Answer with what you have.";
 
 /// One answer in the making.
 pub(super) struct Turn {
@@ -47,7 +53,10 @@ pub(super) struct Turn {
     events: Events,
     job: JobId,
     /// Keeps the job among those that are worked on.
-    _live: Live,
+    live: Live,
+    /// Until when the job is ours alone, by the clock, and its row's version while it is; 0 before there is one.
+    until: Timestamp,
+    version: u64,
     question: MessageId,
     begun: Instant,
     /// What goes into the next commit.
@@ -85,7 +94,9 @@ impl Turn {
         message: Option<SendRequest>,
         events: Events,
     ) -> Self {
-        let (job, question) = (JobId::make(&*inner.clock), MessageId::make(&*inner.clock));
+        let question = MessageId::make(&*inner.clock);
+        let job = ids::of_attempt(question, 0);
+        let until = inner.clock.now().after(inner.config.deadline + CLAIM_GRACE);
         let live = Live::new(&inner, job);
         Self {
             inner,
@@ -94,7 +105,9 @@ impl Turn {
             message,
             events,
             job,
-            _live: live,
+            live,
+            until,
+            version: 0,
             question,
             begun: Instant::now(),
             pending: Vec::new(),
@@ -108,10 +121,14 @@ impl Turn {
 
     /// Answers, or records why not. A caller who has gone is not waited for.
     pub(super) async fn run(mut self) {
-        let last = match self.answer().await {
-            Ok(reply) => Ok(AgentEvent::Finished(Box::new(reply))),
-            Err(error) => Err(error),
-        };
+        // Whatever is the host's may panic, and the job must end all the same.
+        let answer = AssertUnwindSafe(self.answer()).catch_unwind().await.unwrap_or_else(|_| Err(panicked()));
+        if let Err(error) = &answer
+            && self.version > 0
+        {
+            self.end_without_answer(error).await;
+        }
+        let last = answer.map(|reply| AgentEvent::Finished(Box::new(reply)));
         // The answer is recorded; whether anybody still wants to hear it makes no difference.
         let _ = self.events.send(last).await;
     }
@@ -121,18 +138,13 @@ impl Turn {
             Some(message) => self.begin(message).await?,
             None => self.resume(None).await?,
         };
-        let answer = match begun {
+        match begun {
             Begun::Answered(reply) => {
                 self.tell(AgentEvent::Text(reply.text.clone())).await?;
-                return Ok(*reply);
+                Ok(*reply)
             }
-            Begun::Working(Ok(work)) => self.rounds(*work).await,
-            Begun::Working(Err(error)) => Err(error),
-        };
-        if let Err(error) = &answer {
-            self.end_without_answer(error).await;
+            Begun::Working(work) => self.rounds(*work?).await,
         }
-        answer
     }
 
     async fn rounds(&mut self, work: Work) -> Result<Reply, AgentError> {
@@ -167,7 +179,7 @@ impl Turn {
                 return Err(AgentError::new(AgentErrorKind::TooManyRounds, "send", context));
             }
             round += 1;
-            prompt.extend(self.run_tools(response).await?);
+            prompt.extend(self.run_tools(response, prompt.tool_choice()).await?);
             prompt.called_tools();
         }
     }
@@ -213,7 +225,7 @@ impl Turn {
         let mut stream: LlmStream = self.model(llm.stream(&self.scope, request), waited).await?.map_err(failed)?;
         while let Some(event) = self.model(stream.next(), waited).await? {
             match event.map_err(failed)? {
-                LlmEvent::Text(text) => self.tell(AgentEvent::Text(text)).await?,
+                LlmEvent::Text(text) => self.tell(AgentEvent::Text(clean(text))).await?,
                 LlmEvent::Finished(response) => return Ok(response),
             }
         }
@@ -221,14 +233,18 @@ impl Turn {
     }
 
     /// Records the calls, makes them one after another, and records their results.
-    async fn run_tools(&mut self, response: LlmResponse) -> Result<Vec<LlmMessage>, AgentError> {
+    async fn run_tools(
+        &mut self,
+        response: LlmResponse,
+        choice: Option<&ToolChoice>,
+    ) -> Result<Vec<LlmMessage>, AgentError> {
         let inner = Arc::clone(&self.inner);
         let LlmResponse { text, tool_calls, finish, .. } = response;
         let names = tool_calls.iter().map(|call| ToolName::parse(call.name.clone()).map_err(|_| failed(unnamed())));
         let names: Vec<ToolName> = names.collect::<Result<_, _>>()?;
         let message = NewMessage {
             tool_calls: tool_calls.clone(),
-            metadata: json!({ "job": self.job, "finish": finish }),
+            metadata: json!({ "job": self.job, "answers": self.question, "finish": finish }),
             ..NewMessage::text(MessageId::make(&*inner.clock), Role::Assistant, text.clone())
         };
         self.append(message);
@@ -242,6 +258,7 @@ impl Turn {
             let begun_at = inner.clock.now();
             let called = match &stopped {
                 Some(_) => Called::refused("cancelled", CANCELLED),
+                None if !may_call(choice, &call.name) => Called::refused("not_asked_for", NOT_ASKED_FOR),
                 None if number >= inner.config.tool_calls => Called::refused("too_many_calls", &too_many(&inner, last)),
                 None => match self.call_tool(&call).await {
                     Ok(called) => called,
@@ -307,7 +324,7 @@ impl Turn {
         let result = ToolResult { call_id: call.id.clone(), name: name.clone(), is_error };
         self.append(NewMessage {
             tool_result: Some(result),
-            metadata: json!({ "job": self.job }),
+            metadata: json!({ "job": self.job, "answers": self.question }),
             ..NewMessage::text(MessageId::make(&*self.inner.clock), Role::Tool, shown.clone())
         });
         self.called.push(CalledTool { call_id: call.id.clone(), name: call.name, arguments: call.arguments, outcome });
@@ -324,15 +341,20 @@ impl Turn {
             .into_iter()
             .flatten()
             .filter_map(|cited| {
-                let source = sources.get(cited.number - 1)?.clone();
+                let mut source = sources.get(cited.number - 1)?.clone();
+                // JSON has no number that is none.
+                if !source.passage.score.is_finite() {
+                    source.passage.score = 0.0;
+                }
                 let (number, places) = (cited.number, cited.places);
                 Some(Citation { number, places, passage: source.passage, message: source.message })
             })
             .collect();
-        let message = MessageId::make(&*self.inner.clock);
+        let message = ids::of_answer(self.question);
         let degraded = std::mem::take(&mut self.degraded).into_iter().chain(prompt.omissions()).collect();
         let kept = Kept { citations, degraded, left_out: prompt.left_out() };
-        let mut metadata = json!({ "job": self.job, "model": response.model, "finish": response.finish });
+        let mut metadata =
+            json!({ "job": self.job, "answers": self.question, "model": response.model, "finish": response.finish });
         if let Some(kept) = kept.to_value(self.inner.config.limits.json_bytes) {
             metadata["reply"] = kept;
         }
@@ -383,8 +405,26 @@ impl Turn {
 
     /// Commits what is pending. It is never dropped half-way: whether it was done would be unknown.
     async fn commit(&mut self) -> Result<Receipt, AgentError> {
-        let change = std::mem::take(&mut self.pending).into_iter().fold(Change::new(), |change, op| change.with(op));
-        self.inner.store.apply(&self.scope, change).await.map_err(refused_record)
+        // As long as nobody took the job over: a process that slept wakes, and knows nothing of it.
+        let ours = Precondition::RowVersion { row: Row::Job(self.job), version: self.version };
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        let change = pending.fold(Change::new().require(ours), |change, op| change.with(op));
+        match self.inner.store.apply(&self.scope, change).await {
+            Err(error) if *error.kind() == StoreErrorKind::PreconditionFailed => Err(self.taken_over().await),
+            applied => applied.map_err(refused_record),
+        }
+    }
+
+    /// Why the job is not ours any more.
+    async fn taken_over(&self) -> AgentError {
+        match self.inner.store.jobs().job(&self.scope, self.job).await {
+            Ok(Some(_)) => super::resume::busy(),
+            Ok(None) => {
+                let context = "the conversation, or the job of the answer, was deleted meanwhile";
+                AgentError::new(AgentErrorKind::NotFound, "send", context)
+            }
+            Err(error) => AgentError::store("send", error),
+        }
     }
 
     async fn tell(&self, event: AgentEvent) -> Result<(), AgentError> {
@@ -394,34 +434,60 @@ impl Turn {
     /// Waits for the model within its deadline.
     async fn model<T>(&self, work: impl Future<Output = T>, waited: &mut Duration) -> Result<T, AgentError> {
         let begun = Instant::now();
-        let left = self.inner.config.llm_deadline.saturating_sub(*waited);
+        let deadline = self.inner.config.llm_deadline;
+        let left = deadline.saturating_sub(*waited);
+        let timeout = || {
+            let context = format!("no answer within {deadline:?}; raise `llm_deadline` for a slower model");
+            failed(LlmError::new(LlmErrorKind::Unreachable, "stream", context))
+        };
+        // A stream that always has something ready never lets a timer fire.
+        if left.is_zero() {
+            return Err(timeout());
+        }
         let work = AssertUnwindSafe(work).catch_unwind();
         let done = self.wait(tokio::time::timeout(left, work)).await?;
         *waited += begun.elapsed();
-        let done = done.map_err(|_| {
-            let deadline = self.inner.config.llm_deadline;
-            let context = format!("no answer within {deadline:?}; raise `llm_deadline` for a slower model");
-            let timeout = LlmError::new(LlmErrorKind::Unreachable, "stream", context);
-            failed(timeout)
-        })?;
-        done.map_err(|_| failed(malformed("the provider panicked")))
+        done.map_err(|_| timeout())?.map_err(|_| failed(malformed("the provider panicked")))
     }
 
     /// Waits until the work is done, the caller has gone, or the answer has taken too long.
     async fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, AgentError> {
-        let left = self.inner.config.deadline.saturating_sub(self.begun.elapsed());
-        let mut work = pin!(work.fuse());
-        let mut gone = pin!(self.events.closed().fuse());
-        let mut late = pin!(tokio::time::sleep(left).fuse());
-        futures::select_biased! {
-            done = work => Ok(done),
-            () = gone => Err(cancelled()),
-            () = late => {
-                let context = format!("the answer took longer than {:?}", self.inner.config.deadline);
-                Err(AgentError::new(AgentErrorKind::DeadlineExceeded, "send", context))
-            }
+        let deadline = self.inner.config.deadline;
+        let left = deadline.saturating_sub(self.begun.elapsed());
+        let late = || {
+            let context = format!("the answer took longer than {deadline:?}");
+            AgentError::new(AgentErrorKind::DeadlineExceeded, "send", context)
+        };
+        // Work that is always ready never lets a timer fire, and a machine that slept has no timer that tells.
+        if left.is_zero() || self.inner.clock.now() >= self.until {
+            return Err(late());
         }
+        let waiting = async {
+            let mut work = pin!(work.fuse());
+            let mut gone = pin!(self.events.closed().fuse());
+            let mut too_late = pin!(tokio::time::sleep(left).fuse());
+            futures::select_biased! {
+                done = work => Ok(done),
+                () = gone => Err(cancelled()),
+                () = too_late => Err(late()),
+            }
+        };
+        AssertUnwindSafe(waiting).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
     }
+}
+
+/// Whether a model that was asked with this choice may call this tool. A model may disregard what it was asked.
+fn may_call(choice: Option<&ToolChoice>, name: &str) -> bool {
+    match choice {
+        Some(ToolChoice::None) => false,
+        Some(ToolChoice::Tool(tool)) => tool.as_str() == name,
+        Some(ToolChoice::Auto | ToolChoice::Required) | None => true,
+    }
+}
+
+fn panicked() -> AgentError {
+    let context = "a provider, an embedder or a memory panicked, or the runtime has no timers (`enable_all`)";
+    AgentError::new(AgentErrorKind::Panicked, "send", context)
 }
 
 fn cancelled() -> AgentError {

@@ -1,23 +1,25 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use ironclaw_core::agent::{AgentErrorKind, AgentEvent};
 use ironclaw_core::change::{Change, JobOp};
 use ironclaw_core::clock::{Clock, ManualClock};
 use ironclaw_core::embedder::{EmbedError, EmbedErrorKind, EmbeddingModel, Purpose};
-use ironclaw_core::id::{AgentName, ConversationId, JobId, WorkerName};
-use ironclaw_core::llm::LlmErrorKind;
+use ironclaw_core::id::{AgentName, ConversationId, JobId, MessageId, WorkerName};
+use ironclaw_core::llm::{ContentPart, LlmError, LlmErrorKind, LlmEvent, LlmProvider, LlmRequest, LlmStream};
+use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::jobs::{JobFilter, JobState, JobStep, NewJob};
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::store::Apply;
-use ironclaw_core::{Agent, AgentStore, Embedder, Memory, PageRequest, Scope, Store, SystemClock};
+use ironclaw_core::{Agent, AgentStore, Embedder, Memory, PageRequest, Scope, Store, StoreExt, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::LibsqlStore;
 use serde_json::{Value, json};
 
-use crate::support::{Script, Step, World, shown};
+use crate::support::{Script, Step, World, response, shown};
 
 #[tokio::test]
 async fn a_model_that_fails_fails_the_job_and_is_recorded() {
@@ -192,4 +194,74 @@ async fn what_a_killed_process_of_the_same_name_left_is_ended_at_once() {
     drop(events);
     agent.close().await;
     assert_eq!(store.jobs().jobs(&scope, &running, &PageRequest::default()).await.unwrap().items.len(), 3);
+}
+
+/// A model whose parts panic.
+#[derive(Debug)]
+struct Panicking(&'static str, AtomicUsize);
+
+#[async_trait]
+impl LlmProvider for Panicking {
+    fn model(&self) -> &str {
+        assert_ne!(self.0, "model", "as told");
+        "panicking"
+    }
+
+    fn check(&self, _: &LlmRequest) -> Result<(), LlmError> {
+        // The first is the caller's.
+        assert!(self.0 != "check" || self.1.fetch_add(1, Ordering::SeqCst) == 0, "as told");
+        Ok(())
+    }
+
+    async fn stream(&self, _: &Scope, _: LlmRequest) -> Result<LlmStream, LlmError> {
+        Ok(Box::pin(stream::iter([Ok(LlmEvent::Finished(response("hello", Vec::new())))])))
+    }
+}
+
+/// An embedder that panics.
+#[derive(Debug)]
+struct NoEmbedder(HashEmbedder);
+
+#[async_trait]
+impl Embedder for NoEmbedder {
+    fn model(&self) -> &EmbeddingModel {
+        self.0.model()
+    }
+
+    async fn embed(&self, _: &Scope, _: Purpose, _: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        panic!("as told")
+    }
+}
+
+#[tokio::test]
+async fn whatever_panics_the_job_ends() {
+    for part in ["model", "check", "embedder"] {
+        let store = LibsqlStore::in_memory().await.unwrap();
+        let builder = Agent::builder().store(store.clone()).llm(Panicking(part, AtomicUsize::new(0)));
+        let builder = match part {
+            "embedder" => builder.memory(HybridMemory::new(store.clone(), NoEmbedder(HashEmbedder::default()))),
+            _ => builder,
+        };
+        let (agent, scope) = (builder.build().unwrap(), Scope::user("ada").unwrap());
+        let conversation = agent.start_conversation(&scope).await.unwrap();
+        let earlier = NewMessage::text(MessageId::make(&SystemClock), Role::User, "see")
+            .parts(vec![ContentPart::image("image/png", &b"x"[..])]);
+        store.append_message(&scope, conversation, earlier).await.unwrap();
+        let error = agent.send(&scope, conversation, "hi").await.unwrap_err();
+        assert_eq!(*error.kind(), AgentErrorKind::Panicked, "{part}");
+        let job = World { store, scope, agent, conversation }.only_job().await;
+        assert_eq!(job.state, JobState::Failed, "{part}");
+        assert!(job.error.unwrap().contains("panicked"), "{part}");
+    }
+}
+
+#[test]
+fn a_runtime_without_timers_is_told_of() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (error, job) = runtime.block_on(async {
+        let world = World::new(Script::new([])).await;
+        (world.send("hi").await.unwrap_err(), world.only_job().await)
+    });
+    assert_eq!((error.kind(), job.state), (&AgentErrorKind::Panicked, JobState::Failed));
+    assert!(error.to_string().contains("enable_all"), "{error}");
 }

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use ironclaw_core::agent::{AgentErrorKind, AgentEvent};
-use ironclaw_core::llm::{LlmMessage, ToolCall};
+use ironclaw_core::agent::{AgentErrorKind, AgentEvent, SendRequest};
+use ironclaw_core::id::ToolName;
+use ironclaw_core::llm::{LlmMessage, LlmOptions, ToolCall, ToolChoice};
 use ironclaw_core::model::jobs::{JobState, JobStep, ToolOutcome};
 use ironclaw_core::{AgentStore, ExtractiveLlm, PageRequest};
 use serde_json::{Value, json};
@@ -153,4 +154,18 @@ async fn the_stand_in_calls_a_tool_by_name() {
     assert!(unknown.text.contains("no tool `other`") && unknown.text.contains("echo"));
     let path = world.send("/etc/hosts: what is in there?").await.unwrap();
     assert!(path.text.contains("nothing to quote") || path.text.contains("not a language model"));
+}
+
+#[tokio::test]
+async fn a_tool_that_may_not_be_called_is_not() {
+    for choice in [ToolChoice::None, ToolChoice::Tool(ToolName::parse("weather").unwrap())] {
+        let pay = Echo::new("pay");
+        let calls = pay.chains.clone();
+        let script = Script::new([Step::Call(vec![("pay", json!({}))]), Step::Say("ok")]);
+        let world = World::with(script.clone(), |builder| builder.tool(pay).tool(Echo::new("weather"))).await;
+        let message = SendRequest::new("hi").options(LlmOptions::default().tool_choice(choice));
+        let reply = world.agent.send(&world.scope, world.conversation, message).await.unwrap();
+        assert_eq!((reply.text.as_str(), calls.lock().unwrap().len()), ("ok", 0));
+        assert!(shown(&script.last_request()).last().unwrap().starts_with("tool error: The call was not made"));
+    }
 }
