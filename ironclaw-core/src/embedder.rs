@@ -46,7 +46,7 @@ pub trait Embedder: Send + Sync + std::fmt::Debug {
     fn model(&self) -> &EmbeddingModel;
 
     /// One vector for each text, in order, of exactly [`EmbeddingModel::dimensions`] finite numbers and length 1
-    /// (an empty or unknown text may give a vector of zeros).
+    /// (only a text without anything in it may give a vector of zeros).
     ///
     /// The scope says whose texts they are, and who asks: an embedder may choose its key or its limits by it. The same
     /// text for the same purpose gives the same vector, whoever asks. Local models run on threads of their own. Dropping

@@ -124,6 +124,13 @@ pub trait MemoryStore: Apply {
 
 /// What an agent asks of a store.
 ///
+/// An agent applies `ConversationOp::{Create, AppendMessage}` and `JobOp::{Create, Claim, SetState, AppendEvent,
+/// RecordLlmCall, RecordSandboxJob}`, many in one change, all of which happen or none; with idempotency keys, and on
+/// `Precondition::RowVersion` of its job. It relies on ids being taken once (`AlreadyExists`), and reads what it wrote. A scope
+/// may be in a space: then the store looks whether the user is a member. What those operations promise, the cases of
+/// [`Suites::store`](crate::conformance::Suites::store) in `conversations`, `jobs` and `preconditions` say; no suite runs an
+/// `AgentStore` alone.
+///
 /// ```
 /// use ironclaw_core::prelude::*;
 /// use ironclaw_store::LibsqlStore;

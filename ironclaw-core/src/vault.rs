@@ -162,7 +162,7 @@ pub enum VaultErrorKind {
     /// There is a vault in this store already: `open` opens it.
     #[error("vault exists")]
     AlreadyInitialised,
-    /// The key source failed; its own error is the source.
+    /// The key source failed; its own error is the cause.
     #[error("key source failed")]
     KeySource,
     /// The vault was made by a newer version of this crate.

@@ -26,6 +26,9 @@ pub enum AgentErrorKind {
     /// There is no such conversation of this user.
     #[error("not found")]
     NotFound,
+    /// Whoever acts may not do that: a reader of a space.
+    #[error("denied")]
+    Denied,
     /// The agent can't be built like this.
     #[error("misconfigured")]
     Misconfigured,
@@ -77,6 +80,7 @@ impl AgentError {
         let kind = match error.kind() {
             StoreErrorKind::InvalidInput(input) => return Self::refused(operation, input.clone()),
             StoreErrorKind::NotFound => AgentErrorKind::NotFound,
+            StoreErrorKind::Denied => AgentErrorKind::Denied,
             StoreErrorKind::Closed => AgentErrorKind::Closed,
             _ => AgentErrorKind::Store,
         };

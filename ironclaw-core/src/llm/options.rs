@@ -181,7 +181,7 @@ impl LlmRequest {
                 return refused("tool_choice: there is no tool to call; give one, or leave the choice out".to_owned());
             }
             Some(ToolChoice::Tool(name)) if !self.tools.iter().any(|tool| tool.name == *name) => {
-                return refused(format!("tool_choice: {name:?} is none of the tools that the model is given"));
+                return refused(format!("tool_choice: {name} is none of the tools that the model is given"));
             }
             _ => {}
         }

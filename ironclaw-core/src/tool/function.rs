@@ -12,7 +12,8 @@ use crate::id::ToolName;
 use crate::input::{InputError, JSON_DEPTH, Problem, check_json, check_text, parsed};
 use crate::scope::Scope;
 
-/// A tool of the host's own that is one function: `async |arguments, scope| …`.
+/// A tool of the host's own that is one function: `|arguments: Args, scope| async move { … }`. What it needs besides, it takes
+/// along and clones: `move |arguments: Args, _| { let db = db.clone(); async move { … } }`.
 ///
 /// It takes the arguments as a type of yours and the scope that acts, whose owner is the user and whose last principal is
 /// this tool, and answers with anything that serialises: a text is shown to the model as it is, everything else as JSON.

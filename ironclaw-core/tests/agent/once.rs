@@ -489,3 +489,14 @@ async fn a_retry_has_the_options_of_the_message_if_they_are_none() {
     warm.retry(&world.scope, world.conversation).await.unwrap();
     assert_eq!(script.last_request().options.temperature, None);
 }
+
+#[tokio::test]
+async fn a_reader_of_a_space_is_denied() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let [ada, rea] = ["ada", "rea"].map(|name| Scope::user(name).unwrap().in_space("team").unwrap());
+    store.create_space(&ada).await.unwrap();
+    store.put_member(&ada, "rea", SpaceRole::Reader).await.unwrap();
+    let agent = Agent::builder().store(store).llm(Script::new([])).build().unwrap();
+    let conversation = agent.start_conversation(&ada).await.unwrap();
+    assert_eq!(*agent.send(&rea, conversation, "hi").await.unwrap_err().kind(), AgentErrorKind::Denied);
+}

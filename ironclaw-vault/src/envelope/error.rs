@@ -12,6 +12,7 @@ pub(super) fn from_store(operation: &'static str, error: StoreError) -> VaultErr
         StoreErrorKind::InvalidInput(_) => VaultErrorKind::InvalidInput,
         StoreErrorKind::NotFound => VaultErrorKind::NotFound,
         StoreErrorKind::Conflict => VaultErrorKind::Conflict,
+        StoreErrorKind::Denied => VaultErrorKind::Denied,
         _ => VaultErrorKind::Store,
     };
     VaultError::new(kind, operation, "").with_source(error)
