@@ -188,6 +188,37 @@ fn passphrases_and_costs_out_of_bounds_are_refused() {
     assert_eq!(PassphraseCost::default(), PassphraseCost::new(64 * mib, 3, 1).unwrap());
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_key_that_others_put_there_or_may_replace_is_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+    const NOBODY: u32 = 65_534;
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("keys");
+    std::fs::create_dir(&folder).unwrap();
+    let set = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    set(0o700);
+    let file = KeyFile::at(folder.join("agent.key"));
+    file.create().await.unwrap();
+    assert_eq!(file.path().metadata().unwrap().nlink(), 1, "the key has one name");
+    let wrapped = file.wrap(&root(), b"place").await.unwrap();
+    for (mode, is_ours) in [(0o755, true), (0o777, false), (0o1777, true), (0o775, true)] {
+        set(mode);
+        let opened = file.unwrap(&wrapped, b"place").await.map(drop).map_err(|error| error.kind().clone());
+        let expected = if is_ours { Ok(()) } else { Err(KeyErrorKind::InsecurePermissions) };
+        assert_eq!(opened, expected, "{mode:o}");
+    }
+    // Only root can give a file away; without that right the rule is tested by itself.
+    set(0o700);
+    if chown(file.path(), Some(NOBODY), None).is_ok() {
+        assert_eq!(unwrap_kind(&file, &wrapped, b"place").await, KeyErrorKind::InsecurePermissions);
+        chown(file.path(), Some(0), None).unwrap();
+        chown(&folder, Some(NOBODY), None).unwrap();
+        assert_eq!(unwrap_kind(&file, &wrapped, b"place").await, KeyErrorKind::InsecurePermissions);
+    }
+}
+
 #[tokio::test]
 async fn a_hostile_row_can_not_ask_for_more_than_is_accepted() {
     let source = cheap("correct horse");

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use fixture::{Fixture, another_key, key, kind, name, operator, put, reveal, user};
 use ironclaw_core::id::{RootKeyWrapId, TenantId};
 use ironclaw_core::maintenance::{Maintenance, SystemChange};
-use ironclaw_core::model::secrets::RootKeyWrap;
+use ironclaw_core::model::secrets::{RootKeyWrap, VaultHeader};
+use ironclaw_core::store::StoreErrorKind;
 use ironclaw_core::vault::{KeyError, KeyErrorKind, SecretOptions, Vault, VaultError, VaultErrorKind};
 use ironclaw_core::{PageRequest, Scope, SecretValue, Store, SystemClock, VaultStore};
 use ironclaw_store::LibsqlStore;
@@ -242,4 +243,61 @@ async fn shared_stores_and_sources_do_as_well() {
     let source: Box<dyn ironclaw_core::KeySource> = Box::new(key());
     let vault: Arc<dyn Vault> = Arc::new(EnvelopeVault::open(store, &*source).await.unwrap());
     put(&*vault, &user("ada"), "s", "one").await;
+}
+
+#[tokio::test]
+async fn a_wrapping_that_does_not_open_hides_no_other() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let (maintenance, tenant) = (store.maintenance(operator()), TenantId::default_tenant());
+    EnvelopeVault::init(&store, &maintenance, key()).await.unwrap();
+    let good = store.secrets().root_key_wraps(&tenant).await.unwrap().remove(0);
+    let mut older = vec![good.clone()];
+    for spoil in [
+        |wrap: &mut RootKeyWrap| wrap.wrapped.format = 9,
+        |wrap: &mut RootKeyWrap| wrap.wrapped.parameters.clear(),
+        |wrap: &mut RootKeyWrap| wrap.wrapped.ciphertext[0] ^= 1,
+        |wrap: &mut RootKeyWrap| wrap.wrapped.ciphertext.clear(),
+    ] {
+        let mut bad = good.clone();
+        bad.id = RootKeyWrapId::make(&SystemClock);
+        spoil(&mut bad);
+        maintenance
+            .apply_system(SystemChange::AddRootKeyWrap { tenant: tenant.clone(), wrap: bad.clone() })
+            .await
+            .unwrap();
+        older.push(bad);
+    }
+    // The good one last: it is put there anew.
+    let mut last = good.clone();
+    last.id = RootKeyWrapId::make(&SystemClock);
+    maintenance
+        .apply_system(SystemChange::AddRootKeyWrap { tenant: tenant.clone(), wrap: last.clone() })
+        .await
+        .unwrap();
+    maintenance.apply_system(SystemChange::RemoveRootKeyWrap { tenant: tenant.clone(), id: good.id }).await.unwrap();
+    EnvelopeVault::open(store.clone(), key()).await.unwrap();
+
+    // With none that opens, each is named.
+    let error = EnvelopeVault::open(store.clone(), another_key()).await.unwrap_err();
+    assert_eq!(key_error(&error), KeyErrorKind::WrongKey);
+    for wrap in older[1..].iter().chain([&last]) {
+        assert!(error.to_string().contains(&wrap.id.to_string()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_vault_has_so_many_wrappings_at_most() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let (maintenance, tenant) = (store.maintenance(operator()), TenantId::default_tenant());
+    EnvelopeVault::init(&store, &maintenance, key()).await.unwrap();
+    let first = store.secrets().root_key_wraps(&tenant).await.unwrap().remove(0);
+    let another = || {
+        let mut wrap = first.clone();
+        wrap.id = RootKeyWrapId::make(&SystemClock);
+        maintenance.apply_system(SystemChange::AddRootKeyWrap { tenant: tenant.clone(), wrap })
+    };
+    for _ in 1..VaultHeader::WRAPS {
+        another().await.unwrap();
+    }
+    assert_eq!(*another().await.unwrap_err().kind(), StoreErrorKind::Conflict);
 }
