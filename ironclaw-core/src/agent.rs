@@ -3,7 +3,7 @@
 //! [`Agent::send`] answers a message. What it does on the way is a job that anybody can look at afterwards: what was
 //! retrieved, each call of the model with its request and response, each call of a tool with its arguments and result.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -91,8 +91,9 @@ struct Inner {
     clock: Arc<dyn Clock>,
     config: Config,
     closed: AtomicBool,
-    /// The jobs of the answers that are being made: what `recover` finds beside them under our name was left behind.
-    live: Mutex<HashSet<JobId>>,
+    /// The jobs of the answers that are being made, and by how many: of two who begin the same, one does. What `recover` finds
+    /// beside them under our name was left behind.
+    live: Mutex<HashMap<JobId, usize>>,
     /// Read by each answer for as long as it is being made; whoever can write knows that none is.
     running: Arc<RwLock<()>>,
 }
@@ -299,13 +300,13 @@ impl Agent {
 impl Inner {
     /// Refuses what does not fit beside instructions and tools, and what the model can't be asked.
     fn check(&self, message: &SendRequest) -> Result<(), AgentError> {
-        let (shown, tools) = (message.message(), self.toolbox.specs());
-        context::check_fits(&self.config, tools, &shown).map_err(|error| AgentError::refused("send", error))?;
-        let asked = LlmRequest::new(vec![shown]).tools(tools.to_vec()).options(message.options.clone());
+        let tools = self.toolbox.specs();
+        context::check_fits(&self.config, tools, message).map_err(|error| AgentError::refused("send", error))?;
+        let asked = LlmRequest::new(vec![message.message()]).tools(tools.to_vec()).options(message.options.clone());
         self.llm.check(&asked).map_err(|error| AgentError::unsupported("send", error))
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, HashSet<JobId>> {
+    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, usize>> {
         // A set of ids is whole whoever panicked.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::line::in_one_line;
+
 /// A boxed source of an error.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
@@ -77,7 +79,8 @@ macro_rules! error_type {
                 self.cause.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static))
             }
 
-            /// What is printed, without what caused it: for whoever is not to read that, such as a language model.
+            /// What it says without what caused it, and with the line breaks that the context has: for whoever is not to read
+            /// the cause, such as a language model. What is logged is the error itself, which is one line.
             pub fn without_cause(&self) -> String {
                 match self.context.as_str() {
                     "" => format!("{}: {}", self.operation, self.kind),
@@ -111,11 +114,11 @@ macro_rules! error_type {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.without_cause())?;
-                match self.cause() {
-                    Some(cause) => write!(f, ": {}", $crate::error::one_line(cause)),
-                    None => Ok(()),
-                }
+                let said = self.without_cause();
+                f.write_str(&$crate::line::in_one_line(&match self.cause() {
+                    Some(cause) => format!("{said}: {}", $crate::error::one_line(cause)),
+                    None => said,
+                }))
             }
         }
 
@@ -136,5 +139,5 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
         }
         source = error.source();
     }
-    line.replace(char::is_control, " ")
+    in_one_line(&line)
 }

@@ -33,6 +33,7 @@ pub mod vault;
 mod error;
 mod forward;
 mod hex;
+mod line;
 mod report;
 mod setters;
 

@@ -12,7 +12,8 @@ use crate::input::{InputError, JSON_DEPTH, check_json};
 pub struct Limits {
     /// A message's text, in bytes. Default 1 MiB.
     pub message_bytes: usize,
-    /// The images and documents of a message together, in bytes. Default 8 MiB.
+    /// The images and documents of a message together, in bytes. Default 8 MiB. Whoever reads whole messages may get so much
+    /// with each of them; an agent reads them one by one, and 32 MiB of them for an answer.
     pub parts_bytes: usize,
     /// A title, in bytes. Default 4 KiB.
     pub title_bytes: usize,

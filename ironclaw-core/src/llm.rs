@@ -168,14 +168,18 @@ impl LlmRequest {
         self
     }
 
-    /// Refuses parts of messages that a model doesn't read: those for which `takes` is false. Documents of text are
-    /// always taken, since they can be sent as text.
+    /// Refuses parts of messages that [make no sense](ContentPart::check), and those that a model doesn't read, for which
+    /// `takes` is false. Documents of text are always taken, since they can be sent as text.
     ///
     /// # Errors
+    /// [`LlmErrorKind::InvalidRequest`] with the [`InputError`](crate::InputError) as its cause, and
     /// [`LlmErrorKind::ContentUnsupported`], which names the part's media type.
     pub fn check_content(&self, takes: impl Fn(&ContentPart) -> bool) -> Result<(), LlmError> {
-        let refused =
-            self.messages.iter().flat_map(LlmMessage::parts).find(|part| part.as_text().is_none() && !takes(part));
+        let parts = || self.messages.iter().flat_map(LlmMessage::parts);
+        parts().try_for_each(ContentPart::check).map_err(|refused| {
+            LlmError::new(LlmErrorKind::InvalidRequest, "check", "an image or a document").with_source(refused)
+        })?;
+        let refused = parts().find(|part| part.as_text().is_none() && !takes(part));
         let what = match refused {
             None => return Ok(()),
             Some(ContentPart::Image { media_type, .. } | ContentPart::Document { media_type, .. }) => media_type,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::line::in_one_line;
+
 /// Something that a search or the context of an answer left out, and why: what stands in `degraded`, in the same words
 /// wherever it comes from.
 ///
@@ -73,10 +75,15 @@ pub enum Omission {
         /// How much of each.
         bytes: usize,
     },
-    /// The oldest messages of the conversation were not shown.
+    /// Older messages of the conversation were not shown.
     Conversation {
         /// How many.
         messages: u64,
+    },
+    /// Images and documents of earlier messages were not shown, for which a note stands.
+    Attachments {
+        /// Of how many messages.
+        messages: usize,
     },
     /// Results of tools that no longer fitted were not shown again.
     ToolResults {
@@ -128,7 +135,10 @@ impl fmt::Display for Omission {
                 write!(f, "of {messages} earlier messages only the first {bytes} bytes were shown to the model")
             }
             Self::Conversation { messages } => {
-                write!(f, "the {messages} oldest messages of this conversation were not shown to the model")
+                write!(f, "{messages} older messages of this conversation were not shown to the model")
+            }
+            Self::Attachments { messages } => {
+                write!(f, "images and documents of {messages} earlier messages were not shown to the model: no room")
             }
             Self::ToolResults { results } => {
                 write!(f, "{results} results of tools were not shown to the model again: no room")
@@ -141,7 +151,7 @@ impl fmt::Display for Omission {
 fn cut(text: &str, bytes: usize) -> String {
     let start = &text[..text.floor_char_boundary(bytes)];
     let more = if start.len() < text.len() { "…" } else { "" };
-    format!("{}{more}", start.replace(char::is_control, " "))
+    format!("{}{more}", in_one_line(start))
 }
 
 #[cfg(test)]

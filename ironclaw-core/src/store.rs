@@ -23,7 +23,7 @@ mod workspace;
 
 pub use access::Access;
 pub use audit::Audit;
-pub use conversations::Conversations;
+pub use conversations::{Backwards, Conversations};
 pub use ext::StoreExt;
 pub use jobs::Jobs;
 pub use secrets::Secrets;

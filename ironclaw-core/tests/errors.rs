@@ -56,6 +56,11 @@ macro_rules! promises {
         assert_eq!(input.to_string(), concat!("write: ", $printed, ": title: must not be empty"));
         assert_eq!(input.input(), Some(&refused()));
 
+        let forged = $error::new($kind, "write", "a\r\nERROR b\u{1b}[2J\u{2028}c\u{202e}d").with_source("e\nf");
+        assert_eq!(forged.to_string(), concat!("write: ", $printed, ": a  ERROR b [2J c d: e f"));
+        // For whoever reads it as a text.
+        assert!(forged.without_cause().ends_with(forged.context()) && forged.context().starts_with("a\r\nERROR"));
+
         fn can_be_sent<T: Send + Sync + 'static>(_: &T) {}
         can_be_sent(&input);
     }};
@@ -88,6 +93,21 @@ fn what_may_succeed_later_says_so() {
     retryable!(LlmError: LlmErrorKind::RateLimited, LlmErrorKind::Unreachable);
     retryable!(ToolError: ToolErrorKind::Busy, ToolErrorKind::Unavailable);
     retryable!(AgentError: AgentErrorKind::DeadlineExceeded);
+}
+
+#[test]
+fn when_to_come_back_is_what_the_service_said() {
+    let after = std::time::Duration::from_secs(7);
+    let limited = LlmError::new(LlmErrorKind::RateLimited, "stream", "").with_retry_after(after);
+    let agent = AgentError::new(AgentErrorKind::Llm, "send", "");
+    assert_eq!(agent.retry_after(), None);
+    assert_eq!(agent.with_source(limited).retry_after(), Some(after));
+}
+
+#[test]
+fn what_is_asked_of_a_tool_is_one_line_in_a_log() {
+    let error = ToolError::failed("a\nERROR forged");
+    assert_eq!(error.to_string(), "call: the tool failed: a ERROR forged");
 }
 
 #[test]

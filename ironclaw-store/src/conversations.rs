@@ -10,7 +10,7 @@ use crate::sql::{Id, Owned, Transaction, owned, params};
 mod codec;
 mod read;
 
-pub(crate) use codec::{Beside, Written, message, message_columns};
+pub(crate) use codec::{Beside, Written, head, head_columns};
 
 /// What goes with a user, whose jobs are gone already.
 pub(crate) const OWNED: [Owned; 4] = [

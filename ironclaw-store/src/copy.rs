@@ -184,6 +184,12 @@ pub(crate) fn unfinished(staged: i64) -> Option<String> {
     })
 }
 
+/// The pseudonym of what is being copied, as long as it may go on.
+pub(crate) const OPEN: [u8; 16] = [0; 16];
+
+/// The same of a space that was on its way when somebody was erased, whom it may name: nothing is added to it any more.
+pub(crate) const STOPPED: [u8; 16] = [1; 16];
+
 /// Says that the source did not stay as it was for long enough.
 pub(crate) fn changed() -> StoreError {
     let context = "the source changed while it was copied: stop writing to it, or suspend the user, and copy again";
@@ -192,8 +198,8 @@ pub(crate) fn changed() -> StoreError {
 
 /// Says that what is hidden already would come along, and with it whom it names.
 pub(crate) fn removing() -> StoreError {
-    let context = "what was forgotten or erased in the source is still being removed: copy again when check_integrity tells \
-                   of no removals";
+    let context = "what was forgotten or erased in the source is still being removed, or waits for a hold to be released: copy \
+                   again when check_integrity tells of no removals";
     StoreError::new(StoreErrorKind::Busy, COPY, context)
 }
 

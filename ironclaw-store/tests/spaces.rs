@@ -162,6 +162,43 @@ async fn erased_at(from: &LibsqlStore, name: &str, step: usize) -> bool {
     true
 }
 
+/// A copy of a space that is broken off after one of its members was erased in the target.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_erased_stays_in_a_copy_that_is_broken_off() {
+    let (from, name) = (shared().await, "needle-3f9a");
+    from.put_member(&team("ada"), name, SpaceRole::Manager).await.unwrap();
+    put(&from, &user(name)).await;
+    put(&from, &team(name)).await;
+    for last in 1..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let to = LibsqlStore::open(folder.path().join("agent.db")).await.unwrap();
+        for member in ["ada", "bob", name] {
+            copy(&from, &to, &only(&user(member))).await.unwrap();
+        }
+        let (source, target) = (from.maintenance_by("olga").unwrap(), to.maintenance_by("olga").unwrap());
+        let (sender, broken_off) = tokio::sync::oneshot::channel();
+        let (mut steps, mut sender) = (0, Some(sender));
+        let step = |_| {
+            if steps == 0 {
+                tokio::task::block_in_place(|| Handle::current().block_on(erase(&to, &user(name))));
+            }
+            steps += 1;
+            if steps == last {
+                sender.take().unwrap().send(()).unwrap();
+            }
+        };
+        let space = only(&team("ada"));
+        tokio::select! {
+            biased;
+            _ = broken_off => {}
+            copied = copy_store(&source, &target, &space, step) => drop(copied.unwrap_err()),
+        }
+        target.scrub().await.unwrap();
+        to.close().await.unwrap();
+        assert_eq!(files_with(folder.path(), name), Vec::<PathBuf>::new(), "broken off after {last} steps");
+    }
+}
+
 /// What is removed from the file from now on stays as its first transaction leaves it, as if it were a great deal more.
 async fn freeze(path: &Path) {
     let other = libsql::Builder::new_local(path).build().await.unwrap().connect().unwrap();

@@ -2,13 +2,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::tokens::of_options;
 use super::toolbox::Toolbox;
 use super::{Agent, AgentError, AgentErrorKind, Config, Inner, context};
 use crate::clock::{Clock, SystemClock};
 use crate::id::{AgentName, JobId, WorkerName};
 use crate::input::{InputError, parsed};
 use crate::limits::Limits;
-use crate::llm::{LlmOptions, LlmProvider};
+use crate::llm::{LlmOptions, LlmProvider, LlmRequest};
 use crate::memory::Memory;
 use crate::sandbox::Sandbox;
 use crate::store::AgentStore;
@@ -139,8 +140,9 @@ impl AgentBuilder {
         self
     }
 
-    /// The most tokens of a request, as [`estimate_tokens`](super::estimate_tokens) counts them. The model's answer
-    /// comes on top: leave room for it in the model's window.
+    /// The most tokens of a request, a schema of the answer and an `extra_body` included, as
+    /// [`estimate_tokens`](super::estimate_tokens) counts them. The model's answer comes on top: leave room for it in the
+    /// model's window.
     pub fn context_tokens(mut self, tokens: usize) -> Self {
         self.config.context_tokens = tokens;
         self
@@ -240,7 +242,8 @@ impl AgentBuilder {
     ///
     /// # Errors
     /// [`AgentErrorKind::Misconfigured`]: no store, no model, two tools of one name, a tool's name that models don't
-    /// take, a limit out of its range, or instructions and tools that leave no room in the token budget.
+    /// take, a limit out of its range, options that [make no sense](LlmRequest::check_options), or instructions, tools and
+    /// options that leave no room in the token budget.
     /// [`AgentErrorKind::InvalidInput`]: a name of the agent or the worker that is none.
     pub fn build(self) -> Result<Agent, AgentError> {
         let store = self.store.ok_or_else(|| refused("store: give one with `store`"))?;
@@ -263,10 +266,12 @@ impl AgentBuilder {
         if config.deadline.is_zero() || config.deadline > Duration::from_secs(86_400) {
             return Err(refused("deadline: more than nothing, at most a day"));
         }
-        let overhead = context::overhead(&config, toolbox.specs());
+        let asked = LlmRequest::default().tools(toolbox.specs().to_vec()).options(config.llm_options.clone());
+        asked.check_options().map_err(|error| refused("llm_options").with_source(error))?;
+        let overhead = context::overhead(&config, toolbox.specs()) + of_options(&config.llm_options);
         if overhead >= config.context_tokens {
             return Err(refused(format!(
-                "context_tokens: instructions and tools alone take {overhead} of {} tokens",
+                "context_tokens: instructions, tools and options alone take {overhead} of {} tokens",
                 config.context_tokens
             )));
         }

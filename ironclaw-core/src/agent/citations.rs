@@ -1,43 +1,70 @@
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// How much of what stands beside a number says where it comes from, in characters.
 const BESIDE: usize = 8;
+/// How many places of one number are told: a model that repeats itself would fill the record with them.
+const PLACES: usize = 1_000;
 
 /// A number that a text cites, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cited {
     pub(super) number: usize,
-    /// The bytes of the number, without brackets, each time.
+    /// The bytes of the number, without brackets, the first [`PLACES`] times.
     pub(super) places: Vec<Range<usize>>,
 }
 
 /// What a text cites (`[1]`, `[2, 3]`, `【1】`), in the order of first citation, if the numbers are 1 to the number of
 /// passages. A number that the text took over with the words beside it from a passage is none of its own, unless the
 /// passage that it names says those words, too: an earlier answer may be among the passages.
+///
+/// It takes time in proportion to the text and the passages, whatever is in them: a model's text is anybody's.
 pub(super) fn cited(text: &str, passages: &[&str]) -> Vec<Cited> {
     let mut found: Vec<Cited> = Vec::new();
-    for (at, _) in text.match_indices(['[', '【']) {
-        let inside = text[at..].trim_start_matches(['[', '【']);
-        let Some(end) = inside.find([']', '】']) else { continue };
-        let start = text.len() - inside.len();
+    let mut at: HashMap<usize, usize> = HashMap::new();
+    let quotes = Quotes::new(passages);
+    for list in lists(text) {
         // All or nothing: `[3 May]` and `[x]` cite nothing.
-        let Some(cited) = numbers(&inside[..end]) else { continue };
+        let Some(cited) = numbers(&text[list.inside.clone()]) else { continue };
         let known = |number: &usize| (1..=passages.len()).contains(number);
         let cited: Vec<(usize, Range<usize>)> = cited.into_iter().filter(|(number, _)| known(number)).collect();
-        let named: Vec<usize> = cited.iter().map(|(number, _)| *number).collect();
-        if is_quoted(text, at, inside, end, passages) && !is_said(&text[..at], &named, passages) {
+        if quotes.has(&list, text) && !cited.iter().any(|(number, _)| quotes.says(*number, &text[..list.whole.start])) {
             continue;
         }
         for (number, place) in cited {
-            let place = start + place.start..start + place.end;
-            match found.iter_mut().find(|other| other.number == number) {
-                Some(other) if other.places.contains(&place) => {}
-                Some(other) => other.places.push(place),
-                None => found.push(Cited { number, places: vec![place] }),
+            let place = list.inside.start + place.start..list.inside.start + place.end;
+            let at = *at.entry(number).or_insert(found.len());
+            if at == found.len() {
+                found.push(Cited { number, places: Vec::new() });
+            }
+            if found[at].places.len() < PLACES {
+                found[at].places.push(place);
             }
         }
     }
     found
+}
+
+/// What stands in brackets within a text, without brackets inside.
+struct List {
+    /// With its brackets, however many open it.
+    whole: Range<usize>,
+    inside: Range<usize>,
+}
+
+/// All of them, in one pass.
+fn lists(text: &str) -> impl Iterator<Item = List> {
+    let mut open: Option<Range<usize>> = None;
+    text.match_indices(['[', '【', ']', '】']).filter_map(move |(at, bracket)| {
+        let after = at + bracket.len();
+        if matches!(bracket, "[" | "【") {
+            let start = open.take().filter(|open| open.end == at).map_or(at, |open| open.start);
+            open = Some(start..after);
+            return None;
+        }
+        open.take().map(|open| List { whole: open.start..after, inside: open.end..at })
+    })
 }
 
 /// The numbers of a list and where they are in it, if it is one.
@@ -52,21 +79,49 @@ fn numbers(list: &str) -> Option<Vec<(usize, Range<usize>)>> {
     parts.collect()
 }
 
-/// Whether a passage has the number together with what stands before it, or with what stands after it.
-fn is_quoted(text: &str, at: usize, inside: &str, end: usize, passages: &[&str]) -> bool {
-    let closing = inside[end..].chars().next().map_or(0, char::len_utf8);
-    let after = text.len() - inside.len() + end + closing;
-    let before = text[..at].char_indices().rev().nth(BESIDE - 1).map(|(start, _)| &text[start..after]);
-    let behind = text[after..].char_indices().nth(BESIDE - 1).map(|(i, c)| &text[at..after + i + c.len_utf8()]);
-    before.into_iter().chain(behind).any(|words| passages.iter().any(|passage| passage.contains(words)))
+/// What passages say around numbers, to be looked up.
+struct Quotes<'a> {
+    passages: &'a [&'a str],
+    /// Each number in brackets together with what stands before it, and with what stands after it.
+    numbers: HashSet<&'a str>,
+    /// All words of so many characters in each passage, once they are asked for.
+    words: Vec<OnceCell<HashSet<&'a str>>>,
 }
 
-/// Whether one of the cited passages has the words before the number.
-fn is_said(before: &str, cited: &[usize], passages: &[&str]) -> bool {
-    let before = before.trim_end();
-    let Some((start, _)) = before.char_indices().rev().nth(BESIDE - 1) else { return false };
-    let passage = |number: &usize| number.checked_sub(1).and_then(|index| passages.get(index));
-    cited.iter().filter_map(passage).any(|passage| passage.contains(&before[start..]))
+impl<'a> Quotes<'a> {
+    fn new(passages: &'a [&'a str]) -> Self {
+        let beside = |passage: &'a &'a str| lists(passage).flat_map(|list| beside(list.whole, passage));
+        let words = passages.iter().map(|_| OnceCell::new()).collect();
+        Self { passages, numbers: passages.iter().flat_map(beside).collect(), words }
+    }
+
+    /// Whether a passage has the number together with what stands before it, or with what stands after it.
+    fn has(&self, list: &List, text: &str) -> bool {
+        beside(list.whole.clone(), text).any(|words| self.numbers.contains(words))
+    }
+
+    /// Whether the passage of this number has the words that `before` ends with.
+    fn says(&self, number: usize, before: &str) -> bool {
+        let before = before.trim_end();
+        let Some((start, _)) = before.char_indices().rev().nth(BESIDE - 1) else { return false };
+        let Some(at) = number.checked_sub(1).filter(|at| *at < self.passages.len()) else { return false };
+        let words = self.words[at].get_or_init(|| windows(self.passages[at]).collect());
+        words.contains(&before[start..])
+    }
+}
+
+/// A number in brackets together with the characters before it, and with those after it, where there are so many.
+fn beside(Range { start, end }: Range<usize>, text: &str) -> impl Iterator<Item = &str> {
+    let before = text[..start].char_indices().rev().nth(BESIDE - 1).map(|(from, _)| &text[from..end]);
+    let behind = text[end..].char_indices().nth(BESIDE - 1).map(|(i, c)| &text[start..end + i + c.len_utf8()]);
+    before.into_iter().chain(behind)
+}
+
+/// Each [`BESIDE`] characters of a text that follow one another.
+fn windows(text: &str) -> impl Iterator<Item = &str> {
+    let starts = text.char_indices().map(|(at, _)| at);
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8()).skip(BESIDE - 1);
+    starts.zip(ends).map(|(start, end)| &text[start..end])
 }
 
 #[cfg(test)]
@@ -106,6 +161,43 @@ mod tests {
         assert_eq!(cited_numbers("> The war ended in 1945 [2]. [1]", &passages), [1]);
         assert_eq!(cited_numbers("[3] See also the index [1]", &passages), [1]);
         assert_eq!(cited_numbers("It ended [2] in 1945 [3].", &passages), [2, 3]);
+    }
+
+    #[test]
+    fn a_long_text_is_read_in_one_pass() {
+        const LONG: usize = 1 << 18;
+        let quoted = "> The heron stands in the pond. [1] ".repeat(LONG / 36);
+        for text in [
+            "[1]".repeat(LONG / 3),
+            "[".repeat(LONG),
+            "[1".repeat(LONG / 2),
+            "[【".repeat(LONG / 4) + "1",
+            "]".repeat(LONG),
+            format!("[{}]", "1,".repeat(LONG / 2)),
+            format!("[{}", "1;".repeat(LONG / 2)),
+            format!("[1{}]", " ".repeat(LONG)),
+            (0..LONG / 16).map(|n| format!("{n:>8} [1], ")).collect(),
+            quoted.clone(),
+        ] {
+            for passages in [vec![""; 100], vec![text.as_str(); 2], vec![quoted.as_str(), &text]] {
+                let found = cited(&text, &passages);
+                assert!(
+                    found
+                        .iter()
+                        .all(|cited| cited.places.len() <= PLACES && cited.places.is_sorted_by_key(|p| p.start))
+                );
+            }
+        }
+        let found = cited(&"[1]".repeat(LONG / 3), &[""]);
+        assert_eq!((found.len(), found[0].places.len(), found[0].places[999].clone()), (1, PLACES, 2_998..2_999));
+    }
+
+    #[test]
+    fn brackets_within_brackets_are_one() {
+        assert_eq!(cited_numbers("[[1] [see [2] [ [1]]", &[""; 2]), [1, 2]);
+        assert_eq!(cited("[[1]]", &[""])[0].places, [Range { start: 2, end: 3 }]);
+        let earlier = "See it in the pond [[1]] at dawn.";
+        assert_eq!(cited_numbers("> See it in the pond [[1]] at dawn.", &["", earlier]), Vec::<usize>::new());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::history::History;
 use super::reply::LeftOut;
 use super::retrieval::{EXCERPT_BYTES, Retrieved, Source};
-use super::tokens::{estimate_tokens, of_message, of_passage, of_passages, of_tool};
+use super::tokens::{estimate_tokens, of_message, of_options, of_passage, of_passages, of_tool};
 use super::{AgentError, AgentErrorKind, Config, Inner, SendRequest};
 use crate::input::{InputError, Problem};
 use crate::llm::history::pair;
@@ -28,7 +28,7 @@ pub(super) struct Prompt {
     /// What the model and the tools said since.
     turn: Vec<LlmMessage>,
     sources: Vec<Source>,
-    /// The tokens of what is always there: instructions, tools, passages with their frames, and the user's message.
+    /// The tokens of what is always there: instructions, tools, options, passages with their frames, and the user's message.
     taken: usize,
     /// What was left out of what was found.
     omissions: Vec<Omission>,
@@ -42,10 +42,11 @@ pub(super) fn overhead(config: &Config, tools: &[ToolSpec]) -> usize {
     instructions(config).iter().map(of_message).sum::<usize>() + tools.iter().map(of_tool).sum::<usize>()
 }
 
-/// Refuses a message that does not fit beside instructions and tools.
-pub(super) fn check_fits(config: &Config, tools: &[ToolSpec], message: &LlmMessage) -> Result<(), InputError> {
-    let limit = config.context_tokens.saturating_sub(overhead(config, tools)) as u64;
-    let actual = of_message(message) as u64;
+/// Refuses a message that does not fit beside instructions, tools and its options.
+pub(super) fn check_fits(config: &Config, tools: &[ToolSpec], message: &SendRequest) -> Result<(), InputError> {
+    let taken = overhead(config, tools).saturating_add(of_options(&message.options));
+    let limit = config.context_tokens.saturating_sub(taken) as u64;
+    let actual = of_message(&message.message()) as u64;
     if actual > limit {
         return Err(InputError::new("message", Problem::TooLarge { limit, actual, unit: "tokens" }));
     }
@@ -53,16 +54,16 @@ pub(super) fn check_fits(config: &Config, tools: &[ToolSpec], message: &LlmMessa
 }
 
 impl Prompt {
-    /// Chooses from what was found. Of the room beside instructions, tools and the user's message, passages take at
+    /// Chooses from what was found. Of the room beside instructions, tools, options and the user's message, passages take at
     /// most two fifths, earlier messages a fifth, and the conversation all that is left.
     pub(super) fn new(inner: &Inner, retrieved: Retrieved, message: SendRequest) -> Self {
         let (config, tools) = (&inner.config, inner.toolbox.specs());
         let user = message.message();
-        let mut taken = overhead(config, tools) + of_message(&user);
+        let mut taken = overhead(config, tools) + of_options(&message.options) + of_message(&user);
         let room = config.context_tokens.saturating_sub(taken);
         let mut omissions = Vec::new();
         let found = retrieved.passages.len();
-        let mut sources = fit(retrieved.passages.into_iter().map(Source::of_passage), room * 2 / 5);
+        let mut sources = fit(retrieved.passages.into_iter().map(Source::of_passage), room / 5 * 2);
         if sources.len() < found {
             omissions.push(Omission::Passages { left_out: found - sources.len(), found });
         }
@@ -82,6 +83,10 @@ impl Prompt {
         }
         sources.extend(past);
         taken += of_passages(sources.iter().map(|source| &source.passage));
+        let messages = retrieved.recent.iter().filter(|message| message.parts_left_out).count();
+        if messages > 0 {
+            omissions.push(Omission::Attachments { messages });
+        }
         let history = History::new(retrieved.recent, retrieved.question, &*inner.llm);
         let left_out = history.fit(config.context_tokens.saturating_sub(taken)).1;
         Self {
@@ -134,8 +139,9 @@ impl Prompt {
 
     /// Adds what the model and the tools said, as it is sent: that is what has a cost.
     pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = LlmMessage>) {
-        self.turn
-            .extend(pair(messages.into_iter().map(|message| ((), message))).into_iter().flat_map(|(_, group)| group));
+        self.turn.extend(
+            pair(messages.into_iter().map(|message| ((), message))).into_iter().flat_map(|group| group.messages),
+        );
     }
 
     /// The request, [fit to send](fit_history): the newest of the conversation for which there is room. What this
@@ -145,6 +151,7 @@ impl Prompt {
     /// # Errors
     /// [`AgentErrorKind::ContextFull`].
     pub(super) fn request(&mut self, tools: &[ToolSpec]) -> Result<LlmRequest, AgentError> {
+        // What is always there was looked at before.
         let room = self.budget.saturating_sub(self.taken);
         let mut needed: usize = self.turn.iter().map(of_message).sum();
         for message in &mut self.turn {

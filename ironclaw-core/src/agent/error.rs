@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::error::error_type;
@@ -41,7 +43,8 @@ pub enum AgentErrorKind {
     /// The model went on calling tools beyond the limit.
     #[error("too many rounds of tool calls")]
     TooManyRounds,
-    /// What the tools answered no longer fits the token budget.
+    /// What the tools answered no longer fits the token budget, or the message itself with its options does not: the
+    /// budget of an agent that tries again may be smaller than that of the one that was asked.
     #[error("context full")]
     ContextFull,
     /// The whole answer took longer than its deadline.
@@ -68,6 +71,11 @@ error_type! {
 }
 
 impl AgentError {
+    /// After how long the model's service said to come back, if that is what failed and it did.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.cause()?.downcast_ref::<LlmError>()?.retry_after()
+    }
+
     pub(super) fn refused(operation: &'static str, error: InputError) -> Self {
         Self::new(AgentErrorKind::InvalidInput(error), operation, "")
     }

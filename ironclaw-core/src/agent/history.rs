@@ -6,24 +6,29 @@
 //!
 //! [`fit_history`]: crate::llm::fit_history
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::reply::LeftOut;
 use super::tokens::of_message;
-use crate::llm::history::{BEGINNING, NO_ANSWER, SEE_PARTS, pair};
+use crate::llm::history::{BEGINNING, Group as Paired, NO_ANSWER, SEE_PARTS, is_blank, pair};
 use crate::llm::{ContentPart, LlmMessage, LlmProvider, LlmRequest};
 use crate::model::conversations::{Message, Role, ToolResult};
 
 /// Stands for images and documents that the model doesn't read.
 const UNREAD_PARTS: &str = "\n\n[An attachment was left out: this model can't read it.]";
+/// Stands for images and documents that were not even read from the store.
+const LEFT_OUT_PARTS: &str = "\n\n[An attachment was left out: there is no room for it.]";
 
 /// What was said before the question.
 #[derive(Debug)]
 pub(super) struct History {
     groups: Vec<Group>,
-    /// The places in the conversation where it begins, and where the question stands.
+    /// The place in the conversation where what was read of it begins.
     begins: u64,
-    question: u64,
+    /// The places of what was read and is in no group: results of calls that were not read.
+    lost: Vec<u64>,
 }
 
 /// Messages that stay together: a call of tools and its results.
@@ -31,8 +36,8 @@ pub(super) struct History {
 struct Group {
     messages: Vec<LlmMessage>,
     tokens: usize,
-    /// The place of the first of them in the conversation.
-    sequence: u64,
+    /// Their places in the conversation; a result that never came has none.
+    places: Vec<u64>,
 }
 
 /// Whose a message is: calls and results of different answers, which their jobs tell apart, are never taken for one
@@ -52,51 +57,68 @@ impl History {
     /// The stored messages that come before the one at `question`, in order, as this model reads them.
     pub(super) fn new(stored: Vec<Message>, question: u64, llm: &dyn LlmProvider) -> Self {
         let begins = stored.first().map_or(question, |message| message.sequence);
-        let group = |(of, messages): (Of, Vec<LlmMessage>)| {
+        let says_something = |message: &&Message| !is_blank(&message.message.content);
+        let mut lost: Vec<u64> = stored.iter().filter(says_something).map(|message| message.sequence).collect();
+        let group = |Paired { of, messages }: Paired<Of>| {
             // An answer that called tools may need a note that it went no further.
             let note = if messages.len() > 1 { of_message(&no_answer()) } else { 0 };
             let tokens = messages.iter().map(of_message).sum::<usize>() + note;
-            Group { messages, tokens, sequence: of.sequence }
+            Group { messages, tokens, places: of.iter().map(|of| of.sequence).collect() }
         };
         let mut groups: Vec<Group> = said(stored, llm).into_iter().map(group).collect();
+        let grouped: HashSet<u64> = groups.iter().flat_map(|group| group.places.iter().copied()).collect();
+        lost.retain(|place| !grouped.contains(place));
         if let Some(group) = groups.iter_mut().find(|group| !group.is_of_system()).filter(|group| !group.is_of_user()) {
             // An assistant who speaks first needs a note that it does.
             group.tokens += of_message(&LlmMessage::user(BEGINNING));
         }
-        Self { groups, begins, question }
+        Self { groups, begins, lost }
     }
 
     /// The newest for which there is room, in tokens; and what is left out for it.
     pub(super) fn fit(&self, room: usize) -> (impl Iterator<Item = &LlmMessage>, Option<LeftOut>) {
         let shown = newest(&self.groups, room);
-        let first = match shown.first() {
-            _ if shown.len() == self.groups.len() => self.begins,
-            Some(group) => group.sequence,
-            None => self.question,
-        };
-        (shown.iter().flat_map(|group| &group.messages), LeftOut::before(first))
+        let dropped = &self.groups[..self.groups.len() - shown.len()];
+        let places = dropped.iter().flat_map(|group| &group.places).chain(&self.lost).copied();
+        let left_out = LeftOut::of(self.begins, places);
+        (shown.iter().flat_map(|group| &group.messages), left_out)
     }
 }
 
 /// What stored messages say, each answer that calls tools together with all its results.
 pub(super) fn turns(stored: Vec<Message>, llm: &dyn LlmProvider) -> Vec<LlmMessage> {
-    said(stored, llm).into_iter().flat_map(|(_, messages)| messages).collect()
+    said(stored, llm).into_iter().flat_map(|group| group.messages).collect()
 }
 
-fn said(stored: Vec<Message>, llm: &dyn LlmProvider) -> Vec<(Of, Vec<LlmMessage>)> {
-    pair(stored.into_iter().filter_map(|Message { message, sequence, .. }| {
-        let text = message.content;
-        let said = match message.role {
-            Role::System => LlmMessage::System { text },
-            Role::User => readable(text, message.parts, llm),
-            Role::Assistant => LlmMessage::Assistant { text, tool_calls: message.tool_calls },
-            Role::Tool => {
-                let ToolResult { call_id, name, is_error } = message.tool_result?;
-                LlmMessage::Tool { call_id, name, content: text, is_error }
-            }
-        };
-        Some((Of { job: message.metadata.get("job").cloned(), sequence }, said))
+/// The tokens of a stored message by itself, as this model reads it: among others it has no fewer.
+pub(super) fn tokens_alone(stored: &Message, llm: &dyn LlmProvider) -> usize {
+    read(stored.clone(), llm).as_ref().map_or(0, of_message)
+}
+
+fn said(stored: Vec<Message>, llm: &dyn LlmProvider) -> Vec<Paired<Of>> {
+    pair(stored.into_iter().filter_map(|stored| {
+        let of = Of { job: stored.message.metadata.get("job").cloned(), sequence: stored.sequence };
+        Some((of, read(stored, llm)?))
     }))
+}
+
+/// What a stored message says; nothing if it is a result of no call.
+fn read(Message { message, parts_left_out, .. }: Message, llm: &dyn LlmProvider) -> Option<LlmMessage> {
+    let mut text = message.content;
+    Some(match message.role {
+        Role::System => LlmMessage::System { text },
+        Role::User => {
+            if parts_left_out {
+                text.push_str(LEFT_OUT_PARTS);
+            }
+            readable(text, message.parts, llm)
+        }
+        Role::Assistant => LlmMessage::Assistant { text, tool_calls: message.tool_calls },
+        Role::Tool => {
+            let ToolResult { call_id, name, is_error } = message.tool_result?;
+            LlmMessage::Tool { call_id, name, content: text, is_error }
+        }
+    })
 }
 
 impl Group {
@@ -157,6 +179,7 @@ mod tests {
 
     const SECRETLY_ALIKE: [&str; 4] = ["", "a", "b", "not an id"];
 
+    /// Messages of a conversation, from any place in it on.
     fn any_stored() -> impl Strategy<Value = Vec<Message>> {
         let text = prop::sample::select(vec!["", " \n", "q", "a longer text\n\n---\n\nwith a frame in it", "\0"]);
         let call = (prop::sample::select(&SECRETLY_ALIKE[..]), prop::sample::select(vec!["echo", "", "a.b"]))
@@ -178,18 +201,21 @@ mod tests {
                 ..NewMessage::text(MessageId::make(&SystemClock), role, text)
             },
         );
-        prop::collection::vec(message, 0..24).prop_map(|messages| {
+        (1_u64..50, prop::collection::vec(message, 0..24)).prop_map(|(begins, messages)| {
             let conversation = ConversationId::make(&SystemClock);
-            (1..)
-                .zip(messages)
-                .map(|(sequence, message)| Message {
-                    conversation,
-                    sequence,
-                    created_at: Timestamp::from_micros(0),
-                    message,
-                })
-                .collect()
+            let message = |(sequence, mut message): (u64, NewMessage)| {
+                if !is_blank(&message.content) {
+                    message.content.push_str(&mark(sequence));
+                }
+                Message::new(conversation, sequence, Timestamp::from_micros(0), message)
+            };
+            (begins..).zip(messages).map(message).collect()
         })
+    }
+
+    /// What a text that is not blank ends with, so that it is known again.
+    fn mark(sequence: u64) -> String {
+        format!(" #{sequence};")
     }
 
     /// Why a service would refuse these messages.
@@ -234,7 +260,7 @@ mod tests {
             ..NewMessage::text(MessageId::make(&SystemClock), Role::Assistant, "")
         };
         let conversation = ConversationId::make(&SystemClock);
-        let stored = Message { conversation, sequence: 1, created_at: Timestamp::from_micros(0), message: answer };
+        let stored = Message::new(conversation, 1, Timestamp::from_micros(0), answer);
         let history = History::new(vec![stored], 2, &ExtractiveLlm::new());
         let room = history.groups[0].tokens;
         let sent = fit_history(history.fit(room).0.cloned().collect());
@@ -244,12 +270,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_stored_history_is_made_fit_within_any_window(stored in any_stored(), room in 0_usize..600) {
-            let question = stored.len() as u64 + 1;
+            let begins = stored.first().map_or(7, |first| first.sequence);
+            let question = begins + stored.len() as u64;
             let history = History::new(stored.clone(), question, &ExtractiveLlm::new());
             let (shown, left_out) = history.fit(room);
             let shown: Vec<LlmMessage> = shown.cloned().collect();
             let tokens: usize = shown.iter().map(of_message).sum();
             prop_assert!(tokens <= room);
+            let texts: String = shown.iter().map(LlmMessage::text).collect();
 
             let ask = LlmMessage::user("the question");
             let sent = fit_history([vec![LlmMessage::System { text: "rules".into() }], shown, vec![ask]].concat());
@@ -261,13 +289,20 @@ mod tests {
             let cost: usize = sent[1..].iter().map(of_message).sum();
             prop_assert!(cost <= room + of_message(&LlmMessage::user("the question")) + 8, "{} of {}", cost, room);
 
-            // What is left out is the beginning, and all of it is told.
+            // Every text that is not shown is told, and none that is. What has no text may have parts or calls.
+            let is_shown = |message: &&Message| texts.contains(&mark(message.sequence));
+            let (blank, marked): (Vec<&Message>, Vec<&Message>) =
+                stored.iter().partition(|message| is_blank(&message.message.content));
+            let missing: Vec<u64> = marked.iter().filter(|m| !is_shown(m)).map(|m| m.sequence).collect();
+            let least = begins - 1 + missing.len() as u64;
             let told = left_out.map_or(0, |left| left.messages);
+            prop_assert!((least..=least + blank.len() as u64).contains(&told), "{} of {}", told, least);
             if let Some(left) = left_out {
-                prop_assert_eq!((left.first, left.last), (1, told));
+                prop_assert!(left.first == 1 || begins > 1 || left.first <= missing.first().copied().unwrap_or(question));
+                prop_assert!(begins == 1 || left.first == 1);
+                prop_assert!(left.last >= missing.last().copied().unwrap_or(begins - 1) && left.last < question);
+                prop_assert!(left.messages <= left.last - left.first + 1);
             }
-            let rest = History::new(stored[told as usize..].to_vec(), question, &ExtractiveLlm::new());
-            prop_assert_eq!(rest.fit(usize::MAX).0.count(), history.fit(room).0.count());
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::id::{ConversationId, JobId, MessageId};
 use crate::llm::{FinishReason, TokenUsage};
 use crate::model::jobs::ToolOutcome;
 use crate::model::workspace::Passage;
+use crate::setters::setters;
 
 /// What an agent answered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,8 +47,41 @@ pub struct Reply {
     pub timings: Timings,
 }
 
-/// Messages of a conversation that a model was not shown: the oldest. An answer that calls tools and their results are
-/// shown together, or left out together.
+impl Reply {
+    /// A reply that is this text, with nothing else in it: what a host's own tests may need.
+    pub fn new(conversation: ConversationId, message: MessageId, job: JobId, text: impl Into<String>) -> Self {
+        Self {
+            conversation,
+            message,
+            text: text.into(),
+            citations: Vec::new(),
+            degraded: Vec::new(),
+            left_out: None,
+            tool_calls: Vec::new(),
+            model: String::new(),
+            finish: FinishReason::Stop,
+            job,
+            usage: TokenUsage::default(),
+            timings: Timings::default(),
+        }
+    }
+}
+
+setters! {
+    Reply:
+    citations: Vec<Citation>,
+    degraded: Vec<String>,
+    left_out: into Option<LeftOut>,
+    tool_calls: Vec<CalledTool>,
+    model: into String,
+    finish: FinishReason,
+    usage: TokenUsage,
+    timings: Timings,
+}
+
+/// Messages of a conversation that a model was not shown: the oldest, for which there was no room, and results whose call it
+/// was not shown. An answer that calls tools and their results are shown together, or left out together, also where
+/// something else was said in between: then not all from the first to the last are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LeftOut {
@@ -60,10 +94,19 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    /// Those before this place, if there are any.
-    pub(super) fn before(place: u64) -> Option<Self> {
-        let last = place.saturating_sub(1);
-        (last > 0).then_some(Self { messages: last, first: 1, last })
+    /// So many messages, of which these are the places of the first and of the last.
+    pub fn new(messages: u64, first: u64, last: u64) -> Self {
+        Self { messages, first, last }
+    }
+
+    /// Those before the place where what was read begins, and those at these places after it, if there are any.
+    pub(super) fn of(begins: u64, places: impl Iterator<Item = u64>) -> Option<Self> {
+        let before = begins.saturating_sub(1);
+        let before = (before > 0).then_some(Self { messages: before, first: 1, last: before });
+        places.fold(before, |left, place| {
+            let Self { messages, first, last } = left.unwrap_or(Self { messages: 0, first: place, last: place });
+            Some(Self { messages: messages + 1, first: first.min(place), last: last.max(place) })
+        })
     }
 }
 
@@ -73,13 +116,25 @@ impl LeftOut {
 pub struct Citation {
     /// The number in the answer: `[1]`.
     pub number: usize,
-    /// Where the number stands in [`Reply::text`]: its bytes, without the brackets, each time.
+    /// Where the number stands in [`Reply::text`]: its bytes, without the brackets, each time, but no more than 1,000 times.
     pub places: Vec<Range<usize>>,
     /// What is cited. For a message its path is only a label, of no file:
     /// `conversations/<date>/<conversation>/<sequence>-<role>`.
     pub passage: Passage,
     /// The earlier message that is cited, if it is one.
     pub message: Option<CitedMessage>,
+}
+
+impl Citation {
+    /// A citation of this passage under this number, which stands at these places.
+    pub fn new(number: usize, places: Vec<Range<usize>>, passage: Passage) -> Self {
+        Self { number, places, passage, message: None }
+    }
+}
+
+setters! {
+    Citation:
+    message: into Option<CitedMessage>,
 }
 
 /// An earlier message of the same user.
@@ -94,6 +149,13 @@ pub struct CitedMessage {
     pub sequence: u64,
 }
 
+impl CitedMessage {
+    /// The message at this place of this conversation.
+    pub fn new(conversation: ConversationId, message: MessageId, sequence: u64) -> Self {
+        Self { conversation, message, sequence }
+    }
+}
+
 /// A tool that was called.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -106,6 +168,13 @@ pub struct CalledTool {
     pub arguments: Value,
     /// What it answered.
     pub outcome: ToolOutcome,
+}
+
+impl CalledTool {
+    /// A call of this tool that ended so.
+    pub fn new(call_id: impl Into<String>, name: impl Into<String>, arguments: Value, outcome: ToolOutcome) -> Self {
+        Self { call_id: call_id.into(), name: name.into(), arguments, outcome }
+    }
 }
 
 /// Where the time of one answer went. Serialised in milliseconds.
@@ -124,6 +193,14 @@ pub struct Timings {
     /// All of it, commits and waiting for the caller to take events included.
     #[serde(serialize_with = "milliseconds")]
     pub total: Duration,
+}
+
+setters! {
+    Timings:
+    retrieval: Duration,
+    model: Duration,
+    tools: Duration,
+    total: Duration,
 }
 
 fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -219,30 +296,18 @@ mod tests {
         let path = WorkspacePath::parse("notes/launch.md").unwrap();
         let passage = Passage::new(path, 3, 7, "March", 0.5);
         let (conversation, message) = (ConversationId::from_bytes([1; 16]), MessageId::from_bytes([2; 16]));
-        Reply {
-            conversation,
-            message,
-            text: "In March [1], [1].".to_owned(),
-            citations: vec![Citation {
-                number: 1,
-                places: vec![10..11, 15..16],
-                passage,
-                message: Some(CitedMessage { conversation, message, sequence: 3 }),
-            }],
-            degraded: vec!["no room".to_owned()],
-            left_out: LeftOut::before(3),
-            tool_calls: vec![CalledTool {
-                call_id: "call_1".to_owned(),
-                name: "calendar".to_owned(),
-                arguments: json!({"month": 3}),
-                outcome: ToolOutcome::Success(json!("free")),
-            }],
-            model: "model-1".to_owned(),
-            finish: FinishReason::Length,
-            job: JobId::from_bytes([1; 16]),
-            usage: TokenUsage::default().input(Some(10)),
-            timings: Timings { total: Duration::from_micros(1_500), ..Timings::default() },
-        }
+        let cited =
+            Citation::new(1, vec![10..11, 15..16], passage).message(CitedMessage::new(conversation, message, 3));
+        let outcome = ToolOutcome::Success(json!("free"));
+        Reply::new(conversation, message, JobId::from_bytes([1; 16]), "In March [1], [1].")
+            .citations(vec![cited])
+            .degraded(vec!["no room".to_owned()])
+            .left_out(LeftOut::new(2, 1, 2))
+            .tool_calls(vec![CalledTool::new("call_1", "calendar", json!({"month": 3}), outcome)])
+            .model("model-1")
+            .finish(FinishReason::Length)
+            .usage(TokenUsage::default().input(Some(10)))
+            .timings(Timings::default().total(Duration::from_micros(1_500)))
     }
 
     fn reply_json() -> Value {

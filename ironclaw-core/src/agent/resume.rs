@@ -14,9 +14,9 @@ use crate::model::conversations::{Message, Role};
 use crate::model::jobs::{Job, JobFilter, JobState, JobStep};
 use crate::page::PageRequest;
 use crate::scope::Scope;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{Backwards, StoreError, StoreErrorKind};
 
-/// How many of the last messages are looked through before all of them are.
+/// How many messages are looked through at once.
 const RECENT: u32 = 200;
 
 /// A question, what came after it, and the jobs that were to answer it.
@@ -65,31 +65,31 @@ pub(super) fn key_of_message(
 }
 
 impl Inner {
-    /// The last message that is it, and those after it.
+    /// The last message that is it, and those after it, without images and documents: an answer has none.
     pub(super) async fn find(
         &self,
         scope: &Scope,
         conversation: ConversationId,
         is_it: impl Fn(&Message) -> bool + Send,
     ) -> Result<Option<(Message, Vec<Message>)>, StoreError> {
-        let recent = self.store.conversations().recent_messages(scope, conversation, RECENT).await?;
-        let is_all = recent.len() < RECENT as usize;
-        let mut found = split(recent, &is_it);
-        if found.is_some() || is_all {
-            return Ok(found);
-        }
-        let mut page = PageRequest::default();
+        let read = self.store.conversations();
+        let (mut before, mut after) = (None, Vec::new());
         loop {
-            let messages = self.store.conversations().messages(scope, conversation, &page).await?;
-            let (rest, next) = (messages.items, messages.next);
-            match (rest.iter().rposition(&is_it), &mut found) {
-                (None, Some((_, after))) => after.extend(rest),
-                (None, None) => {}
-                (Some(_), _) => found = split(rest, &is_it),
+            let page = Backwards::new(RECENT).before(before).without_parts(true).newest(true);
+            let mut page = read.messages_backwards(scope, conversation, &page).await?;
+            let found = page.iter().rposition(&is_it);
+            let newer = page.split_off(found.map_or(0, |at| at + 1));
+            before = page.last().or(newer.first()).map(|message| message.sequence);
+            let is_last = page.len() + newer.len() < RECENT as usize;
+            after.splice(0..0, newer);
+            if found.is_some() {
+                let whole = Backwards::new(1).before(before.map(|place| place + 1)).newest(true);
+                let question = read.messages_backwards(scope, conversation, &whole).await?.pop();
+                // A standby that is further behind has an earlier one.
+                return Ok(question.filter(is_it).map(|question| (question, after)));
             }
-            match next {
-                Some(cursor) => page = page.after(cursor),
-                None => return Ok(found),
+            if is_last {
+                return Ok(None);
             }
         }
     }
@@ -100,7 +100,12 @@ impl Inner {
         let (mut jobs, mut page) = (Vec::new(), PageRequest::default());
         loop {
             let found = self.store.jobs().jobs(scope, &filter, &page).await?;
-            jobs.extend(found.items.into_iter().filter(|job| job.job.kind == JOB_KIND));
+            // Others' may say what they like; ours have an id that follows from what they say.
+            let is_ours = |job: &Job| {
+                job.job.kind == JOB_KIND
+                    && question_of(job).is_some_and(|question| job.job.id == ids::of_attempt(question, attempt(job)))
+            };
+            jobs.extend(found.items.into_iter().filter(is_ours));
             match found.next {
                 Some(cursor) => page = page.after(cursor),
                 None => return Ok(jobs),
@@ -111,7 +116,7 @@ impl Inner {
     /// Whether somebody works on a job: its claim holds, or, if it is claimed under our own name, we do.
     pub(super) fn is_held(&self, job: &Job) -> bool {
         match &job.claim {
-            Some(claim) if claim.worker == self.worker => self.live().contains(&job.job.id),
+            Some(claim) if claim.worker == self.worker => self.live().contains_key(&job.job.id),
             Some(claim) => claim.until > self.clock.now(),
             None => false,
         }
@@ -206,7 +211,10 @@ impl Recorded {
     /// The message that answers the question.
     fn answer(&self) -> Option<&Message> {
         let id = ids::of_answer(self.question.message.id);
-        self.after.iter().find(|message| message.message.id == id)
+        let question = json!(self.question.message.id);
+        let is_it =
+            |message: &&Message| message.message.id == id && message.message.metadata.get("answers") == Some(&question);
+        self.after.iter().find(is_it)
     }
 
     /// Whether the host said something itself after the question.
@@ -238,13 +246,6 @@ impl Recorded {
 /// Which attempt to answer its question a job is, from 0.
 pub(super) fn attempt(job: &Job) -> u64 {
     job.job.input.get("attempt").and_then(Value::as_u64).unwrap_or_default()
-}
-
-/// The last message that is it, and those after it.
-fn split(mut messages: Vec<Message>, is_it: impl Fn(&Message) -> bool) -> Option<(Message, Vec<Message>)> {
-    let at = messages.iter().rposition(is_it)?;
-    let after = messages.split_off(at + 1);
-    Some((messages.pop()?, after))
 }
 
 /// The step that says that a job changed its state.

@@ -1,6 +1,6 @@
-use crate::llm::framing::{around_passages, render_document, render_passage, render_result};
+use crate::llm::framing::{around_passages, render_document, render_name, render_passage, render_result};
 use crate::llm::history::made_id;
-use crate::llm::{ContentPart, LlmMessage, ToolCall};
+use crate::llm::{ContentPart, LlmMessage, LlmOptions, ToolCall};
 use crate::model::workspace::Passage;
 use crate::tool::ToolSpec;
 
@@ -156,12 +156,14 @@ fn of_id(id: &str) -> usize {
 }
 
 /// A part's tokens: of a document of text those of the text in its frame; of an image what services count at most for one
-/// that they don't shrink; of any other document, whose pages aren't counted here, as much for each 32 KiB.
+/// that they don't shrink; of any other document, whose pages aren't counted here, as much for each 32 KiB, and its name.
 fn of_part(part: &ContentPart) -> usize {
-    match render_document(part) {
-        Some(text) => estimate_tokens(&text),
-        None if matches!(part, ContentPart::Document { .. }) => PART_TOKENS * part.bytes().div_ceil(32 << 10),
-        None => PART_TOKENS,
+    match (render_document(part), part) {
+        (Some(text), _) => estimate_tokens(&text),
+        (None, ContentPart::Document { name, .. }) => {
+            PART_TOKENS * part.bytes().div_ceil(32 << 10) + estimate_tokens(&render_name(name))
+        }
+        (None, _) => PART_TOKENS,
     }
 }
 
@@ -174,6 +176,16 @@ pub(super) fn of_passage(passage: &Passage) -> usize {
 pub(super) fn of_passages<'a>(passages: impl ExactSizeIterator<Item = &'a Passage>) -> usize {
     let around = if passages.len() == 0 { 0 } else { estimate_tokens(&around_passages()) };
     around + passages.map(of_passage).sum::<usize>()
+}
+
+/// The tokens of what options add to a request: the form of the answer, and what only the provider knows, which may be
+/// shown to the model as well.
+pub(super) fn of_options(options: &LlmOptions) -> usize {
+    let form = options.response_schema.as_ref();
+    let form =
+        form.map_or(0, |form| TOOL_TOKENS + estimate_tokens(&form.name) + estimate_tokens(&form.schema.to_string()));
+    let extra = &options.extra_body;
+    form + if extra.is_null() { 0 } else { estimate_tokens(&extra.to_string()) }
 }
 
 pub(super) fn of_tool(spec: &ToolSpec) -> usize {

@@ -1,47 +1,39 @@
 //! The answer to one message, from its first commit to its last.
 
+use std::collections::hash_map::Entry;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt};
-use serde_json::{Value, json};
+use futures::FutureExt;
+use serde_json::json;
 
-use super::answer::{add, fit, malformed, unnamed};
-use super::bounds::{clean, reason, record, short};
+use super::bounds::reason;
 use super::citations::cited;
 use super::context::Prompt;
 use super::reply::{AgentEvent, CalledTool, Citation, Reply, Timings};
 use super::request::SendRequest;
 use super::resume::{Kept, state_event};
-use super::toolbox::Called;
 use super::{AgentError, AgentErrorKind, Events, Inner, ids};
 use crate::change::{Change, ConversationOp, JobOp, Operation, Precondition, Receipt, Row};
 use crate::clock::Timestamp;
-use crate::id::{ConversationId, JobId, LlmCallId, MessageId, NAME_BYTES, SandboxJobId, ToolName};
-use crate::input::JSON_DEPTH;
-use crate::limits::Limits;
-use crate::llm::{
-    ContentPart, LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmRequest, LlmResponse, LlmStream, TokenUsage,
-    ToolCall, ToolChoice,
-};
-use crate::model::conversations::{NewMessage, Role, ToolResult};
-use crate::model::jobs::{JobState, JobStep, LlmCall, SandboxJob};
+use crate::id::{ConversationId, JobId, MessageId};
+use crate::llm::{LlmError, LlmResponse, TokenUsage};
+use crate::model::conversations::{NewMessage, Role};
+use crate::model::jobs::{JobState, JobStep};
 use crate::scope::Scope;
 use crate::store::{StoreError, StoreErrorKind};
 
 mod begin;
+mod model;
+mod tools;
+mod waiting;
 
 use begin::{Begun, Work};
+use waiting::panicked;
 
 /// How much longer than the answer's deadline its job stays claimed.
 const CLAIM_GRACE: Duration = Duration::from_secs(60);
-
-/// Stands for the result of a call that was not made, or not waited for, since the caller had gone.
-const CANCELLED: &str = "The call was cancelled. If it had begun, it may have taken effect.";
-/// Stands for the result of a call that the options of the message exclude.
-const NOT_ASKED_FOR: &str = "The call was not made: this tool may not be called now. Answer with what you have.";
 
 /// One answer in the making.
 pub(super) struct Turn {
@@ -75,14 +67,20 @@ struct Live(Arc<Inner>, JobId);
 
 impl Live {
     fn new(inner: &Arc<Inner>, job: JobId) -> Self {
-        inner.live().insert(job);
+        *inner.live().entry(job).or_default() += 1;
         Self(Arc::clone(inner), job)
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.0.live().remove(&self.1);
+        let mut live = self.0.live();
+        if let Entry::Occupied(mut count) = live.entry(self.1) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -184,153 +182,6 @@ impl Turn {
         }
     }
 
-    /// Asks the model, passes its text on, and records the call, however it ends.
-    async fn ask(&mut self, request: LlmRequest) -> Result<LlmResponse, AgentError> {
-        let begun = Instant::now();
-        let created_at = self.inner.clock.now();
-        let limits = &self.inner.config.limits;
-        let recorded = to_record(recorded(&request), limits);
-        let mut waited = Duration::ZERO;
-        let answer = self.listen(request, &mut waited).await;
-        self.timings.model += waited;
-        let answer = answer.and_then(|response| fit(response, &self.inner.config).map_err(failed));
-        let (response, error, usage) = match &answer {
-            Ok((response, _)) => (Some(to_record(serde_json::to_value(response), limits)), None, response.usage),
-            Err(error) => (None, Some(reason(error.to_string())), TokenUsage::default()),
-        };
-        let call = LlmCall {
-            id: LlmCallId::make(&*self.inner.clock),
-            job: self.job,
-            model: short(self.inner.llm.model().to_owned(), NAME_BYTES),
-            request: recorded,
-            response,
-            error,
-            usage,
-            latency_us: micros(begun.elapsed()),
-            created_at,
-        };
-        add(&mut self.usage, usage);
-        self.pending.push(JobOp::RecordLlmCall { call }.into());
-        let (response, more) = answer?;
-        if more > 0 {
-            self.note(JobStep::Note { text: format!("{more} more calls of the model's answer were not kept") });
-        }
-        self.not_kept = more;
-        Ok(response)
-    }
-
-    /// The model's answer. Its deadline counts the time that the model takes, not the time that the caller does.
-    async fn listen(&self, request: LlmRequest, waited: &mut Duration) -> Result<LlmResponse, AgentError> {
-        let llm = Arc::clone(&self.inner.llm);
-        let mut stream: LlmStream = self.model(llm.stream(&self.scope, request), waited).await?.map_err(failed)?;
-        while let Some(event) = self.model(stream.next(), waited).await? {
-            match event.map_err(failed)? {
-                LlmEvent::Text(text) => self.tell(AgentEvent::Text(clean(text))).await?,
-                LlmEvent::Finished(response) => return Ok(response),
-            }
-        }
-        Err(failed(malformed("the stream ended without an answer")))
-    }
-
-    /// Records the calls, makes them one after another, and records their results.
-    async fn run_tools(
-        &mut self,
-        response: LlmResponse,
-        choice: Option<&ToolChoice>,
-    ) -> Result<Vec<LlmMessage>, AgentError> {
-        let inner = Arc::clone(&self.inner);
-        let LlmResponse { text, tool_calls, finish, .. } = response;
-        let names = tool_calls.iter().map(|call| ToolName::parse(call.name.clone()).map_err(|_| failed(unnamed())));
-        let names: Vec<ToolName> = names.collect::<Result<_, _>>()?;
-        let message = NewMessage {
-            tool_calls: tool_calls.clone(),
-            metadata: json!({ "job": self.job, "answers": self.question, "finish": finish }),
-            ..NewMessage::text(MessageId::make(&*inner.clock), Role::Assistant, text.clone())
-        };
-        self.append(message);
-        self.commit().await?;
-
-        let mut messages = vec![LlmMessage::Assistant { text, tool_calls: tool_calls.clone() }];
-        let mut stopped = None;
-        let calls = tool_calls.len();
-        for (number, (call, name)) in tool_calls.into_iter().zip(names).enumerate() {
-            let last = (number + 1 == calls).then_some(self.not_kept);
-            let begun_at = inner.clock.now();
-            let called = match &stopped {
-                Some(_) => Called::refused("cancelled", CANCELLED),
-                None if !may_call(choice, &call.name) => Called::refused("not_asked_for", NOT_ASKED_FOR),
-                None if number >= inner.config.tool_calls => Called::refused("too_many_calls", &too_many(&inner, last)),
-                None => match self.call_tool(&call).await {
-                    Ok(called) => called,
-                    Err(error) => {
-                        stopped = Some(error);
-                        Called::refused("cancelled", CANCELLED)
-                    }
-                },
-            };
-            self.timings.tools += called.duration;
-            messages.push(self.record(call, name, called, begun_at));
-        }
-        self.commit().await?;
-        match stopped {
-            Some(error) => Err(error),
-            None => Ok(messages),
-        }
-    }
-
-    async fn call_tool(&self, call: &ToolCall) -> Result<Called, AgentError> {
-        let config = &self.inner.config;
-        self.tell(AgentEvent::ToolStarted {
-            call_id: call.id.clone(),
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-        })
-        .await?;
-        let run = self.inner.toolbox.call(&self.scope, call, config);
-        let called = self.wait(run).await?;
-        let event = AgentEvent::ToolFinished {
-            call_id: call.id.clone(),
-            outcome: called.outcome.clone(),
-            duration: called.duration,
-        };
-        // The call is made, and its result is recorded even if nobody waits for it: the next wait notices.
-        let _ = self.tell(event).await;
-        Ok(called)
-    }
-
-    /// Puts a call's result into the next commit, and gives it as the model is shown it.
-    fn record(&mut self, call: ToolCall, name: ToolName, called: Called, begun_at: Timestamp) -> LlmMessage {
-        let Called { outcome, shown, is_error, duration, run } = called;
-        self.note(JobStep::ToolCall {
-            call_id: call.id.clone(),
-            tool: call.name.clone(),
-            arguments: call.arguments.clone(),
-            outcome: outcome.clone(),
-            duration_us: micros(duration),
-        });
-        if let Some((usage, log)) = run {
-            let run = SandboxJob {
-                id: SandboxJobId::make(&*self.inner.clock),
-                job: self.job,
-                tool: name.clone(),
-                parameters: call.arguments.clone(),
-                outcome: outcome.clone(),
-                log,
-                usage: Some(usage),
-                created_at: begun_at,
-            };
-            self.pending.push(JobOp::RecordSandboxJob { run }.into());
-        }
-        let result = ToolResult { call_id: call.id.clone(), name: name.clone(), is_error };
-        self.append(NewMessage {
-            tool_result: Some(result),
-            metadata: json!({ "job": self.job, "answers": self.question }),
-            ..NewMessage::text(MessageId::make(&*self.inner.clock), Role::Tool, shown.clone())
-        });
-        self.called.push(CalledTool { call_id: call.id.clone(), name: call.name, arguments: call.arguments, outcome });
-        LlmMessage::Tool { call_id: call.id, name, content: shown, is_error }
-    }
-
     /// The last commit: the answer and the job's success.
     async fn finish(&mut self, response: LlmResponse, prompt: &Prompt) -> Result<Reply, AgentError> {
         let sources = prompt.sources();
@@ -426,68 +277,6 @@ impl Turn {
             Err(error) => AgentError::store("send", error),
         }
     }
-
-    async fn tell(&self, event: AgentEvent) -> Result<(), AgentError> {
-        self.wait(self.events.send(Ok(event))).await?.map_err(|_| cancelled())
-    }
-
-    /// Waits for the model within its deadline.
-    async fn model<T>(&self, work: impl Future<Output = T>, waited: &mut Duration) -> Result<T, AgentError> {
-        let begun = Instant::now();
-        let deadline = self.inner.config.llm_deadline;
-        let left = deadline.saturating_sub(*waited);
-        let timeout = || {
-            let context = format!("no answer within {deadline:?}; raise `llm_deadline` for a slower model");
-            failed(LlmError::new(LlmErrorKind::Unreachable, "stream", context))
-        };
-        // A stream that always has something ready never lets a timer fire.
-        if left.is_zero() {
-            return Err(timeout());
-        }
-        let work = AssertUnwindSafe(work).catch_unwind();
-        let done = self.wait(tokio::time::timeout(left, work)).await?;
-        *waited += begun.elapsed();
-        done.map_err(|_| timeout())?.map_err(|_| failed(malformed("the provider panicked")))
-    }
-
-    /// Waits until the work is done, the caller has gone, or the answer has taken too long.
-    async fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, AgentError> {
-        let deadline = self.inner.config.deadline;
-        let left = deadline.saturating_sub(self.begun.elapsed());
-        let late = || {
-            let context = format!("the answer took longer than {deadline:?}");
-            AgentError::new(AgentErrorKind::DeadlineExceeded, "send", context)
-        };
-        // Work that is always ready never lets a timer fire, and a machine that slept has no timer that tells.
-        if left.is_zero() || self.inner.clock.now() >= self.until {
-            return Err(late());
-        }
-        let waiting = async {
-            let mut work = pin!(work.fuse());
-            let mut gone = pin!(self.events.closed().fuse());
-            let mut too_late = pin!(tokio::time::sleep(left).fuse());
-            futures::select_biased! {
-                done = work => Ok(done),
-                () = gone => Err(cancelled()),
-                () = too_late => Err(late()),
-            }
-        };
-        AssertUnwindSafe(waiting).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
-    }
-}
-
-/// Whether a model that was asked with this choice may call this tool. A model may disregard what it was asked.
-fn may_call(choice: Option<&ToolChoice>, name: &str) -> bool {
-    match choice {
-        Some(ToolChoice::None) => false,
-        Some(ToolChoice::Tool(tool)) => tool.as_str() == name,
-        Some(ToolChoice::Auto | ToolChoice::Required) | None => true,
-    }
-}
-
-fn panicked() -> AgentError {
-    let context = "a provider, an embedder or a memory panicked, or the runtime has no timers (`enable_all`)";
-    AgentError::new(AgentErrorKind::Panicked, "send", context)
 }
 
 fn cancelled() -> AgentError {
@@ -502,37 +291,6 @@ fn refused_record(error: StoreError) -> AgentError {
         }
         _ => AgentError::store("send", error),
     }
-}
-
-/// A request as it is recorded: without the bytes of images and documents, which the messages keep.
-fn recorded(request: &LlmRequest) -> Result<Value, serde_json::Error> {
-    let without_parts = |message: &LlmMessage| match message {
-        LlmMessage::User { text, .. } => LlmMessage::user(text),
-        message => message.clone(),
-    };
-    let messages: Vec<LlmMessage> = request.messages.iter().map(without_parts).collect();
-    let mut value = serde_json::to_value(LlmRequest { messages, ..request.clone() })?;
-    for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| !message.parts().is_empty()) {
-        value["messages"][at]["parts"] = message.parts().iter().map(ContentPart::without_data).collect();
-    }
-    Ok(value)
-}
-
-/// A model's request or response as it is recorded. It has values inside that are as deep as a value may be.
-fn to_record(value: Result<Value, serde_json::Error>, limits: &Limits) -> Value {
-    const WRAPPING: usize = 16;
-    record(value.unwrap_or(Value::Null), limits.json_bytes, JSON_DEPTH + WRAPPING)
-}
-
-/// What the model is told of a call that is not made since there are too many; the last is told of those that were not
-/// even kept.
-fn too_many(inner: &Inner, not_kept: Option<usize>) -> String {
-    let most = inner.config.tool_calls;
-    let more = match not_kept {
-        None | Some(0) => String::new(),
-        Some(more) => format!(" {more} more calls of the same answer were left out."),
-    };
-    format!("The call was not made: too many calls in one answer. Make at most {most} at a time.{more}")
 }
 
 fn failed(error: LlmError) -> AgentError {

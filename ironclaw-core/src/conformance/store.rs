@@ -145,7 +145,8 @@ pub(crate) fn cases() -> Vec<Case<dyn StoreHarness>> {
         conversations {
             absent_is_none, round_trips_every_field, sequence_counts_from_one, rename_changes_title_and_version,
             create_twice_is_refused, message_id_twice_is_refused, delete_removes_messages_and_jobs,
-            unknown_conversation_is_not_found, recent_messages_are_the_last_in_order, newest_first,
+            unknown_conversation_is_not_found, recent_messages_are_the_last_in_order,
+            messages_are_read_backwards, newest_first,
             keeps_a_message_of_a_megabyte, keeps_images_and_documents, search_finds_users_and_assistants, search_ranks_by_bm25,
             search_forgets_what_is_deleted, search_takes_any_query,
         }

@@ -1,5 +1,5 @@
 use super::sentences::{Kind, Sentence, sentences};
-use crate::memory::{MESSAGES, Passage};
+use crate::memory::Passage;
 use crate::search::{Bm25, Terms, analyze};
 
 /// How the answer begins, so that nobody takes it for a model's.
@@ -75,7 +75,7 @@ fn score(passage: &Passage) -> f64 {
 }
 
 fn candidates(asked: &Terms, passages: &[Passage]) -> Vec<Candidate> {
-    let is_message = |passage: usize| passages[passage].path.as_str().starts_with(MESSAGES);
+    let is_message = |passage: usize| passages[passage].is_message;
     // What an earlier answer like this one quoted is quoted from where it stands.
     let quotable = passages
         .iter()
@@ -181,8 +181,8 @@ mod tests {
     use crate::model::workspace::WorkspacePath;
 
     fn passage(path: &str, text: &str) -> Passage {
-        let path = WorkspacePath::parse(path).unwrap();
-        Passage { path, start: 0, end: text.len() as u64, text: text.to_owned(), score: 0.5 }
+        let is_message = path.starts_with("conversations/");
+        Passage::new(WorkspacePath::parse(path).unwrap(), 0, text.len() as u64, text, 0.5).is_message(is_message)
     }
 
     #[test]

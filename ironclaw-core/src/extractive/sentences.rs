@@ -82,7 +82,7 @@ mod tests {
 
     fn of(path: &str, text: &str) -> Vec<Sentence> {
         let path = WorkspacePath::parse(path).unwrap();
-        sentences(&Passage { path, start: 0, end: text.len() as u64, text: text.to_owned(), score: 0.5 })
+        sentences(&Passage::new(path, 0, text.len() as u64, text, 0.5))
     }
 
     fn texts(path: &str, text: &str) -> Vec<String> {

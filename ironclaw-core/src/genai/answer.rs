@@ -252,7 +252,7 @@ fn empty(finish: Option<&FinishReason>, reasoned: u64, why: &str) -> Failure {
         }
         0 if cut => (LlmErrorKind::EmptyAnswer, "the token limit was reached before any text; raise it".to_owned()),
         _ if *finish.unwrap_or(&FinishReason::Stop) == FinishReason::Other("load".to_owned()) => {
-            (LlmErrorKind::EmptyAnswer, "the service only loaded the model, and answered nothing; ask again".to_owned())
+            (LlmErrorKind::Unreachable, "the service only loaded the model, and answered nothing; ask again".to_owned())
         }
         0 => (LlmErrorKind::EmptyAnswer, "it has neither text nor tool calls".to_owned()),
         n if cut => {

@@ -35,6 +35,22 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
+    /// Whether there is more than blanks in them.
+    begun: bool,
+    scan: Scan,
+}
+
+/// How far the arguments were looked through for the end of their object. They come in any number of pieces: looked
+/// through from the beginning with each, they would take the square of their length.
+#[derive(Debug, Default)]
+struct Scan {
+    /// Up to where, in bytes.
+    seen: usize,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    /// Whether they are one object and nothing else, once that can be told.
+    whole: Option<bool>,
 }
 
 /// What a piece is to the call that it was found for.
@@ -86,6 +102,7 @@ impl Calls {
             call.name.push_str(name);
         }
         call.arguments.push_str(&piece.arguments);
+        call.begun |= !piece.arguments.trim().is_empty();
         Ok(())
     }
 
@@ -171,35 +188,63 @@ impl Call {
     fn complete(&mut self, whole: &str) -> Result<(), Failure> {
         let value = |text: &str| serde_json::from_str::<Value>(text).ok();
         let says_nothing = whole.trim().is_empty();
-        if self.arguments.trim().is_empty() {
-            whole.clone_into(&mut self.arguments);
-        } else if !says_nothing
-            && whole.trim() != self.arguments.trim()
-            && value(whole).is_none_or(|whole| Some(whole) != value(&self.arguments))
-        {
-            return Err(malformed("the arguments of a whole call are not what its pieces were"));
+        if self.begun {
+            if says_nothing {
+                return Ok(());
+            }
+            if whole.trim() != self.arguments.trim()
+                && value(whole).is_none_or(|whole| Some(whole) != value(&self.arguments))
+            {
+                return Err(malformed("the arguments of a whole call are not what its pieces were"));
+            }
         }
+        // Also where both say the same, so that what is compared the next time is no longer than what came.
+        whole.clone_into(&mut self.arguments);
+        (self.begun, self.scan) = (!says_nothing, Scan::default());
         Ok(())
     }
 
     /// Whether a piece is more of this call, the same again, or of another.
-    fn fit(&self, piece: &Piece<'_>) -> Result<Fit, Failure> {
-        // Parsed only where it decides, since arguments come in any number of pieces.
-        let is_whole = || is_object(&self.arguments);
+    fn fit(&mut self, piece: &Piece<'_>) -> Result<Fit, Failure> {
         if piece.id.is_some_and(|id| id == self.id) {
-            return Ok(if piece.arguments == self.arguments && is_whole() { Fit::Again } else { Fit::More });
+            let is_again = piece.arguments == self.arguments && self.scan.is_whole(&self.arguments);
+            return Ok(if is_again { Fit::Again } else { Fit::More });
         }
         let Some(name) = piece.name.filter(|_| !self.name.is_empty()) else { return Ok(Fit::More) };
         let adds = !piece.arguments.trim().is_empty();
-        let begun = !self.arguments.trim().is_empty();
         match name == self.name {
-            true if adds && is_whole() => Ok(Fit::Another),
+            true if adds && self.scan.is_whole(&self.arguments) => Ok(Fit::Another),
             // A new id begins a call; the name alone, said again, does not.
             true if piece.id.is_some() && piece.index.is_none() && !adds => Ok(Fit::Another),
             true => Ok(Fit::More),
-            false if begun || piece.index.is_none() => Ok(Fit::Another),
+            false if self.begun || piece.index.is_none() => Ok(Fit::Another),
             false => Err(malformed("two tools are named for one call")),
         }
+    }
+}
+
+impl Scan {
+    /// Whether the text, of which more was there each time, is one object and nothing else.
+    fn is_whole(&mut self, text: &str) -> bool {
+        for (at, &byte) in (self.seen..).zip(&text.as_bytes()[self.seen..]) {
+            let is_blank = byte.is_ascii_whitespace();
+            match byte {
+                _ if self.whole.is_some() => self.whole = self.whole.map(|whole| whole && is_blank),
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' if self.depth > 0 => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' => self.depth += 1,
+                b'}' if self.depth > 1 => self.depth -= 1,
+                b'}' if self.depth == 1 => {
+                    self.whole = Some(serde_json::from_str::<Map<String, Value>>(&text[..=at]).is_ok());
+                }
+                _ if self.depth == 0 && !is_blank => self.whole = Some(false),
+                _ => {}
+            }
+        }
+        self.seen = text.len();
+        self.whole == Some(true)
     }
 }
 
@@ -223,10 +268,6 @@ pub(super) fn is_exact(value: &Value) -> bool {
         Value::Object(values) => values.values().all(is_exact),
         _ => true,
     }
-}
-
-fn is_object(text: &str) -> bool {
-    text.trim_end().ends_with('}') && serde_json::from_str::<Map<String, Value>>(text).is_ok()
 }
 
 fn malformed(context: &str) -> Failure {
@@ -322,6 +363,29 @@ mod tests {
         // One id for all.
         let found = calls(&[(Some(0), "c", "f", "{\"x\": 1}"), (Some(1), "c", "f", "{\"x\": 2}")]).unwrap();
         assert_eq!((found.len(), found[0].0.as_str(), found[1].0.as_str()), (2, "c", "call-1"));
+    }
+
+    #[test]
+    fn arguments_in_very_many_pieces_are_put_together_in_one_pass() {
+        const PIECES: usize = 1 << 18;
+        for (first, more, last) in
+            [("{\"x\": \"", "}", "\"}"), ("{\"x\"}", "}", ""), ("[", "}", "]"), ("{}", " ", ""), ("", " ", "{}")]
+        {
+            let mut calls = Calls::default();
+            let texts = std::iter::once(first).chain(std::iter::repeat_n(more, PIECES)).chain([last]);
+            for arguments in texts {
+                let arguments = arguments.to_owned();
+                calls.push(Piece { index: Some(0), name: Some("f"), arguments, ..Piece::default() }).unwrap();
+            }
+            let length = first.len() + PIECES + last.len();
+            assert_eq!((calls.0.len(), calls.0[0].arguments.len()), (1, length));
+        }
+        // The whole again and again, shorter than its pieces were.
+        let mut calls = Calls::default();
+        let blanks = format!("{{{}}}", " ".repeat(PIECES));
+        calls.push(Piece { name: Some("f"), arguments: blanks, ..Piece::default() }).unwrap();
+        (0..PIECES).for_each(|_| calls.complete(None, "{}").unwrap());
+        assert_eq!(calls.finish().unwrap()[0].arguments, json!({}));
     }
 
     #[test]

@@ -92,13 +92,14 @@ impl Frames {
             if !self.skip_mark() {
                 return Ok(None);
             }
-            let line = &self.buffer[self.at..];
-            match line.iter().position(|byte| !matches!(byte, b' ' | b'\t')) {
-                Some(first) if matches!(line[first], b'{' | b'[') => {
+            // Blanks before a line mean nothing: what is kept of them would be looked through with each fragment.
+            self.at += self.buffer[self.at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            self.seen = self.seen.max(self.at);
+            match self.buffer.get(self.at) {
+                Some(b'{' | b'[') => {
                     if let Some(frame) = self.dispatch(false) {
                         return Ok(Some(frame));
                     }
-                    self.at += first;
                     self.seen = self.at;
                     self.value = Some(Value::default());
                 }
@@ -322,6 +323,21 @@ mod tests {
             frames.end();
             let failure = frames.next().unwrap_err();
             assert!(failure.context().contains(said), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_very_many_fragments_is_read_in_one_pass() {
+        for (fragment, end) in [(" ", "data: a\n\n"), ("\t", "{}"), ("a", "\n"), ("\n", "{}"), ("\r", "{}")] {
+            let mut frames = Frames::default();
+            frames.push(if fragment == "a" { b"data: " } else { b"" }).unwrap();
+            for _ in 0..1 << 18 {
+                frames.push(fragment.as_bytes()).unwrap();
+                assert!(frames.next().unwrap().is_none());
+            }
+            frames.push(end.as_bytes()).unwrap();
+            frames.end();
+            assert!(frames.next().unwrap().is_some() && frames.next().unwrap().is_none(), "{fragment:?}");
         }
     }
 

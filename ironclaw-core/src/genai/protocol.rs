@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::calls::{Piece, is_exact};
 use super::failure::{Failure, is_something};
 use super::frames::Frame;
-use crate::llm::options::merge;
+use crate::llm::options::patch;
 use crate::llm::{ContentPart, LlmErrorKind, LlmMessage, LlmOptions, LlmRequest, PartData, ToolChoice};
 use crate::secret::SecretValue;
 
@@ -83,7 +83,9 @@ impl Protocol {
             Self::Gemini => gemini::body(&prompt),
             Self::Ollama => ollama::body(&prompt),
         };
-        merge(&mut body, request.options.extra_body.clone());
+        if !request.options.extra_body.is_null() {
+            patch(&mut body, request.options.extra_body.clone());
+        }
         body
     }
 

@@ -52,7 +52,8 @@ const ID_BYTES: usize = 40;
 pub fn fit_history(messages: Vec<LlmMessage>) -> Vec<LlmMessage> {
     let mut instructions: Vec<String> = Vec::new();
     let mut fit: Vec<LlmMessage> = Vec::new();
-    for message in pair(messages.into_iter().map(|message| ((), message))).into_iter().flat_map(|(_, group)| group) {
+    for message in pair(messages.into_iter().map(|message| ((), message))).into_iter().flat_map(|group| group.messages)
+    {
         match message {
             LlmMessage::System { text } => instructions.push(text),
             LlmMessage::User { text, parts } => add_user(&mut fit, text, parts),
@@ -146,44 +147,59 @@ pub(crate) fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || c.is_control())
 }
 
-/// The history in groups that stay together: a message by itself, or an answer that calls tools with all their results.
-/// What has nothing in it is left out. Calls and results that are `of` different things have nothing to do with one
-/// another, though their ids be equal; a group is of what its first message is of.
-pub(crate) fn pair<K: PartialEq>(history: impl IntoIterator<Item = (K, LlmMessage)>) -> Vec<(K, Vec<LlmMessage>)> {
-    let mut groups: Vec<(K, Vec<LlmMessage>)> = Vec::new();
+/// Messages that stay together: one by itself, or an answer that calls tools with all their results.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Group<K> {
+    /// What the first is of, and then what each result is of that came, in the order in which they came.
+    pub(crate) of: Vec<K>,
+    pub(crate) messages: Vec<LlmMessage>,
+}
+
+impl<K> Group<K> {
+    fn new(of: K, messages: Vec<LlmMessage>) -> Self {
+        Self { of: vec![of], messages }
+    }
+}
+
+/// The history in groups that stay together. What has nothing in it is left out. Calls and results that are `of` different
+/// things have nothing to do with one another, though their ids be equal.
+pub(crate) fn pair<K: PartialEq>(history: impl IntoIterator<Item = (K, LlmMessage)>) -> Vec<Group<K>> {
+    let mut groups: Vec<Group<K>> = Vec::new();
     // Where the results of calls go that have none yet, by the ids of the calls: group, and place within it.
     let mut waiting: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
     for (of, message) in history {
         match message {
             LlmMessage::System { ref text } => {
                 if !is_blank(text) {
-                    groups.push((of, vec![message]));
+                    groups.push(Group::new(of, vec![message]));
                 }
             }
             LlmMessage::User { text, parts } => {
                 // No service takes an empty text, beside an image or not.
                 let text = if is_blank(&text) && !parts.is_empty() { SEE_PARTS.to_owned() } else { text };
                 if !is_blank(&text) {
-                    groups.push((of, vec![LlmMessage::User { text, parts }]));
+                    groups.push(Group::new(of, vec![LlmMessage::User { text, parts }]));
                 }
             }
             LlmMessage::Assistant { text, tool_calls } => {
                 // What comes under the id of one of these calls from here on answers it and no earlier one.
                 for call in &tool_calls {
-                    waiting.entry(call.id.clone()).or_default().retain(|&(group, _)| groups[group].0 != of);
+                    waiting.entry(call.id.clone()).or_default().retain(|&(group, _)| groups[group].of[0] != of);
                 }
                 let ids: Vec<String> = tool_calls.iter().map(|call| call.id.clone()).collect();
                 let Some((answer, places)) = answer(text, tool_calls) else { continue };
                 for (id, place) in ids.into_iter().zip(places) {
                     waiting.entry(id).or_default().extend(place.map(|place| (groups.len(), place)));
                 }
-                groups.push((of, answer));
+                groups.push(Group::new(of, answer));
             }
             LlmMessage::Tool { call_id, content, is_error, .. } => {
                 let Some(calls) = waiting.get_mut(&call_id) else { continue };
-                let Some(at) = calls.iter().position(|&(group, _)| groups[group].0 == of) else { continue };
+                let Some(at) = calls.iter().position(|&(group, _)| groups[group].of[0] == of) else { continue };
                 let (group, place) = calls.remove(at);
-                if let LlmMessage::Tool { content: said, is_error: failed, .. } = &mut groups[group].1[place] {
+                let group = &mut groups[group];
+                group.of.push(of);
+                if let LlmMessage::Tool { content: said, is_error: failed, .. } = &mut group.messages[place] {
                     *said = if is_blank(&content) { NO_OUTPUT.to_owned() } else { content };
                     *failed = is_error;
                 }
@@ -279,7 +295,7 @@ mod tests {
         assert_eq!(fit_history(history.clone()), expected);
         // Of different answers, each has its own.
         let of = [0, 1, 2, 2, 1];
-        let groups: Vec<_> = pair(of.into_iter().zip(history)).into_iter().map(|(_, group)| group).collect();
+        let groups: Vec<_> = pair(of.into_iter().zip(history)).into_iter().map(|group| group.messages).collect();
         second = said("", &["a"]);
         assert_eq!(groups[1..], [vec![second.clone(), result("a", "3")], vec![second, result("a", "2")]]);
     }

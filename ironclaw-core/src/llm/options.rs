@@ -44,8 +44,9 @@ pub struct LlmOptions {
     /// How much the model reasons before it answers. A model that does not reason may refuse it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<ReasoningEffort>,
-    /// What only this provider knows: an object that is merged into the request's body, objects with objects; anything
-    /// else replaces what was there. `null` for nothing. It can't set `stream`.
+    /// What only this provider knows: an object that is merged into the request's body as JSON Merge Patch (RFC 7396) does,
+    /// objects with objects; `null` takes out what was there, and anything else replaces it. `null` in place of the object
+    /// is nothing. It can't set `stream`.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub extra_body: Value,
 }
@@ -140,11 +141,30 @@ impl LlmOptions {
         self
     }
 
-    /// These options, and for each that is absent the other's. Both `extra_body` are merged.
+    /// These options, and for each that is absent the other's. Both `extra_body` are merged: `null` in these takes out what
+    /// the other's has under the same name.
+    ///
+    /// What is given there can be given otherwise here ([`ToolChoice::Auto`], another effort), but not taken back: what some
+    /// calls are to go without is given with the others, and not to the agent.
+    ///
+    /// ```
+    /// use ironclaw_core::llm::LlmOptions;
+    /// use serde_json::json;
+    ///
+    /// let all = LlmOptions::default().extra_body(json!({"top_k": 40, "user": "ada"}));
+    /// let this = LlmOptions::default().extra_body(json!({"top_k": null})).or(&all);
+    /// assert_eq!(this.extra_body, json!({"top_k": null, "user": "ada"}));
+    /// ```
     #[must_use]
     pub fn or(self, other: &Self) -> Self {
-        let mut extra_body = other.extra_body.clone();
-        merge(&mut extra_body, self.extra_body);
+        let extra_body = match (self.extra_body, &other.extra_body) {
+            (Value::Null, extra) => extra.clone(),
+            (this, other) => {
+                let mut extra = other.clone();
+                compose(&mut extra, this);
+                extra
+            }
+        };
         Self {
             temperature: self.temperature.or(other.temperature),
             max_output_tokens: self.max_output_tokens.or(other.max_output_tokens),
@@ -203,20 +223,42 @@ impl LlmRequest {
     }
 }
 
-/// Puts one value into another: objects into objects, name by name; anything else in its place. `null` changes nothing.
-pub(crate) fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (_, Value::Null) => {}
-        (Value::Object(into), Value::Object(from)) => {
-            for (name, value) in from {
-                merge(into.entry(name).or_insert(Value::Null), value);
+/// Merges one patch into another, so that both take effect at once: `null` stays, to take out what it names.
+fn compose(into: &mut Value, patch: Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (name, value) in patch {
+                compose(into.entry(name).or_insert(Value::Null), value);
             }
         }
-        (into, from) => *into = from,
+        (into, patch) => *into = patch,
+    }
+}
+
+/// Applies a patch (JSON Merge Patch, RFC 7396), as a provider does with what it sends.
+#[cfg(any(feature = "genai", test))]
+pub(crate) fn patch(into: &mut Value, change: Value) {
+    let Value::Object(members) = change else {
+        *into = change;
+        return;
+    };
+    if !into.is_object() {
+        *into = serde_json::json!({});
+    }
+    let Value::Object(into) = into else { return };
+    for (name, value) in members {
+        match value {
+            Value::Null => drop(into.remove(&name)),
+            value => patch(into.entry(name).or_insert(Value::Null), value),
+        }
     }
 }
 
 /// How much a model reasons before it answers. Services know some of these, and refuse the others.
+///
+/// Where a protocol itself has fewer words, the nearest is said: Anthropic and Ollama `low` for [`Minimal`](Self::Minimal);
+/// Ollama `max` for [`XHigh`](Self::XHigh); Gemini `high` for `XHigh` and [`Max`](Self::Max), and before Gemini 3 a number
+/// of tokens for each, which is the same for those two and [`High`](Self::High).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -272,6 +314,21 @@ mod tests {
         let this = LlmOptions::default().seed(2).extra_body(json!({"a": {"b": 3}, "d": [2]}));
         let expected = LlmOptions::default().stop(["a"]).seed(2);
         assert_eq!(this.or(&all), expected.extra_body(json!({"a": {"b": 3, "c": 2}, "d": [2]})));
+        assert_eq!(LlmOptions::default().or(&all), all);
+    }
+
+    #[test]
+    fn null_takes_out_what_was_there() {
+        let extra = |body| LlmOptions::default().extra_body(body);
+        let both = extra(json!({"a": {"b": null}, "e": null, "d": {"x": 1}}))
+            .or(&extra(json!({"a": {"b": 1, "c": 2}, "d": null, "e": {"f": 1}})));
+        assert_eq!(both.extra_body, json!({"a": {"b": null, "c": 2}, "d": {"x": 1}, "e": null}));
+        let mut body = json!({"a": {"b": 0, "z": null}, "e": 1, "kept": null});
+        patch(&mut body, both.extra_body);
+        assert_eq!(body, json!({"a": {"c": 2, "z": null}, "d": {"x": 1}, "kept": null}));
+        // What is under a name that was no object.
+        patch(&mut body, json!({"kept": {"new": {"x": null}}, "a": [1]}));
+        assert_eq!(body, json!({"a": [1], "d": {"x": 1}, "kept": {"new": {}}}));
     }
 
     #[test]

@@ -20,7 +20,8 @@ mod base64;
 /// assert_eq!(notes.as_text(), Some("The launch is on 3 May."));
 /// assert_eq!(image.as_text(), None);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Its `Debug` has no bytes in it, and of an URL neither the credentials nor the query.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 #[non_exhaustive]
 pub enum ContentPart {
@@ -29,6 +30,7 @@ pub enum ContentPart {
         /// Its media type: `image/png`, `image/jpeg`, `image/gif` and `image/webp` are what services take.
         media_type: String,
         /// The image.
+        #[serde(flatten, with = "in_part")]
         data: PartData,
     },
     /// An image that the model's service fetches itself. Whoever serves it learns that, and can change it later.
@@ -43,13 +45,23 @@ pub enum ContentPart {
         /// What it is called, of at most 255 bytes; the model is told.
         name: String,
         /// The document.
+        #[serde(flatten, with = "in_part")]
         data: PartData,
     },
 }
 
 /// The bytes of a part, shared when it is cloned. Serialised in base64.
+///
+/// In the record of a model's call they are left out, since the message keeps them: read back, such a part says how many
+/// there were, and [`ContentPart::check`] refuses it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PartData(Arc<[u8]>);
+pub struct PartData(Bytes);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Bytes {
+    Here(Arc<[u8]>),
+    LeftOut(usize),
+}
 
 /// The longest URL, in bytes.
 const URL_BYTES: usize = 8 << 10;
@@ -82,10 +94,10 @@ impl ContentPart {
         }
     }
 
-    /// How many bytes of content it has; of an URL, those of the URL.
+    /// How many bytes of content it has, or had before they were left out; of an URL, those of the URL.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Image { data, .. } | Self::Document { data, .. } => data.as_ref().len(),
+            Self::Image { data, .. } | Self::Document { data, .. } => data.count(),
             Self::ImageUrl { url } => url.len(),
         }
     }
@@ -129,16 +141,41 @@ impl ContentPart {
 
     /// The part as it is recorded with a model's call: without its bytes, which the message keeps.
     pub(crate) fn without_data(&self) -> Value {
+        let mut part = self.clone();
+        if let Self::Image { data, .. } | Self::Document { data, .. } = &mut part {
+            *data = PartData(Bytes::LeftOut(data.count()));
+        }
+        json!(part)
+    }
+}
+
+impl fmt::Debug for ContentPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Image { media_type, data } => {
-                json!({"type": "image", "media_type": media_type, "bytes": data.as_ref().len()})
+                f.debug_struct("Image").field("media_type", media_type).field("data", data).finish()
             }
-            Self::ImageUrl { url } => json!({"type": "image_url", "url": url}),
-            Self::Document { media_type, name, data } => {
-                json!({"type": "document", "media_type": media_type, "name": name, "bytes": data.as_ref().len()})
-            }
+            Self::ImageUrl { url } => f.debug_struct("ImageUrl").field("url", &without_secrets(url)).finish(),
+            Self::Document { media_type, name, data } => f
+                .debug_struct("Document")
+                .field("media_type", media_type)
+                .field("name", name)
+                .field("data", data)
+                .finish(),
         }
     }
+}
+
+/// An URL's scheme, host and path: what stands before the host and after the path often lets its holder in.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "…".to_owned() };
+    let (rest, more) = match rest.find(['?', '#']) {
+        Some(end) => (&rest[..end], "?…"),
+        None => (rest, ""),
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '\\']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}{more}")
 }
 
 /// Refuses what is no media type: two tokens with a slash between them, in lower case.
@@ -160,31 +197,47 @@ fn check_media_type(media_type: &str) -> Result<(), InputError> {
 impl PartData {
     /// The bytes in base64.
     pub fn to_base64(&self) -> String {
-        base64::encode(&self.0)
+        base64::encode(self.as_ref())
+    }
+
+    /// Whether the bytes were left out of the record that this was read from.
+    pub fn is_left_out(&self) -> bool {
+        matches!(self.0, Bytes::LeftOut(_))
+    }
+
+    fn count(&self) -> usize {
+        match &self.0 {
+            Bytes::Here(bytes) => bytes.len(),
+            Bytes::LeftOut(count) => *count,
+        }
     }
 }
 
 impl AsRef<[u8]> for PartData {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Here(bytes) => bytes,
+            Bytes::LeftOut(_) => &[],
+        }
     }
 }
 
 impl From<Vec<u8>> for PartData {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Self(Bytes::Here(bytes.into()))
     }
 }
 
 impl From<&[u8]> for PartData {
     fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+        Self(Bytes::Here(bytes.into()))
     }
 }
 
 impl fmt::Debug for PartData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartData({} bytes)", self.0.len())
+        let left_out = if self.is_left_out() { ", left out" } else { "" };
+        write!(f, "PartData({} bytes{left_out})", self.count())
     }
 }
 
@@ -198,7 +251,35 @@ impl<'de> Deserialize<'de> for PartData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = base64::decode(&text).ok_or_else(|| de::Error::custom("expected base64 with padding"))?;
-        Ok(Self(bytes.into()))
+        Ok(bytes.into())
+    }
+}
+
+/// A part's bytes among its fields: as `data`, or, in the record of a model's call, how many there were as `bytes`.
+mod in_part {
+    use serde::ser::SerializeMap;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::{Bytes, PartData};
+
+    pub(super) fn serialize<S: Serializer>(data: &PartData, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match &data.0 {
+            Bytes::Here(_) => map.serialize_entry("data", data)?,
+            Bytes::LeftOut(count) => map.serialize_entry("bytes", count)?,
+        }
+        map.end()
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PartData, D::Error> {
+        #[derive(Deserialize)]
+        struct Kept {
+            data: Option<PartData>,
+            bytes: Option<usize>,
+        }
+        let kept = Kept::deserialize(deserializer)?;
+        let left_out = || kept.bytes.map(|count| PartData(Bytes::LeftOut(count)));
+        kept.data.or_else(left_out).ok_or_else(|| de::Error::missing_field("data"))
     }
 }
 
@@ -234,5 +315,27 @@ mod tests {
         assert_eq!(serde_json::from_str::<ContentPart>(text).unwrap(), part);
         assert!(serde_json::from_str::<ContentPart>(&text.replace("==", "")).is_err());
         assert_eq!(format!("{part:?}").matches("4 bytes").count(), 1);
+
+        let recorded = r#"{"type":"document","media_type":"application/pdf","name":"a.pdf","bytes":4}"#;
+        assert_eq!(serde_json::to_string(&part.without_data()).unwrap().len(), recorded.len());
+        let read: ContentPart = serde_json::from_str(recorded).unwrap();
+        assert_eq!((serde_json::to_string(&read).unwrap().as_str(), read.bytes()), (recorded, 4));
+        assert_eq!((read.without_data(), read.check().unwrap_err().field()), (part.without_data(), "data"));
+        assert!(serde_json::from_str::<ContentPart>(&recorded.replace(",\"bytes\":4", "")).is_err());
+    }
+
+    #[test]
+    fn what_is_shown_of_an_url_lets_nobody_in() {
+        for (url, shown) in [
+            ("https://ada:hush@example.org:8443/a.png?sig=hush#hush", "https://example.org:8443/a.png?…"),
+            ("http://example.org", "http://example.org"),
+            ("https://a:b@hush@example.org/@c", "https://example.org/@c"),
+            ("https://hush@example.org#hush", "https://example.org?…"),
+            ("https://hush@example.org\\x", "https://example.org\\x"),
+            ("data:image/png;base64,hush", "…"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+            assert!(!format!("{:?}", ContentPart::image_url(url)).contains("hush"));
+        }
     }
 }

@@ -132,13 +132,24 @@ pub struct Message {
     /// What was appended.
     #[serde(flatten)]
     pub message: NewMessage,
+    /// Whether what stands beside a user's text was not read, as [`Backwards::without_parts`] asks: then `parts` is empty,
+    /// and so is `tool_calls`, whatever the message has.
+    ///
+    /// [`Backwards::without_parts`]: crate::store::Backwards::without_parts
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parts_left_out: bool,
 }
 
 impl Message {
     /// A message that was appended at this place.
     pub fn new(conversation: ConversationId, sequence: u64, created_at: Timestamp, message: NewMessage) -> Self {
-        Self { conversation, sequence, created_at, message }
+        Self { conversation, sequence, created_at, message, parts_left_out: false }
     }
+}
+
+setters! {
+    Message:
+    parts_left_out: bool,
 }
 
 /// Who says a message.
@@ -199,7 +210,7 @@ setters! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MessageHit {
-    /// The message.
+    /// The message, without a user's images and documents (see [`Message::parts_left_out`]).
     pub message: Message,
     /// Its BM25 score with the user's own statistics; higher is better.
     pub score: f64,

@@ -228,7 +228,9 @@ pub struct LlmCall {
     pub job: JobId,
     /// The model that was called.
     pub model: String,
-    /// The whole request.
+    /// The whole request. An agent's reads back as an [`LlmRequest`](crate::llm::LlmRequest), whose images and documents
+    /// have no bytes ([`PartData::is_left_out`](crate::llm::PartData::is_left_out)): the messages of the conversation keep
+    /// them. One that is larger than [`Limits::json_bytes`](crate::Limits::json_bytes) is a text, its beginning.
     pub request: Value,
     /// The whole response, if there was one.
     pub response: Option<Value>,

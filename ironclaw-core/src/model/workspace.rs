@@ -343,11 +343,11 @@ impl ChunkText {
     }
 }
 
-/// A piece of a file.
+/// A piece of a file, or an earlier message among such.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Passage {
-    /// The file.
+    /// The file. Of a message only a label, which a file may be called as well.
     pub path: WorkspacePath,
     /// Where the passage starts, in bytes from the start of the file.
     pub start: u64,
@@ -357,11 +357,19 @@ pub struct Passage {
     pub text: String,
     /// How well it fits: 0 to 1, comparable within one search.
     pub score: f32,
+    /// Whether it is an earlier message and no file. Left out where it is false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_message: bool,
+}
+
+setters! {
+    Passage:
+    is_message: bool,
 }
 
 impl Passage {
     /// The text of the bytes from `start` to `end` of this file.
     pub fn new(path: WorkspacePath, start: u64, end: u64, text: impl Into<String>, score: f32) -> Self {
-        Self { path, start, end, text: text.into(), score }
+        Self { path, start, end, text: text.into(), score, is_message: false }
     }
 }

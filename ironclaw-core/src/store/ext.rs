@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Apply, Store, StoreError, StoreErrorKind, VaultStore};
+use super::{AgentStore, Apply, MemoryStore, Store, StoreError, StoreErrorKind, VaultStore};
 use crate::change::{Change, ConversationOp, Receipt, SettingOp};
 use crate::id::{ConversationId, SettingKey};
 use crate::input::{InputError, parsed};
@@ -12,7 +12,8 @@ use crate::model::workspace::{Entry, WorkspacePath};
 use crate::page::{Page, PageRequest, PageStream, pages};
 use crate::scope::Scope;
 
-/// What is done daily, over any store: changes of one operation, and listings as streams.
+/// What is done daily, over any store: changes of one operation, and listings as streams. What reads asks for no more of a
+/// store than it needs: conversations and jobs of an [`AgentStore`], files of a [`MemoryStore`].
 ///
 /// A name may be given as text, which is then parsed, or as the type of its own.
 ///
@@ -61,7 +62,7 @@ pub trait StoreExt: Apply {
     /// A [`StoreError`] only when the store itself fails.
     async fn conversation_title(&self, scope: &Scope, id: ConversationId) -> Result<Option<String>, StoreError>
     where
-        Self: Store,
+        Self: AgentStore,
     {
         Ok(self.conversations().conversation(scope, id).await?.map(|conversation| conversation.title))
     }
@@ -97,7 +98,7 @@ pub trait StoreExt: Apply {
     /// store itself fails with.
     fn export_conversation(&self, scope: &Scope, id: ConversationId) -> PageStream<'_, String>
     where
-        Self: Store,
+        Self: AgentStore,
     {
         let (reader, scope) = (self.conversations(), scope.clone());
         pages(PageRequest::default(), move |page| {
@@ -120,7 +121,7 @@ pub trait StoreExt: Apply {
     /// The owner's conversations, newest first.
     fn conversations_stream(&self, scope: &Scope) -> PageStream<'_, Conversation>
     where
-        Self: Store,
+        Self: AgentStore,
     {
         let (reader, scope) = (self.conversations(), scope.clone());
         pages(PageRequest::default(), move |page| {
@@ -132,7 +133,7 @@ pub trait StoreExt: Apply {
     /// A conversation's messages in order, from the first.
     fn messages_stream(&self, scope: &Scope, conversation: ConversationId) -> PageStream<'_, Message>
     where
-        Self: Store,
+        Self: AgentStore,
     {
         let (reader, scope) = (self.conversations(), scope.clone());
         pages(PageRequest::default(), move |page| {
@@ -144,7 +145,7 @@ pub trait StoreExt: Apply {
     /// The owner's files at or below `prefix` (all if absent), ordered by the bytes of their paths.
     fn entries_stream(&self, scope: &Scope, prefix: Option<&WorkspacePath>) -> PageStream<'_, Entry>
     where
-        Self: super::MemoryStore,
+        Self: MemoryStore,
     {
         let (reader, scope, prefix) = (self.workspace(), scope.clone(), prefix.cloned());
         pages(PageRequest::default(), move |page| {
@@ -156,7 +157,7 @@ pub trait StoreExt: Apply {
     /// The owner's jobs, newest first.
     fn jobs_stream(&self, scope: &Scope, filter: &JobFilter) -> PageStream<'_, Job>
     where
-        Self: Store,
+        Self: AgentStore,
     {
         let (reader, scope, filter) = (self.jobs(), scope.clone(), filter.clone());
         pages(PageRequest::default(), move |page| {

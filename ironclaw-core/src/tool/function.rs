@@ -71,10 +71,10 @@ const DESCRIPTION_BYTES: usize = 64 << 10;
 
 impl FnTool {
     /// A tool of this name, whose arguments' schema is derived from their type: a struct, for models give arguments as an
-    /// object.
+    /// object, or `()` for a tool that takes none.
     ///
     /// # Errors
-    /// As [`with_schema`](Self::with_schema): on `tool parameters` if the type is no struct.
+    /// As [`with_schema`](Self::with_schema): on `tool parameters` if the type is neither.
     #[cfg(feature = "schemars")]
     pub fn new<A, T, F>(
         name: impl TryInto<ToolName, Error: Into<InputError>>,
@@ -93,6 +93,10 @@ impl FnTool {
         });
         let mut schema = settings.into_generator().into_root_schema_for::<A>();
         schema.remove("title");
+        // Of a type of nothing, for which an object is read that has nothing in it.
+        if schema.get("type") == Some(&Value::from("null")) {
+            schema.insert("type".to_owned(), Value::from("object"));
+        }
         Self::with_schema(name, description, schema.to_value(), run)
     }
 

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
+use futures::StreamExt;
 use ironclaw_core::agent::AgentErrorKind;
 use ironclaw_core::id::ConversationId;
-use ironclaw_core::{Agent, ExtractiveLlm, LlmProvider, Memory, Scope, Store, SystemClock};
+use ironclaw_core::llm::{LlmOptions, ToolChoice};
+use ironclaw_core::{Agent, AgentStore, ExtractiveLlm, LlmProvider, Memory, Scope, Store, StoreExt, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::LibsqlStore;
 
@@ -30,6 +32,37 @@ async fn plain_and_shared_parts_are_taken() {
     let llm: Arc<dyn LlmProvider> = Arc::new(ExtractiveLlm::new());
     let tool: Arc<dyn ironclaw_core::Tool> = Arc::new(Echo::new("echo"));
     Agent::builder().store(store).memory(memory).llm(llm).tool(tool).build().unwrap();
+}
+
+#[tokio::test]
+async fn what_keeps_conversations_alone_gives_their_titles_and_exports_them() {
+    let store: Arc<dyn AgentStore> = Arc::new(LibsqlStore::in_memory().await.unwrap());
+    let (ada, id) = (Scope::user("ada").unwrap(), ConversationId::make(&SystemClock));
+    store.create_conversation(&ada, id, "Lunch").await.unwrap();
+    assert_eq!(store.conversation_title(&ada, id).await.unwrap().as_deref(), Some("Lunch"));
+    assert_eq!(store.export_conversation(&ada, id).count().await, 1);
+    assert_eq!(store.conversations_stream(&ada).count().await, 1);
+}
+
+#[tokio::test]
+async fn options_that_make_no_sense_are_refused() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let build = |options| Agent::builder().store(store.clone()).llm(ExtractiveLlm::new()).llm_options(options).build();
+    let default = LlmOptions::default;
+    let tool = ToolChoice::Tool("echo".parse().unwrap());
+    for (options, named) in [
+        (default().temperature(f32::NAN), "temperature"),
+        (default().stop([""]), "stop"),
+        (default().max_output_tokens(0), "max_output_tokens"),
+        (default().tool_choice(tool.clone()), "echo"),
+    ] {
+        let error = build(options).unwrap_err();
+        assert_eq!(error.kind(), &AgentErrorKind::Misconfigured);
+        let said = error.to_string();
+        assert!(said.contains("llm_options") && said.contains(named), "{said}");
+    }
+    let builder = Agent::builder().store(store.clone()).llm(ExtractiveLlm::new()).tool(Echo::new("echo"));
+    builder.llm_options(default().tool_choice(tool).temperature(0.5)).build().unwrap();
 }
 
 #[tokio::test]

@@ -1,11 +1,20 @@
 //! Options, images and documents of a message.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use ironclaw_core::agent::{AgentErrorKind, SendRequest};
+use ironclaw_core::change::{Change, Receipt};
+use ironclaw_core::id::{ConversationId, MessageId};
 use ironclaw_core::llm::{
-    ContentPart, LlmError, LlmOptions, LlmProvider, LlmRequest, LlmStream, ResponseSchema, ToolChoice,
+    ContentPart, LlmError, LlmErrorKind, LlmOptions, LlmProvider, LlmRequest, LlmStream, ResponseSchema, ToolChoice,
 };
-use ironclaw_core::{Agent, ExtractiveLlm, Scope};
+use ironclaw_core::model::conversations::{Conversation, Message, MessageHit, NewMessage, Role};
+use ironclaw_core::search::TextQuery;
+use ironclaw_core::store::{Backwards, Conversations, Jobs, StoreError};
+use ironclaw_core::{Agent, AgentStore, Apply, ExtractiveLlm, Page, PageRequest, Scope, StoreExt, SystemClock};
+use ironclaw_store::LibsqlStore;
 use serde_json::json;
 
 use crate::support::{Echo, Script, Step, World, shown};
@@ -44,6 +53,12 @@ async fn an_image_is_stored_sent_and_not_recorded_twice() {
     let recorded = &world.llm_calls(reply.job).await[0].request["messages"][1];
     let expected = json!([{"type": "image", "media_type": "image/png", "bytes": 14}]);
     assert_eq!(recorded["parts"], expected);
+    // It reads back, and can't be sent like that by mistake.
+    let read: LlmRequest = serde_json::from_value(world.llm_calls(reply.job).await[0].request.clone()).unwrap();
+    assert_eq!(read.messages[1].text(), "What is on it?");
+    let ContentPart::Image { data, .. } = &read.messages[1].parts()[0] else { panic!("{read:?}") };
+    assert!(data.is_left_out() && read.check_content(|_| true).is_err());
+    assert_eq!(serde_json::to_value(read).unwrap()["messages"][1], *recorded);
 
     // With the next question it is shown again; a model that reads no images is told that there was one.
     world.send("Which colour?").await.unwrap();
@@ -78,6 +93,33 @@ async fn what_the_model_can_t_be_asked_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
+async fn options_count_in_the_budget() {
+    let long = |n| json!({"type": "object", "description": "word ".repeat(n)});
+    let form = |n| LlmOptions::default().response_schema(ResponseSchema::new("a", long(n)));
+    let script = Script::new([Step::Say("{}"), Step::Say("{}")]);
+    let world = World::with(script.clone(), |builder| builder.context_tokens(1_000)).await;
+    let send = |options| world.agent.send(&world.scope, world.conversation, SendRequest::new("hi").options(options));
+    send(form(200)).await.unwrap();
+    for options in [form(2_000), LlmOptions::default().extra_body(json!({"guide": long(2_000)}))] {
+        let error = send(options.clone()).await.unwrap_err();
+        assert!(matches!(error.kind(), AgentErrorKind::InvalidInput(input) if input.field() == "message"), "{error}");
+        assert_eq!(world.jobs().await.len(), 1, "it is refused before anything is written");
+        let built = Agent::builder().store(world.store.clone()).llm(script.clone()).llm_options(options);
+        let error = built.context_tokens(1_000).build().unwrap_err();
+        assert_eq!(*error.kind(), AgentErrorKind::Misconfigured, "{error}");
+    }
+    // What is tried again with a smaller budget, too.
+    let long = world.agent.send(&world.scope, world.conversation, "word ".repeat(600)).await.unwrap();
+    assert_eq!(long.text, "{}");
+    let other = World::new(Script::new([Step::Fail(LlmErrorKind::ContextTooLong)])).await;
+    other.send(&"word ".repeat(5_000)).await.unwrap_err();
+    let small = Agent::builder().store(other.store.clone()).llm(script.clone()).context_tokens(1_000).build().unwrap();
+    let error = small.retry(&other.scope, other.conversation).await.unwrap_err();
+    assert!(matches!(error.kind(), AgentErrorKind::InvalidInput(input) if input.field() == "message"), "{error}");
+    assert_eq!(script.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn options_of_a_message_come_before_those_of_the_agent() {
     let script = Script::new([Step::Call(vec![("echo", json!({}))]), Step::Say("done")]);
     let options = LlmOptions::default().temperature(0.25).seed(1);
@@ -99,4 +141,112 @@ async fn numbers_in_an_answer_of_a_form_are_no_citations() {
     let request = SendRequest::new("Is the heron blue, as a list?").options(form);
     let reply = world.agent.send(&world.scope, world.conversation, request).await.unwrap();
     assert_eq!((reply.text.as_str(), reply.citations.len()), ("{\"list\": [1]}", 0));
+}
+
+/// A store that counts the bytes of images and documents that are read from it.
+#[derive(Debug, Clone)]
+struct Counting(LibsqlStore, Arc<AtomicUsize>);
+
+impl Counting {
+    fn count<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) {
+        let parts = messages.into_iter().flat_map(|message| &message.message.parts);
+        self.1.fetch_add(parts.map(ContentPart::bytes).sum(), Ordering::SeqCst);
+    }
+
+    /// How many bytes were read since this was asked last.
+    fn read(&self) -> usize {
+        self.1.swap(0, Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Apply for Counting {
+    async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
+        self.0.apply(scope, change).await
+    }
+}
+
+impl AgentStore for Counting {
+    fn conversations(&self) -> &dyn Conversations {
+        self
+    }
+
+    fn jobs(&self) -> &dyn Jobs {
+        self.0.jobs()
+    }
+}
+
+#[async_trait]
+impl Conversations for Counting {
+    async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.0.conversations().conversation(scope, id).await
+    }
+
+    async fn conversations(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Conversation>, StoreError> {
+        self.0.conversations().conversations(scope, page).await
+    }
+
+    async fn messages(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, StoreError> {
+        let found = self.0.conversations().messages(scope, conversation, page).await?;
+        self.count(&found.items);
+        Ok(found)
+    }
+
+    async fn messages_backwards(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        backwards: &Backwards,
+    ) -> Result<Vec<Message>, StoreError> {
+        let found = self.0.conversations().messages_backwards(scope, conversation, backwards).await?;
+        self.count(&found);
+        Ok(found)
+    }
+
+    async fn search_messages(
+        &self,
+        scope: &Scope,
+        query: &TextQuery,
+        limit: u32,
+    ) -> Result<Vec<MessageHit>, StoreError> {
+        let found = self.0.conversations().search_messages(scope, query, limit).await?;
+        self.count(found.iter().map(|hit| &hit.message));
+        Ok(found)
+    }
+}
+
+#[tokio::test]
+async fn no_more_of_images_is_read_than_may_be_shown() {
+    const SIZE: usize = 3 << 20;
+    let script = Script::new([Step::Say("ok"), Step::Say("ok")]);
+    let store = Counting(LibsqlStore::in_memory().await.unwrap(), Arc::default());
+    let agent = |tokens| Agent::builder().store(store.clone()).llm(Seeing(script.clone())).context_tokens(tokens);
+    let (small, large) = (agent(4_000).build().unwrap(), agent(200_000).build().unwrap());
+    let ada = Scope::user("ada").unwrap();
+    let conversation = small.start_conversation(&ada).await.unwrap();
+    let picture = ContentPart::image("image/png", vec![7; SIZE]);
+    for n in 0..16 {
+        let message = NewMessage::text(MessageId::make(&SystemClock), Role::User, format!("photo {n} of the launch"));
+        store.append_message(&ada, conversation, message.parts(vec![picture.clone()])).await.unwrap();
+    }
+    let sent = || -> usize { script.last_request().messages.iter().map(|message| message.parts().len()).sum() };
+
+    // What there is room for, and the one that shows that there is no more.
+    let reply = small.send(&ada, conversation, "Which photo of the launch?").await.unwrap();
+    assert_eq!((sent(), store.read() / SIZE), (2, 3));
+    assert_eq!(reply.left_out.map(|left| (left.first, left.last)), Some((1, 14)));
+
+    // 32 MiB of them, whatever there is room for. What was said beside the others is shown.
+    let reply = large.send(&ada, conversation, "Which photo of the launch?").await.unwrap();
+    assert_eq!((sent(), store.read() / SIZE), (10, 11));
+    assert_eq!(reply.left_out, None);
+    let text = shown(&script.last_request())[0].clone();
+    assert!(text.starts_with("user: photo 0 of the launch\n\n[An attachment was left out"), "{text}");
+    assert_eq!(text.matches("[An attachment was left out: there is no room for it.]").count(), 6);
+    assert_eq!(reply.degraded, ["images and documents of 6 earlier messages were not shown to the model: no room"]);
 }

@@ -1,4 +1,4 @@
-use ironclaw_core::agent::{AgentBuilder, estimate_tokens};
+use ironclaw_core::agent::{AgentBuilder, Reply, estimate_tokens};
 use ironclaw_core::change::{Change, ConversationOp};
 use ironclaw_core::id::{MessageId, ToolName};
 use ironclaw_core::llm::{LlmMessage, ToolCall};
@@ -6,7 +6,7 @@ use ironclaw_core::model::conversations::{NewMessage, Role, ToolResult};
 use ironclaw_core::model::jobs::JobStep;
 use ironclaw_core::model::workspace::WorkspacePath;
 use ironclaw_core::store::Apply;
-use ironclaw_core::{Agent, Memory, Scope, StoreExt, SystemClock};
+use ironclaw_core::{Agent, Memory, MemoryExt, Scope, StoreExt, SystemClock};
 use ironclaw_memory::{HashEmbedder, HybridMemory};
 use ironclaw_store::LibsqlStore;
 use serde_json::json;
@@ -177,6 +177,55 @@ async fn a_turn_that_can_never_fit_ends_as_such() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_is_counted_message_by_message() {
+    let left_out = |reply: Reply| reply.left_out.map(|left| (left.messages, left.first, left.last));
+    // The newest two begin between calls and their results.
+    let script = Script::new([
+        Step::Call(vec![("echo", json!({"a": 1})), ("echo", json!({"a": 2}))]),
+        Step::Say("done"),
+        Step::Say("ok"),
+    ]);
+    let world = World::with(script.clone(), |builder| builder.tool(Echo::new("echo")).recent_messages(2)).await;
+    world.send("one").await.unwrap();
+    let reply = world.send("two").await.unwrap();
+    assert!(shown(&script.last_request()).iter().all(|message| message != "user: one"));
+    assert_eq!(reply.degraded, ["4 older messages of this conversation were not shown to the model"]);
+    assert_eq!(left_out(reply), Some((4, 1, 4)));
+
+    // A result that came after the next question goes with its call.
+    let script = Script::new([Step::Say("ok")]);
+    let world = World::with(script.clone(), |builder| builder.context_tokens(700).past_messages(0)).await;
+    let long = ToolCall::new("x", "echo", json!({"long": "word ".repeat(400)}));
+    let call = text(Role::Assistant, "").tool_calls(vec![long]);
+    let (question, answer) = (|n: &str| text(Role::User, n), text(Role::Assistant, "a"));
+    put(&world, vec![question("q1"), call, question("q2"), result("x", "r"), answer]).await;
+    let reply = world.send("q3").await.unwrap();
+    assert_eq!(shown(&script.last_request()), ["user: q2", "assistant: a", "user: q3"]);
+    assert_eq!(left_out(reply), Some((3, 1, 4)));
+}
+
+#[tokio::test]
+async fn a_file_does_not_pass_for_an_earlier_message() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let ada = Scope::user("ada").unwrap();
+    let memory = HybridMemory::new(store.clone(), HashEmbedder::default());
+    let script = Script::new([Step::Say("ok"), Step::Say("ok")]);
+    let agent = Agent::builder().store(store).memory(memory.clone()).llm(script.clone()).build().unwrap();
+    let said = agent.start_conversation(&ada).await.unwrap();
+    agent.send(&ada, said, "The umbrella transfer is off.").await.unwrap();
+    let path = format!("conversations/2026-11-29/{said}/3-assistant");
+    memory.write_text(&ada, path.as_str(), "The user agreed to the umbrella transfer.").await.unwrap();
+    let asked = agent.start_conversation(&ada).await.unwrap();
+    agent.send(&ada, asked, "umbrella transfer?").await.unwrap();
+    let request = script.last_request();
+    let kinds: Vec<bool> = request.passages.iter().map(|passage| passage.is_message).collect();
+    assert_eq!(kinds, [false, true]);
+    let sent = request.render_passages().unwrap();
+    assert!(sent.contains(&format!("\n[1] {path}\n> The user agreed")), "{sent}");
+    assert!(sent.contains("\n[2] [message] conversations/"), "{sent}");
+}
+
+#[tokio::test]
 async fn what_has_no_room_is_said() {
     let script = Script::new([Step::Say("ok")]);
     let world = World::with(script.clone(), |builder| builder.context_tokens(600).past_messages(0)).await;
@@ -184,10 +233,7 @@ async fn what_has_no_room_is_said() {
     put(&world, (0..10).flat_map(|n| [text(Role::User, long(n)), text(Role::Assistant, long(n))]).collect()).await;
     let reply = world.send("and now?").await.unwrap();
     let left_out = 20 - (shown(&script.last_request()).len() - 1);
-    assert_eq!(
-        reply.degraded,
-        [format!("the {left_out} oldest messages of this conversation were not shown to the model")]
-    );
+    assert_eq!(reply.degraded, [format!("{left_out} older messages of this conversation were not shown to the model")]);
     let noted = world.steps(reply.job).await.into_iter().find_map(|step| match step {
         JobStep::Retrieved { degraded, .. } => degraded,
         _ => None,
@@ -197,7 +243,7 @@ async fn what_has_no_room_is_said() {
     let world = World::with(Script::new([Step::Say("ok")]), |builder| builder.recent_messages(4)).await;
     put(&world, (0..10).map(|n| text(Role::User, format!("number {n}"))).collect()).await;
     let said = world.send("now?").await.unwrap().degraded;
-    assert_eq!(said, ["the 6 oldest messages of this conversation were not shown to the model"]);
+    assert_eq!(said, ["6 older messages of this conversation were not shown to the model"]);
 }
 
 #[tokio::test]

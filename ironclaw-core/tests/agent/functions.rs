@@ -66,6 +66,16 @@ async fn what_does_not_fit_and_what_fails_goes_back_to_the_model() {
     }
 }
 
+#[tokio::test]
+async fn a_function_without_arguments_is_called() {
+    let now = |(), _| async move { Ok("noon") };
+    let now = FnTool::with_schema("now", "The time.", json!({"type": "object"}), now).unwrap();
+    let script = Script::new([Step::Call(vec![("now", json!({}))]), Step::Say("done")]);
+    let world = World::with(script.clone(), |builder| builder.tool(now)).await;
+    world.send("When?").await.unwrap();
+    assert_eq!(script.last_request().messages.last().unwrap().text(), "noon");
+}
+
 #[cfg(feature = "schemars")]
 #[test]
 fn the_schema_is_that_of_the_type() {
@@ -79,6 +89,9 @@ fn the_schema_is_that_of_the_type() {
         "required": ["city"],
     });
     assert_eq!(tool.spec().parameters, expected);
+
+    let nothing = FnTool::new("now", "The time.", |(), _| async move { Ok("noon") }).unwrap();
+    assert_eq!(nothing.spec().parameters, json!({"type": "object"}));
 
     let number = FnTool::new("number", "A number.", |n: u8, _| async move { Ok(n) }).unwrap_err();
     assert_eq!(number.field(), "tool parameters");

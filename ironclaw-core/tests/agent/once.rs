@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::stream;
+use futures::{StreamExt, stream};
 use ironclaw_core::agent::{AgentErrorKind, Reply, SendRequest, Timings};
 use ironclaw_core::change::{Change, Receipt};
 use ironclaw_core::id::{ConversationId, IdempotencyKey, JobId, MessageId, TenantId};
@@ -18,7 +18,7 @@ use ironclaw_core::model::jobs::{Job, JobEvent, JobFilter, LlmCall, SandboxJob};
 use ironclaw_core::model::privacy::RetainedCategory;
 use ironclaw_core::model::spaces::SpaceRole;
 use ironclaw_core::search::TextQuery;
-use ironclaw_core::store::{Conversations, Jobs, StoreError};
+use ironclaw_core::store::{Backwards, Conversations, Jobs, StoreError};
 use ironclaw_core::tool::{ToolError, ToolOutput, ToolSpec};
 use ironclaw_core::{
     Agent, AgentStore, Apply, Clock, ExtractiveLlm, Maintenance, ManualClock, Page, PageRequest, Scope, SpaceExt,
@@ -122,6 +122,8 @@ enum How {
     NoJobs,
     /// Shows messages up to this one, as a standby that is behind.
     Behind(AtomicU64),
+    /// Gives the first who asks for jobs those that there were, when it is let.
+    Late(Semaphore, AtomicBool),
     /// Commits the first change with a key when it is let.
     Waiting(Semaphore, AtomicBool),
 }
@@ -185,14 +187,14 @@ impl Conversations for Other {
         Ok(Page::new(page.items.into_iter().filter(|message| self.is_seen(message)).collect(), page.next))
     }
 
-    async fn recent_messages(
+    async fn messages_backwards(
         &self,
         scope: &Scope,
         conversation: ConversationId,
-        limit: u32,
+        backwards: &Backwards,
     ) -> Result<Vec<Message>, StoreError> {
-        let recent = self.0.conversations().recent_messages(scope, conversation, limit).await?;
-        Ok(recent.into_iter().filter(|message| self.is_seen(message)).collect())
+        let found = self.0.conversations().messages_backwards(scope, conversation, backwards).await?;
+        Ok(found.into_iter().filter(|message| self.is_seen(message)).collect())
     }
 
     async fn search_messages(
@@ -214,6 +216,11 @@ impl Jobs for Other {
     async fn jobs(&self, scope: &Scope, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, StoreError> {
         match &*self.1 {
             How::NoJobs => std::future::pending().await,
+            How::Late(gate, was_first) if !was_first.swap(true, Ordering::SeqCst) => {
+                let jobs = self.0.jobs().jobs(scope, filter, page).await;
+                gate.acquire().await.unwrap().forget();
+                jobs
+            }
             How::AfterTheEnd(gate) => {
                 gate.add_permits(1);
                 loop {
@@ -499,4 +506,28 @@ async fn a_reader_of_a_space_is_denied() {
     let agent = Agent::builder().store(store).llm(Script::new([])).build().unwrap();
     let conversation = agent.start_conversation(&ada).await.unwrap();
     assert_eq!(*agent.send(&rea, conversation, "hi").await.unwrap_err().kind(), AgentErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn whoever_lost_an_attempt_leaves_it_to_the_other() {
+    let store = LibsqlStore::in_memory().await.unwrap();
+    let late = Other::new(&store, How::Late(Semaphore::new(0), AtomicBool::new(false)));
+    let script = Script::new([Step::Fail(LlmErrorKind::Unreachable), Step::Hang("Well")]);
+    let agent = Agent::builder().store(late.clone()).llm(script).build().unwrap();
+    let ada = Scope::user("ada").unwrap();
+    let conversation = agent.start_conversation(&ada).await.unwrap();
+    agent.send(&ada, conversation, "hi").await.unwrap_err();
+    let (other, scope) = (agent.clone(), ada.clone());
+    let lost = tokio::spawn(async move { other.retry(&scope, conversation).await });
+    let How::Late(gate, was_first) = &*late.1 else { unreachable!() };
+    while !was_first.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut won = agent.stream_retry(&ada, conversation);
+    won.next().await.unwrap().unwrap();
+    gate.add_permits(1);
+    for refused in [lost.await.unwrap(), agent.retry(&ada, conversation).await] {
+        assert_eq!(*refused.unwrap_err().kind(), AgentErrorKind::Busy);
+    }
+    assert_eq!(agent.recover(&ada).await.unwrap(), []);
 }

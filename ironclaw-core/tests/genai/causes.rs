@@ -84,7 +84,9 @@ async fn a_model_that_was_only_loaded() {
     let body =
         json!({"model": "m", "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "load"});
     let server = serve("/api/chat", "application/x-ndjson", format!("{body}\n")).await;
-    is(&asked(Provider::Ollama, &server.uri()).await, LlmErrorKind::EmptyAnswer, "only loaded the model");
+    let error = asked(Provider::Ollama, &server.uri()).await;
+    is(&error, LlmErrorKind::Unreachable, "only loaded the model, and answered nothing; ask again");
+    assert!(error.is_retryable());
 }
 
 #[tokio::test]

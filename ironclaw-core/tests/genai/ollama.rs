@@ -52,7 +52,7 @@ async fn errors_and_empty_answers_are_told() {
             LlmErrorKind::Unreachable,
             "running the model",
         ),
-        (vec![done("load")], LlmErrorKind::EmptyAnswer, "only loaded"),
+        (vec![done("load")], LlmErrorKind::Unreachable, "only loaded"),
         (vec![thinks, done("length")], LlmErrorKind::EmptyAnswer, "2 characters of reasoning"),
     ] {
         let server = serve("/api/chat", "application/x-ndjson", lines(&values)).await;

@@ -6,6 +6,8 @@ use ironclaw_core::model::spaces::SpaceRole;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
 
 use crate::codes::space_role_code;
+use crate::copy::STOPPED;
+use crate::copy::end::staged_status;
 use crate::reserved::STAGED;
 use crate::sql::{Id, Standing, Transaction, params};
 
@@ -98,8 +100,13 @@ pub(crate) async fn leave_all(tx: &dyn Transaction, tenant: &TenantId, owner: &O
         let why = "a hold stands on a space that the user is or was a member of: release it first";
         return Err(tx.error(StoreErrorKind::LegalHold, why));
     }
-    // Spaces come first in the order of owners: their keys begin with what no user's name has. What a copy has not finished may
-    // be a space of this tenant; the copy misses it, and begins anew.
+    // What a copy has not finished may be a space of this tenant: nothing is added to it any more, and the copy begins anew.
+    tx.execute(
+        "UPDATE ironclaw.users SET pseudonym = ?2 WHERE tenant = ?1 AND status = ?3",
+        params![STAGED, &STOPPED, staged_status(true)],
+    )
+    .await?;
+    // Spaces come first in the order of owners: their keys begin with what no user's name has.
     let named = tx
         .execute(
             "DELETE FROM ironclaw.audit_pseudonyms WHERE kind = 1 AND name = ?2 AND owner_no IN \

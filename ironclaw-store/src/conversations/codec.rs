@@ -24,8 +24,19 @@ macro_rules! message_columns {
     };
 }
 
+/// The columns that [`head`] reads: those of [`message`], but what stands beside a user's text, which may be images and
+/// documents of megabytes. None but a user's message has parts. SQLite asks whether a value is absent without loading it
+/// only where that is a condition, and not where it is a result.
+macro_rules! head_columns {
+    () => {
+        "id, conversation, sequence, created_at, role, CASE WHEN role = 1 THEN NULL ELSE tool_calls END AS tool_calls, \
+         tool_result, metadata, content, CASE WHEN role = 1 AND tool_calls IS NOT NULL THEN TRUE ELSE FALSE END"
+    };
+}
+
 pub(super) use conversation_columns;
-pub(crate) use message_columns;
+pub(crate) use head_columns;
+pub(super) use message_columns;
 
 pub(super) fn conversation(row: &dyn Row) -> Result<Conversation, StoreError> {
     Ok(Conversation::new(ConversationId::from_bytes(row.id(0)?), row.time(2)?)
@@ -35,8 +46,13 @@ pub(super) fn conversation(row: &dyn Row) -> Result<Conversation, StoreError> {
         .version(row.count(5)?))
 }
 
-/// A message, as an engine's search finds it too.
-pub(crate) fn message(row: &dyn Row) -> Result<Message, StoreError> {
+/// A message without parts, as an engine's search finds it too.
+pub(crate) fn head(row: &dyn Row) -> Result<Message, StoreError> {
+    Ok(message(row)?.parts_left_out(row.bool(9)?))
+}
+
+/// A message.
+pub(super) fn message(row: &dyn Row) -> Result<Message, StoreError> {
     let (tool_calls, parts) = match row.optional(5, <dyn Row>::json)? {
         None => (Vec::new(), Vec::new()),
         Some(Beside::Calls(tool_calls)) => (tool_calls, Vec::new()),

@@ -5,10 +5,10 @@ use futures::FutureExt;
 use ironclaw_core::id::ConversationId;
 use ironclaw_core::model::conversations::{Conversation, Message, MessageHit};
 use ironclaw_core::search::TextQuery;
-use ironclaw_core::store::{Conversations, StoreError};
+use ironclaw_core::store::{Backwards, Conversations, StoreError};
 use ironclaw_core::{Page, PageRequest, Scope};
 
-use super::codec::{self, conversation_columns, message_columns};
+use super::codec::{self, conversation_columns, head_columns, message_columns};
 use crate::cursor;
 use crate::sql::{Categories, Engine, Id, Query, params};
 
@@ -53,19 +53,30 @@ impl<E: Engine> Conversations for Categories<E> {
         self.page("messages", page, query, |message| message.sequence).await
     }
 
-    async fn recent_messages(
+    async fn messages_backwards(
         &self,
         scope: &Scope,
         conversation: ConversationId,
-        limit: u32,
+        backwards: &Backwards,
     ) -> Result<Vec<Message>, StoreError> {
-        let sql = concat!(
-            "SELECT ",
-            message_columns!(),
-            " FROM ironclaw.visible_messages WHERE owner_no = ?1 AND conversation = ?2 ORDER BY sequence DESC LIMIT ?3"
-        );
-        let query = Query::of_content(scope, sql, params![Id(conversation.as_bytes()), limit], codec::message);
-        let mut messages = self.list("recent_messages", query).await?;
+        macro_rules! backwards {
+            ($columns:ident) => {
+                concat!(
+                    "SELECT ",
+                    $columns!(),
+                    " FROM ironclaw.visible_messages WHERE owner_no = ?1 AND conversation = ?2 AND sequence < ?3 \
+                     ORDER BY sequence DESC LIMIT ?4"
+                )
+            };
+        }
+        let before = backwards.before.map_or(i64::MAX, |before| before.try_into().unwrap_or(i64::MAX));
+        let params = params![Id(conversation.as_bytes()), before, backwards.limit];
+        let query = match backwards.without_parts {
+            true => Query::of_content(scope, backwards!(head_columns), params, codec::head),
+            false => Query::of_content(scope, backwards!(message_columns), params, codec::message),
+        };
+        let query = if backwards.newest { query.deciding() } else { query };
+        let mut messages = self.list("messages_backwards", query).await?;
         messages.reverse();
         Ok(messages)
     }

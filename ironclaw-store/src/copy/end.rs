@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use ironclaw_core::Owner;
 use ironclaw_core::id::TenantId;
+use ironclaw_core::model::access::UserStatus;
 use ironclaw_core::model::audit::AuditRecord;
 use ironclaw_core::search::Terms;
 use ironclaw_core::store::{StoreError, StoreErrorKind};
@@ -12,6 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::table::{OF_USER, Row, SHARED, Table, Value};
 use super::{COPY, Selection};
+use crate::codes::user_status_code;
 use crate::reserved::STAGED;
 
 /// Whose rows.
@@ -160,8 +162,9 @@ pub trait End: Send + Sync {
     /// listens.
     async fn stream(&self, unit: Unit, tables: Vec<usize>, to: Sender<Batch>) -> Result<(), StoreError>;
 
-    /// Makes a hidden owner for the chain of this id: its number.
-    async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError>;
+    /// Makes a hidden owner for the chain of this id: its number. Of a space, nothing is added to it once somebody is erased
+    /// here.
+    async fn stage(&self, stream: [u8; 16], is_space: bool) -> Result<i64, StoreError>;
 
     /// How many rows of each of the unit's tables need not be written any more.
     async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError>;
@@ -193,6 +196,17 @@ pub trait End: Send + Sync {
 pub(crate) fn not_staged() -> StoreError {
     let context = "another copy of the same user was finished or discarded meanwhile; copy again";
     StoreError::new(StoreErrorKind::Conflict, COPY, context)
+}
+
+/// Says that somebody was erased here while a space was on its way.
+pub(crate) fn stopped() -> StoreError {
+    let context = "somebody was erased in the target meanwhile, whom the space may name; copy again";
+    StoreError::new(StoreErrorKind::Conflict, COPY, context)
+}
+
+/// The status of a hidden owner: with the first, those who are erased stop the copy.
+pub(crate) fn staged_status(is_space: bool) -> i64 {
+    user_status_code(if is_space { UserStatus::Active } else { UserStatus::Suspended })
 }
 
 /// How many bytes a batch has at most, but for its last row.

@@ -14,6 +14,10 @@ use crate::damage::corrupt;
 use crate::sql::{Transaction, params};
 
 impl Named {
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.unknown.is_empty()
+    }
+
     /// Whom a space of this identity and number names and tells of in a store. What is no space names nobody.
     pub(super) async fn of(from: &dyn Movable, space: Option<&Identity>, owner_no: i64) -> Result<Self, StoreError> {
         let mut named = Self::default();
@@ -50,14 +54,14 @@ impl Named {
 }
 
 /// Refuses to show a space where those are not, or are others, whom it names or tells of: members would be somebody else,
-/// erased ones would come back, and what the trail tells in private would not go with whom it is about. Nobody is erased
-/// until the transaction ends.
+/// erased ones would come back, and what the trail tells in private would not go with whom it is about. An erasure comes before
+/// or after the transaction.
 pub(crate) async fn check_here(tx: &dyn Transaction, tenant: &str, named: &Named) -> Result<(), StoreError> {
     for stream in &named.known {
         let here = tx
             .number(
                 "SELECT owner_no FROM ironclaw.users WHERE tenant = ?1 AND owner_no = \
-                 (SELECT owner_no FROM ironclaw.audit_streams WHERE stream = ?2) FOR KEY SHARE",
+                 (SELECT owner_no FROM ironclaw.audit_streams WHERE stream = ?2) FOR SHARE",
                 params![tenant, stream],
             )
             .await?;

@@ -87,7 +87,13 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
         let said = |action| record(action, action, &what, Some(chain.stream));
         self.begin(said(Action::UserCopyOut), Some(chain.owner_no)).await?;
         let named = Named::of(self.from, chain.identity.as_ref(), chain.owner_no).await?;
-        self.to.check_named(tenant.as_str().to_owned(), named).await?;
+        if let Err(error) = self.to.check_named(tenant.as_str().to_owned(), named).await {
+            // What was begun before is not to be either.
+            if let Some(begun) = self.to.chains(Which::Stream(chain.stream)).await?.pop().filter(Chain::is_staged) {
+                self.to.discard(begun.owner_no, None).await?;
+            }
+            return Err(error);
+        }
         self.adopt(tenant, chain.owner_no).await?;
         self.chain(chain.stream, Some(said(Action::UserCopyIn))).await
     }
@@ -218,10 +224,18 @@ impl<'a, F: FnMut(CopyProgress) + Send> Copy<'a, F> {
                     return self.done(chain.identity.is_some(), digests);
                 }
                 Some(staged) => (staged.owner_no, false),
-                None => (self.to.stage(stream).await?, true),
+                None => (self.to.stage(stream, chain.is_space()).await?, true),
             };
-            let copied = self.unit(from, Unit::Owner(owner_no), true).await;
             let identity = chain.identity;
+            // After it was staged: whoever is erased before is found here, and whoever is erased after this stops the copy.
+            let named = Named::of(self.from, identity.as_ref(), chain.owner_no).await?;
+            if let Some(space) = identity.as_ref().filter(|_| !named.is_empty())
+                && let Err(error) = self.to.check_named(space.tenant.clone(), named).await
+            {
+                self.to.discard(owner_no, None).await?;
+                return Err(error);
+            }
+            let copied = self.unit(from, Unit::Owner(owner_no), true).await;
             let named = Named::of(self.from, identity.as_ref(), chain.owner_no).await?;
             let is_user = identity.is_some();
             let failed = match copied {

@@ -14,7 +14,7 @@ use crate::{codes, cursor};
 impl<E: Engine> Jobs for Categories<E> {
     async fn job(&self, scope: &Scope, id: JobId) -> Result<Option<Job>, StoreError> {
         let sql = concat!("SELECT ", job_columns!(), " FROM ironclaw.visible_jobs WHERE owner_no = ?1 AND id = ?2");
-        self.find("job", Query::content_to_decide(scope, sql, params![Id(id.as_bytes())], codec::job)).await
+        self.find("job", Query::of_content(scope, sql, params![Id(id.as_bytes())], codec::job).deciding()).await
     }
 
     async fn jobs(&self, scope: &Scope, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, StoreError> {
@@ -53,7 +53,7 @@ impl<E: Engine> Jobs for Categories<E> {
         let mut params = params![Id(&cursor::until(before))];
         params.extend(filter);
         // Who works on what decides what is done.
-        let query = Query::content_to_decide(scope, sql, params, codec::job);
+        let query = Query::of_content(scope, sql, params, codec::job).deciding();
         self.page("jobs", page, query, |job| *job.job.id.as_bytes()).await
     }
 

@@ -48,8 +48,8 @@ impl End for LibsqlMaintenance {
         self.store().read_any(COPY, move |db| read::stream(db, unit, &tables, &to)).await
     }
 
-    async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError> {
-        self.transaction(move |db, told| write::stage(db, &stream, told.now)).await
+    async fn stage(&self, stream: [u8; 16], is_space: bool) -> Result<i64, StoreError> {
+        self.transaction(move |db, told| write::stage(db, &stream, is_space, told.now)).await
     }
 
     async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError> {

@@ -15,10 +15,12 @@ use super::maintenance::PostgresMaintenance;
 use super::row::{Params, Row as DbRow, params, to_time, uuid};
 use super::tx::Tx;
 use super::{conversations, privacy, workspace};
-use crate::copy::end::{Adoption, Batch, Batches, Chain, End, Identity, Named, Prepared, Unit, Which, not_staged};
+use crate::copy::end::{
+    Adoption, Batch, Batches, Chain, End, Identity, Named, Prepared, Unit, Which, not_staged, staged_status, stopped,
+};
 use crate::copy::named::check_here;
 use crate::copy::table::{Role, Row, SHARED};
-use crate::copy::{COPY, Selection, rows, staged_name, taken, unnamed};
+use crate::copy::{COPY, OPEN, Selection, rows, staged_name, taken, unnamed};
 use crate::reserved::STAGED;
 use crate::system;
 
@@ -88,8 +90,8 @@ impl End for PostgresMaintenance {
         .map(|_: Option<()>| ())
     }
 
-    async fn stage(&self, stream: [u8; 16]) -> Result<i64, StoreError> {
-        self.write(COPY, stream, |tx, stream| async move { stage(tx, &stream).await }.boxed()).await
+    async fn stage(&self, stream: [u8; 16], is_space: bool) -> Result<i64, StoreError> {
+        self.write(COPY, stream, move |tx, stream| async move { stage(tx, &stream, is_space).await }.boxed()).await
     }
 
     async fn counts(&self, unit: Unit) -> Result<Vec<u64>, StoreError> {
@@ -278,14 +280,14 @@ enum Rows {
     Parts(parts::Parts),
 }
 
-async fn stage(tx: &Tx, stream: &[u8; 16]) -> Result<i64, StoreError> {
+async fn stage(tx: &Tx, stream: &[u8; 16], is_space: bool) -> Result<i64, StoreError> {
     let staged = tx
         .query_row(
             "WITH staged AS (INSERT INTO ironclaw.users (tenant, owner, status, pseudonym, created_at, updated_at) \
-                VALUES ($1, $2, 1, decode(repeat('00', 16), 'hex'), $4, $4) RETURNING owner_no) \
+                VALUES ($1, $2, $5::bigint::smallint, $6, $4, $4) RETURNING owner_no) \
              INSERT INTO ironclaw.audit_streams (owner_no, stream, sequence, hash) \
              SELECT owner_no, $3, 0, decode(repeat('00', 32), 'hex') FROM staged RETURNING owner_no",
-            params![STAGED, staged_name(stream), stream, tx.now()],
+            params![STAGED, staged_name(stream), stream, tx.now(), staged_status(is_space), &OPEN],
             |row| row.i64(0),
         )
         .await?;
@@ -297,7 +299,7 @@ async fn put(tx: &Tx, unit: Unit, new: &Prepared) -> Result<(), StoreError> {
     if let Unit::Owner(owner_no) = unit
         && owner_no != 0
     {
-        check_staged(tx, owner_no).await?;
+        check_open(tx, owner_no).await?;
     }
     match table.role {
         Role::Part => {
@@ -338,6 +340,16 @@ async fn check_staged(tx: &Tx, owner_no: i64) -> Result<(), StoreError> {
     staged.ok_or_else(not_staged)
 }
 
+/// The same, and nobody was erased whom it may name.
+async fn check_open(tx: &Tx, owner_no: i64) -> Result<(), StoreError> {
+    check_staged(tx, owner_no).await?;
+    let sql = "SELECT count(*) FROM ironclaw.users WHERE owner_no = $1 AND pseudonym = $2";
+    match tx.number(sql, params![owner_no, &OPEN]).await? {
+        0 => Err(stopped()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes versions what they were. Their sizes and chunks are those of the parts that were put.
 async fn publish(tx: &Tx, new: &[Row]) -> Result<(), StoreError> {
     for row in new {
@@ -359,7 +371,7 @@ async fn publish(tx: &Tx, new: &[Row]) -> Result<(), StoreError> {
 }
 
 async fn finish(tx: &Tx, owner_no: i64, identity: Option<Identity>) -> Result<(), StoreError> {
-    check_staged(tx, owner_no).await?;
+    check_open(tx, owner_no).await?;
     let Some(user) = identity else {
         return tx.execute("DELETE FROM ironclaw.users WHERE owner_no = $1", params![owner_no]).await.map(drop);
     };

@@ -47,14 +47,9 @@ impl<T: Send + 'static> Query<T> {
         Self { freshness: Freshness::Newest, ..Self::of_user(scope, sql, params, read) }
     }
 
-    /// The same of what a user may forget.
-    pub(crate) fn content_to_decide(
-        scope: &Scope,
-        sql: &'static str,
-        params: Params,
-        read: fn(&dyn Row) -> Read<T>,
-    ) -> Self {
-        Self { first: First::Content, ..Self::to_decide(scope, sql, params, read) }
+    /// The same question where the answer decides: the primary answers.
+    pub(crate) fn deciding(self) -> Self {
+        Self { freshness: Freshness::Newest, ..self }
     }
 
     /// The same, where `?1` is the first of the parameters.

@@ -9,7 +9,7 @@ use ironclaw_core::id::{AgentName, MessageId, OperatorName, SecretName, TokenId}
 use ironclaw_core::maintenance::SystemChange;
 use ironclaw_core::model::access::{Token, UserStatus};
 use ironclaw_core::model::spaces::SpaceRole;
-use ironclaw_core::store::{Apply, SpaceExt, Store, StoreError, StoreErrorKind, VaultStore};
+use ironclaw_core::store::{AgentStore, Apply, Backwards, SpaceExt, Store, StoreError, StoreErrorKind, VaultStore};
 use ironclaw_core::{Change, Clock, Maintenance, PageRequest, Scope, SystemClock};
 use ironclaw_store::{PostgresMaintenance, PostgresStore};
 use ironclaw_testing::{Mode, Server};
@@ -32,6 +32,7 @@ ironclaw_testing::tests![
     a_standby_that_is_too_far_behind_is_not_asked,
     a_primary_that_can_do_no_more_is_no_reason_to_read_what_is_old,
     a_standby_alone_decides_nothing,
+    messages_that_decide_are_read_from_the_primary,
 ];
 
 /// A primary, its standby, a store that knows both and a user.
@@ -444,4 +445,22 @@ async fn a_standby_alone_decides_nothing() {
     let error = bounded(alone.access().user(&ada.scope)).await.unwrap_err();
     assert_eq!(*error.kind(), StoreErrorKind::ReadOnly, "{error}");
     assert!(error.to_string().contains("the server is a standby"), "{error}");
+}
+
+async fn messages_that_decide_are_read_from_the_primary() {
+    let (primary, standby, store, ada) = replicated().await;
+    ada.speak(&store).await.1.unwrap();
+    until_replayed(&standby, 1).await;
+    let reader = reader(&primary, &standby, Duration::from_secs(600)).await;
+    until_the_standby_answers(&standby, &reader, &ada, 1).await;
+    pause(&standby).await;
+    ada.speak(&store).await.1.unwrap();
+    // Another store wrote it, so that this one may be behind.
+    let (read, scope) = (reader.conversations(), &ada.scope);
+    let read = async |newest| {
+        let last = Backwards::new(9).newest(newest);
+        read.messages_backwards(scope, ada.conversation, &last).await.unwrap().len()
+    };
+    assert_eq!((read(false).await, read(true).await), (1, 2));
+    standby.psql("agents", "SELECT pg_wal_replay_resume()").unwrap();
 }

@@ -18,6 +18,7 @@ ironclaw_testing::tests![
     a_stranger_waits_for_nothing,
     an_erasure_waits_for_what_is_done_to_its_spaces,
     whoever_is_erased_before_a_space_arrives_is_not_in_it,
+    a_space_does_not_arrive_while_one_of_it_is_erased,
 ];
 
 /// Ada, who made a space, and Bob, who is a member of it.
@@ -93,8 +94,8 @@ async fn an_erasure_waits_for_what_is_done_to_its_spaces() {
     store.close().await.unwrap();
 }
 
-async fn whoever_is_erased_before_a_space_arrives_is_not_in_it() {
-    let database = Database::fresh().await;
+/// A file in which Ada and Bob share a space, and a server to which both came.
+async fn on_the_way(database: &Database) -> (LibsqlStore, PostgresMaintenance, Scope, Scope) {
     let from = LibsqlStore::in_memory().await.unwrap();
     let [ada, bob] = ["ada", "bob"].map(|name| Scope::user(name).unwrap());
     let team = ada.in_space("team").unwrap();
@@ -104,12 +105,21 @@ async fn whoever_is_erased_before_a_space_arrives_is_not_in_it() {
         from.apply(scope, put()).await.unwrap();
     }
     let operator = || OperatorName::parse("olga").unwrap();
-    let source = from.maintenance(operator());
     let target = PostgresMaintenance::connect(&operator_url(database.name()), operator()).await.unwrap();
-    let only = |scope: &Scope| Selection::User { tenant: scope.tenant().clone(), owner: scope.owner().clone() };
     for scope in [&ada, &bob] {
-        copy_store(&source, &target, &only(scope), |_| {}).await.unwrap();
+        copy_store(&from.maintenance(operator()), &target, &only(scope), |_| {}).await.unwrap();
     }
+    (from, target, team, bob)
+}
+
+fn only(scope: &Scope) -> Selection {
+    Selection::User { tenant: scope.tenant().clone(), owner: scope.owner().clone() }
+}
+
+async fn whoever_is_erased_before_a_space_arrives_is_not_in_it() {
+    let database = Database::fresh().await;
+    let (from, target, team, bob) = on_the_way(&database).await;
+    let source = from.maintenance(OperatorName::parse("olga").unwrap());
     // The copy of the space was broken off before it brought anything, and its next one waits for the row.
     let stream = from.audit().head(&team).await.unwrap().unwrap().stream.0;
     let staged: String = stream.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -135,4 +145,17 @@ async fn whoever_is_erased_before_a_space_arrives_is_not_in_it() {
     let named = "SELECT count(*) FROM ironclaw.members WHERE member = 'bob'";
     assert_eq!(sqlx::query_scalar::<_, i64>(named).fetch_one(&mut other).await.unwrap(), 0);
     assert_eq!(target.check_integrity().await.unwrap(), Vec::<String>::new());
+}
+
+async fn a_space_does_not_arrive_while_one_of_it_is_erased() {
+    let database = Database::fresh().await;
+    let (from, target, team, _) = on_the_way(&database).await;
+    // As an erasure has the row from its beginning to its end.
+    let mut other = database.superuser().await;
+    other.execute("BEGIN; SELECT FROM ironclaw.users WHERE owner = 'bob' FOR NO KEY UPDATE").await.unwrap();
+    let source = from.maintenance(OperatorName::parse("olga").unwrap());
+    let copying = tokio::spawn(async move { copy_store(&source, &target, &only(&team), |_| {}).await });
+    waits(&database, || assert!(!copying.is_finished(), "the copy did not wait")).await;
+    other.execute("ROLLBACK").await.unwrap();
+    copying.await.unwrap().unwrap();
 }

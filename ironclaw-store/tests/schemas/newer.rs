@@ -10,7 +10,7 @@ use ironclaw_core::model::audit::{Action, AuditFilter, AuditRecord};
 use ironclaw_core::model::jobs::JobFilter;
 
 use ironclaw_core::search::TextQuery;
-use ironclaw_core::store::{SearchFilter, Store, StoreErrorKind, VectorQuery};
+use ironclaw_core::store::{Backwards, SearchFilter, Store, StoreErrorKind, VectorQuery};
 use ironclaw_core::{Clock, Limits, Maintenance, ManualClock, PageRequest};
 use ironclaw_store::{LibsqlStore, Movable, PostgresStore, Selection, copy_store, discard_unfinished_copies};
 
@@ -50,6 +50,7 @@ async fn every_call(store: &dyn Store, maintenance: &dyn Maintenance, movable: &
         store.conversations().conversation(ada, conversation());
         store.conversations().conversations(ada, page);
         store.conversations().messages(ada, conversation(), page);
+        store.conversations().messages_backwards(ada, conversation(), &Backwards::new(1));
         store.conversations().recent_messages(ada, conversation(), 1);
         store.conversations().search_messages(ada, words, 1);
         store.workspace().entry(ada, &path("notes/plan.md"));

@@ -172,9 +172,12 @@ fn none_opened(
     wraps: &[RootKeyWrap],
     mut failures: Vec<(RootKeyWrapId, KeyError)>,
 ) -> KeyError {
-    if failures.len() == 1 {
+    let is_one_kind = failures.windows(2).all(|two| two[0].1.kind() == two[1].1.kind());
+    // No key is no key, however often it is asked for.
+    if failures.len() == 1 || is_one_kind && failures.first().is_some_and(|(_, e)| e.kind() == &KeyErrorKind::Missing) {
         return failures.remove(0).1;
     }
+    let untried = current(header, wraps).filter(|wrap| wrap.source == kind).count() - failures.len();
     let context = match failures.is_empty() {
         true => {
             let sources: Vec<_> = current(header, wraps).map(|wrap| wrap.source.as_str()).collect();
@@ -182,7 +185,12 @@ fn none_opened(
         }
         false => {
             let each: Vec<_> = failures.iter().map(|(id, error)| format!("{id} {}", error.kind())).collect();
-            format!("none of the vault's wrappings by a {kind} opened: {}", each.join(", "))
+            let rest = if untried > 0 {
+                format!("; {untried} more were not tried, for it took too long")
+            } else {
+                String::new()
+            };
+            format!("none of the vault's wrappings by a {kind} opened: {}{rest}", each.join(", "))
         }
     };
     KeyError::new(KeyErrorKind::WrongKey, "unwrap", context)

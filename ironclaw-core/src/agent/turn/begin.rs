@@ -57,7 +57,7 @@ impl Turn {
         let change = self.with_job(change, 0, &message.options);
         let (committed, retrieved) = futures::join!(
             self.inner.store.apply(&self.scope, change),
-            self.wait(retrieval::retrieve(&self.inner, &self.scope, self.conversation, &message.text, 0)),
+            self.wait(retrieval::retrieve(&self.inner, &self.scope, self.conversation, &message.text, None)),
         );
         let receipt = match committed {
             Err(error)
@@ -110,9 +110,9 @@ impl Turn {
             Err(error) if *error.kind() == StoreErrorKind::AlreadyExists => return Err(resume::busy()),
             begun => self.begun_at(&begun.map_err(|error| AgentError::store("send", error))?),
         }
-        let (sequence, newer) = (recorded.question.sequence, recorded.after.len());
+        let sequence = recorded.question.sequence;
         let said = history::turns(recorded.said(), &*inner.llm);
-        let search = retrieval::retrieve(&inner, &self.scope, self.conversation, &message.text, newer);
+        let search = retrieval::retrieve(&inner, &self.scope, self.conversation, &message.text, Some(sequence));
         let retrieved = self.wait(search).await;
         Ok(self.working(message, said, sequence, retrieved))
     }
@@ -128,7 +128,7 @@ impl Turn {
             let is_asked = |key: &IdempotencyKey| named() == Some(key.as_str());
             message.message.role == Role::User && key.as_ref().is_none_or(is_asked)
         };
-        let found = inner.find(scope, self.conversation, is_it).await.map_err(failed)?;
+        let found = inner.find(scope, self.conversation, &is_it).await.map_err(failed)?;
         let Some((question, after)) = found else {
             let conversation =
                 inner.store.conversations().conversation(scope, self.conversation).await.map_err(failed)?;
@@ -148,8 +148,12 @@ impl Turn {
                 return Err(resume::busy());
             }
         }
-        let found = inner.find(scope, self.conversation, |message| message.message.id == id).await.map_err(failed)?;
-        Ok(found.map(|(question, after)| Recorded { question, after, jobs }))
+        let found = inner.find(scope, self.conversation, is_it).await.map_err(failed)?;
+        match found {
+            // Another was sent since, or was there and not to be seen.
+            Some((last, _)) if last.message.id != id => Err(resume::unseen()),
+            found => Ok(found.map(|(question, after)| Recorded { question, after, jobs })),
+        }
     }
 
     fn key_of(&self, sent: &SendRequest) -> Result<Option<IdempotencyKey>, AgentError> {

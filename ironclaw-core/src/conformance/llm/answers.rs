@@ -57,7 +57,7 @@ pub(super) async fn passages_are_taken(subject: &LlmSubject) -> Outcome {
     let mut request = asking("How many ships pass the lighthouse?");
     for (n, text) in ["Forty ships pass the lighthouse each night.", HOSTILE[3]].into_iter().enumerate() {
         let path = WorkspacePath::parse(format!("{n}.md"))?;
-        request.passages.push(Passage { path, start: 0, end: text.len() as u64, text: text.to_owned(), score: 0.5 });
+        request.passages.push(Passage::new(path, 0, text.len() as u64, text, 0.5));
     }
     answer(&*llm, request).await?;
     Ok(())

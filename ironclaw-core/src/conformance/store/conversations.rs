@@ -13,7 +13,7 @@ use crate::llm::ContentPart;
 use crate::model::conversations::{Conversation, NewMessage, Role};
 use crate::page::PageRequest;
 use crate::search::{Bm25, analyze};
-use crate::store::StoreErrorKind;
+use crate::store::{Backwards, StoreErrorKind};
 
 pub(super) async fn absent_is_none(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
@@ -23,6 +23,7 @@ pub(super) async fn absent_is_none(subject: &StoreSubject) -> Outcome {
     assert_eq!(read.conversations(&ada, &page).await?.items, []);
     assert_eq!(read.messages(&ada, id, &page).await?.items, []);
     assert_eq!(read.recent_messages(&ada, id, 10).await?, []);
+    assert_eq!(read.messages_backwards(&ada, id, &Backwards::new(10).without_parts(true)).await?, []);
     assert_eq!(read.search_messages(&ada, &words("anything"), 10).await?, []);
     Ok(())
 }
@@ -56,6 +57,7 @@ pub(super) async fn round_trips_every_field(subject: &StoreSubject) -> Outcome {
     assert_eq!(seen, sent);
     assert!(messages.iter().all(|m| m.conversation == id));
     assert_eq!(read.recent_messages(&ada, id, 4).await?, messages);
+    assert_eq!(read.messages_backwards(&ada, id, &Backwards::new(4).without_parts(true)).await?, messages);
     let hits = read.search_messages(&ada, &words("lighthouse"), 10).await?;
     assert!(hits.iter().all(|hit| messages.contains(&hit.message)));
     assert_eq!(hits.len(), 2, "the user's and the assistant's message have the word");
@@ -159,6 +161,36 @@ pub(super) async fn recent_messages_are_the_last_in_order(subject: &StoreSubject
     Ok(())
 }
 
+pub(super) async fn messages_are_read_backwards(subject: &StoreSubject) -> Outcome {
+    let t = subject.fresh().await?;
+    let ada = user("ada")?;
+    let (id, other) = (conversation(&*t.store, &ada).await?, conversation(&*t.store, &ada).await?);
+    for n in 0..7 {
+        say(&*t.store, &ada, id, &format!("message {n}")).await?;
+        say(&*t.store, &ada, other, "another").await?;
+    }
+    for (backwards, expected) in [
+        (Backwards::new(3), vec![5, 6, 7]),
+        (Backwards::new(3).before(5), vec![2, 3, 4]),
+        (Backwards::new(3).before(3), vec![1, 2]),
+        (Backwards::new(100).before(8), (1..=7).collect()),
+        (Backwards::new(2).before(u64::MAX), vec![6, 7]),
+        (Backwards::new(u32::MAX).before(2), vec![1]),
+        (Backwards::new(3).before(1), vec![]),
+        (Backwards::new(3).before(0), vec![]),
+        (Backwards::new(0), vec![]),
+    ] {
+        for without_parts in [false, true] {
+            let backwards = backwards.clone().without_parts(without_parts);
+            let found = t.store.conversations().messages_backwards(&ada, id, &backwards).await?;
+            let sequences: Vec<u64> = found.iter().map(|message| message.sequence).collect();
+            assert_eq!(sequences, expected, "{backwards:?}");
+            assert!(found.iter().all(|message| message.conversation == id && !message.parts_left_out));
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn newest_first(subject: &StoreSubject) -> Outcome {
     let t = subject.fresh().await?;
     let ada = user("ada")?;
@@ -206,8 +238,15 @@ pub(super) async fn keeps_images_and_documents(subject: &StoreSubject) -> Outcom
     assert_eq!(message.message.parts, parts);
     assert_eq!(ConversationOp::AppendMessage { conversation: id, message: message.message.clone() }, said);
     assert_eq!(read.messages(&ada, id, &PageRequest::default()).await?.items, std::slice::from_ref(&message));
+    // What only looks for something reads no bytes of them, and says so.
+    let (place, mut head) = (message.sequence, message.clone().parts_left_out(true));
+    head.message.parts.clear();
     let hits = read.search_messages(&ada, &words("lighthouse"), 10).await?;
-    assert_eq!(hits.into_iter().map(|hit| hit.message).collect::<Vec<_>>(), [message]);
+    assert_eq!(hits.into_iter().map(|hit| hit.message).collect::<Vec<_>>(), std::slice::from_ref(&head));
+    let without = Backwards::new(10).without_parts(true);
+    assert_eq!(read.messages_backwards(&ada, id, &without).await?, [head]);
+    let whole = Backwards::new(1).before(place + 1);
+    assert_eq!(read.messages_backwards(&ada, id, &whole).await?, [message]);
     assert_eq!(read.search_messages(&ada, &words("windmill"), 10).await?, [], "what is searched is the text");
 
     let limit = Limits::default().parts_bytes;

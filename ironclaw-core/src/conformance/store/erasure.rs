@@ -133,7 +133,8 @@ pub(super) async fn no_name_is_left(subject: &StoreSubject) -> Outcome {
     subject.harness.copies(&t.place, &ada).await?;
     let stored = subject.harness.stored(&t.place).await?;
     let of_content = ["The lighthouse keeper", "^a:b -NOT ("];
-    let names = "owner model folder secret agent tool setting quota other value key field item text request program missing \
+    // Of a key a store may keep a hash.
+    let names = "owner model folder secret agent tool setting quota other value field item text request program missing \
                  detail reported limit reason";
     for text in names.split_whitespace().map(needle).chain([ADDRESS, of_content[0], of_content[1]].map(String::from)) {
         assert!(!places(&stored, &text).is_empty(), "{text} is not found where it is");

@@ -10,7 +10,7 @@ use crate::model::jobs::JobFilter;
 use crate::page::PageRequest;
 use crate::scope::Scope;
 use crate::search::TextQuery;
-use crate::store::{SearchFilter, Store, StoreError, VectorQuery};
+use crate::store::{Backwards, SearchFilter, Store, StoreError, VectorQuery};
 
 /// What each read method says, printed.
 pub(crate) type Snapshot = BTreeMap<&'static str, String>;
@@ -43,7 +43,8 @@ pub(crate) async fn answers(store: &dyn Store, scope: &Scope, world: &World) -> 
     see! {
         conversations: {
             conversation(world.conversation), conversations(page), messages(world.conversation, page),
-            recent_messages(world.conversation, 10), search_messages(words, 10),
+            messages_backwards(world.conversation, &Backwards::new(10)), recent_messages(world.conversation, 10),
+            search_messages(words, 10),
         }
         workspace: {
             entry(&world.path), entries(None, page), content(&world.path, 0, u64::MAX), embedding_models(),

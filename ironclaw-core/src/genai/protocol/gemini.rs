@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{Prompt, number, unknown_part, whole_call};
 use crate::genai::answer::Answer;
 use crate::genai::failure::{Failure, is_something};
-use crate::llm::{ContentPart, LlmErrorKind, LlmMessage, LlmOptions, ReasoningEffort, ToolChoice};
+use crate::llm::framing::render_name;
+use crate::llm::{ContentPart, LlmErrorKind, LlmMessage, LlmOptions, PartData, ReasoningEffort, ToolChoice};
 
 /// Stands for the signature of a call that no signature came with, or whose signature was not kept. Models from Gemini 3
 /// on refuse an earlier call without one, and take this.
@@ -108,7 +109,8 @@ fn contents(model: &str, turns: &[LlmMessage]) -> Vec<Value> {
         match turn {
             LlmMessage::System { .. } => {}
             LlmMessage::User { text, parts } => {
-                let parts: Vec<Value> = std::iter::once(json!({"text": text})).chain(parts.iter().map(part)).collect();
+                let parts: Vec<Value> =
+                    std::iter::once(json!({"text": text})).chain(parts.iter().flat_map(part)).collect();
                 contents.push(json!({"role": "user", "parts": parts}));
             }
             LlmMessage::Assistant { text, tool_calls } => {
@@ -133,12 +135,16 @@ fn contents(model: &str, turns: &[LlmMessage]) -> Vec<Value> {
     contents
 }
 
-fn part(part: &ContentPart) -> Value {
+/// A document's name has no field here, so that it is a text before the document.
+fn part(part: &ContentPart) -> Vec<Value> {
+    let inline =
+        |media_type: &str, data: &PartData| json!({"inlineData": {"mimeType": media_type, "data": data.to_base64()}});
     match part {
-        ContentPart::Image { media_type, data } | ContentPart::Document { media_type, data, .. } => {
-            json!({"inlineData": {"mimeType": media_type, "data": data.to_base64()}})
+        ContentPart::Image { media_type, data } => vec![inline(media_type, data)],
+        ContentPart::Document { media_type, name, data } => {
+            vec![json!({"text": render_name(name)}), inline(media_type, data)]
         }
-        ContentPart::ImageUrl { url } => json!({"fileData": {"fileUri": url}}),
+        ContentPart::ImageUrl { url } => vec![json!({"fileData": {"fileUri": url}})],
     }
 }
 

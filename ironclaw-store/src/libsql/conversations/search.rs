@@ -7,7 +7,7 @@ use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
 
 use crate::codes::role;
-use crate::conversations::{message, message_columns};
+use crate::conversations::{head, head_columns};
 use crate::damage;
 use crate::libsql::db::Db;
 use crate::libsql::looked::Looked;
@@ -144,9 +144,9 @@ pub(in crate::libsql) fn search(tx: &Tx<'_>, query: &TextQuery, limit: u32) -> R
         }
         // What is being removed is in the index still.
         let found = tx.db.query_row(
-            concat!("SELECT ", message_columns!(), " FROM visible_messages WHERE message_no = ?1 AND owner_no = ?2"),
+            concat!("SELECT ", head_columns!(), " FROM visible_messages WHERE message_no = ?1 AND owner_no = ?2"),
             params![message_no, tx.content_no()],
-            |row| message(row),
+            |row| head(row),
         )?;
         hits.extend(found.map(|message| MessageHit::new(message, score)));
     }

@@ -5,9 +5,9 @@ use ironclaw_core::{Limits, Timestamp};
 use libsql::Value as Sqlite;
 
 use super::sql::{statements, whose};
-use crate::copy::end::{Identity, Prepared, Unit, not_staged};
+use crate::copy::end::{Identity, Prepared, Unit, not_staged, staged_status, stopped};
 use crate::copy::table::{Role, Row, Value};
-use crate::copy::{rows, staged_name, taken};
+use crate::copy::{OPEN, rows, staged_name, taken};
 use crate::libsql::db::Db;
 use crate::libsql::portions::some;
 use crate::libsql::row::{Param, params};
@@ -16,11 +16,11 @@ use crate::libsql::users::Numbers;
 use crate::libsql::{conversations, remove, workspace};
 use crate::reserved::STAGED;
 
-pub(super) fn stage(db: &Db, stream: &[u8; 16], now: Timestamp) -> Result<i64, StoreError> {
+pub(super) fn stage(db: &Db, stream: &[u8; 16], is_space: bool, now: Timestamp) -> Result<i64, StoreError> {
     db.execute(
         "INSERT INTO users (tenant, owner, status, pseudonym, created_at, updated_at) \
-         VALUES (?1, ?2, 1, zeroblob(16), ?3, ?3)",
-        params![STAGED, staged_name(stream), now],
+         VALUES (?1, ?2, ?4, ?5, ?3, ?3)",
+        params![STAGED, staged_name(stream), now, staged_status(is_space), &OPEN],
     )?;
     let owner_no = db.last_insert_rowid();
     db.execute(
@@ -37,7 +37,7 @@ pub(super) fn put(db: &Db, unit: Unit, new: Prepared, limits: &Limits, now: Time
         Unit::Shared => 0,
     };
     if owner_no != 0 {
-        check_staged(db, owner_no)?;
+        check_open(db, owner_no)?;
     }
     for (row, terms) in new.rows.into_iter().zip(new.terms) {
         match table.role {
@@ -77,6 +77,16 @@ fn check_staged(db: &Db, owner_no: i64) -> Result<(), StoreError> {
     }
 }
 
+/// The same, and nobody was erased whom it may name.
+fn check_open(db: &Db, owner_no: i64) -> Result<(), StoreError> {
+    check_staged(db, owner_no)?;
+    let sql = "SELECT count(*) FROM users WHERE owner_no = ?1 AND pseudonym = ?2";
+    match db.number(sql, params![owner_no, &OPEN])? {
+        0 => Err(stopped()),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a version what it was. Its size and its chunks are those of the parts that were put.
 fn publish(db: &Db, owner_no: i64, row: Row) -> Result<(), StoreError> {
     let version = rows::publication(row)?;
@@ -89,7 +99,7 @@ fn publish(db: &Db, owner_no: i64, row: Row) -> Result<(), StoreError> {
 }
 
 pub(super) fn finish(db: &Db, owner_no: i64, identity: Option<Identity>) -> Result<(), StoreError> {
-    check_staged(db, owner_no)?;
+    check_open(db, owner_no)?;
     let Some(user) = identity else {
         return db.execute("DELETE FROM users WHERE owner_no = ?1", params![owner_no]).map(drop);
     };

@@ -8,7 +8,7 @@ use ironclaw_core::search::{Bm25, Terms, TextQuery, analyze};
 use ironclaw_core::store::StoreError;
 
 use crate::codes::role;
-use crate::conversations::{message, message_columns};
+use crate::conversations::{head, head_columns};
 use crate::postgres::row::{Row, params, uuid};
 use crate::postgres::tx::Tx;
 use crate::prepared::is_searched;
@@ -130,12 +130,12 @@ pub(in crate::postgres) async fn search(tx: &Tx, query: &TextQuery, limit: u32) 
         .query(
             concat!(
                 "SELECT ",
-                message_columns!(),
+                head_columns!(),
                 " FROM ironclaw.messages JOIN unnest($2::bigint[]) WITH ORDINALITY q (no, nr) ON message_no = q.no \
                  WHERE owner_no = $1 ORDER BY q.nr"
             ),
             params![tx.owner_no(), numbers],
-            |row| message(row),
+            |row| head(row),
         )
         .await?;
     Ok(messages.into_iter().zip(scores).map(|(message, score)| MessageHit::new(message, score)).collect())
