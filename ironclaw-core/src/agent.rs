@@ -307,7 +307,7 @@ impl Inner {
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, usize>> {
-        // A set of ids is whole whoever panicked.
+        // Counts of ids are whole whoever panicked.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

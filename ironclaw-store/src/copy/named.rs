@@ -11,6 +11,7 @@ use super::run::read;
 use super::table::{OF_USER, Value};
 use super::{COPY, Movable, erased, taken};
 use crate::damage::corrupt;
+use crate::reserved::STAGED;
 use crate::sql::{Transaction, params};
 
 impl Named {
@@ -71,7 +72,7 @@ pub(crate) async fn check_here(tx: &dyn Transaction, tenant: &str, named: &Named
         let staged = "SELECT count(*) FROM ironclaw.audit_streams s JOIN ironclaw.users u ON u.owner_no = s.owner_no \
                       WHERE s.stream = ?1 AND u.tenant = ?2";
         let known = "SELECT count(*) FROM ironclaw.audit_streams WHERE stream = ?1";
-        let is_staged = tx.number(staged, params![stream, crate::reserved::STAGED]).await? > 0;
+        let is_staged = tx.number(staged, params![stream, STAGED]).await? > 0;
         if !is_staged && tx.number(known, params![stream]).await? > 0 {
             return Err(erased());
         }

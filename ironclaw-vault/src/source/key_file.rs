@@ -18,7 +18,8 @@ use crate::key::{Key, make_random_bytes};
 /// if it is not there, with mode 0600; nothing else ever does. On Unix a file that others can read or write is refused,
 /// and so are a symbolic link, a file that is somebody else's (and not root's), and one in a folder that is, or in which
 /// others may put files in its place: whose group may write, but for the process's own group, or all, without the sticky
-/// bit. (Where many users have one group, take the group's right to write away.) On other systems the permissions are the host's to see to.
+/// bit. (Where many users have one group, take the group's right to write away.) On other systems the permissions are the
+/// host's to see to.
 ///
 /// File work runs on a thread for that. Dropping a future lets it end by itself.
 #[derive(Debug, Clone)]
