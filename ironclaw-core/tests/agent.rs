@@ -19,6 +19,8 @@ mod functions;
 mod lying;
 #[path = "agent/once.rs"]
 mod once;
+#[path = "agent/other.rs"]
+mod other;
 #[path = "agent/retrying.rs"]
 mod retrying;
 #[path = "agent/sending.rs"]

@@ -1,22 +1,19 @@
 //! Options, images and documents of a message.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use async_trait::async_trait;
 use ironclaw_core::agent::{AgentErrorKind, SendRequest};
-use ironclaw_core::change::{Change, Receipt};
-use ironclaw_core::id::{ConversationId, MessageId};
+use ironclaw_core::id::MessageId;
 use ironclaw_core::llm::{
     ContentPart, LlmError, LlmErrorKind, LlmOptions, LlmProvider, LlmRequest, LlmStream, ResponseSchema, ToolChoice,
 };
-use ironclaw_core::model::conversations::{Conversation, Message, MessageHit, NewMessage, Role};
-use ironclaw_core::search::TextQuery;
-use ironclaw_core::store::{Backwards, Conversations, Jobs, StoreError};
-use ironclaw_core::{Agent, AgentStore, Apply, ExtractiveLlm, Page, PageRequest, Scope, StoreExt, SystemClock};
+use ironclaw_core::model::conversations::{NewMessage, Role};
+use ironclaw_core::{Agent, ExtractiveLlm, Scope, StoreExt, SystemClock};
 use ironclaw_store::LibsqlStore;
 use serde_json::json;
 
+use crate::other::{How, Other};
 use crate::support::{Echo, Script, Step, World, shown};
 
 /// A scripted model that reads everything.
@@ -143,88 +140,11 @@ async fn numbers_in_an_answer_of_a_form_are_no_citations() {
     assert_eq!((reply.text.as_str(), reply.citations.len()), ("{\"list\": [1]}", 0));
 }
 
-/// A store that counts the bytes of images and documents that are read from it.
-#[derive(Debug, Clone)]
-struct Counting(LibsqlStore, Arc<AtomicUsize>);
-
-impl Counting {
-    fn count<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) {
-        let parts = messages.into_iter().flat_map(|message| &message.message.parts);
-        self.1.fetch_add(parts.map(ContentPart::bytes).sum(), Ordering::SeqCst);
-    }
-
-    /// How many bytes were read since this was asked last.
-    fn read(&self) -> usize {
-        self.1.swap(0, Ordering::SeqCst)
-    }
-}
-
-#[async_trait]
-impl Apply for Counting {
-    async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
-        self.0.apply(scope, change).await
-    }
-}
-
-impl AgentStore for Counting {
-    fn conversations(&self) -> &dyn Conversations {
-        self
-    }
-
-    fn jobs(&self) -> &dyn Jobs {
-        self.0.jobs()
-    }
-}
-
-#[async_trait]
-impl Conversations for Counting {
-    async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        self.0.conversations().conversation(scope, id).await
-    }
-
-    async fn conversations(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Conversation>, StoreError> {
-        self.0.conversations().conversations(scope, page).await
-    }
-
-    async fn messages(
-        &self,
-        scope: &Scope,
-        conversation: ConversationId,
-        page: &PageRequest,
-    ) -> Result<Page<Message>, StoreError> {
-        let found = self.0.conversations().messages(scope, conversation, page).await?;
-        self.count(&found.items);
-        Ok(found)
-    }
-
-    async fn messages_backwards(
-        &self,
-        scope: &Scope,
-        conversation: ConversationId,
-        backwards: &Backwards,
-    ) -> Result<Vec<Message>, StoreError> {
-        let found = self.0.conversations().messages_backwards(scope, conversation, backwards).await?;
-        self.count(&found);
-        Ok(found)
-    }
-
-    async fn search_messages(
-        &self,
-        scope: &Scope,
-        query: &TextQuery,
-        limit: u32,
-    ) -> Result<Vec<MessageHit>, StoreError> {
-        let found = self.0.conversations().search_messages(scope, query, limit).await?;
-        self.count(found.iter().map(|hit| &hit.message));
-        Ok(found)
-    }
-}
-
 #[tokio::test]
 async fn no_more_of_images_is_read_than_may_be_shown() {
     const SIZE: usize = 3 << 20;
     let script = Script::new([Step::Say("ok"), Step::Say("ok")]);
-    let store = Counting(LibsqlStore::in_memory().await.unwrap(), Arc::default());
+    let store = Other::new(&LibsqlStore::in_memory().await.unwrap(), How::Counting(AtomicUsize::new(0)));
     let agent = |tokens| Agent::builder().store(store.clone()).llm(Seeing(script.clone())).context_tokens(tokens);
     let (small, large) = (agent(4_000).build().unwrap(), agent(200_000).build().unwrap());
     let ada = Scope::user("ada").unwrap();

@@ -7,27 +7,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use ironclaw_core::agent::{AgentErrorKind, Reply, SendRequest, Timings};
-use ironclaw_core::change::{Change, Receipt};
-use ironclaw_core::id::{ConversationId, IdempotencyKey, JobId, MessageId, TenantId};
+use ironclaw_core::id::{IdempotencyKey, MessageId, TenantId};
 use ironclaw_core::llm::{
     ContentPart, LlmError, LlmErrorKind, LlmEvent, LlmMessage, LlmOptions, LlmProvider, LlmRequest, LlmStream,
 };
 use ironclaw_core::maintenance::SystemChange;
-use ironclaw_core::model::conversations::{Conversation, Message, MessageHit, NewMessage, Role};
-use ironclaw_core::model::jobs::{Job, JobEvent, JobFilter, LlmCall, SandboxJob};
+use ironclaw_core::model::conversations::{NewMessage, Role};
 use ironclaw_core::model::privacy::RetainedCategory;
 use ironclaw_core::model::spaces::SpaceRole;
-use ironclaw_core::search::TextQuery;
-use ironclaw_core::store::{Backwards, Conversations, Jobs, StoreError};
 use ironclaw_core::tool::{ToolError, ToolOutput, ToolSpec};
 use ironclaw_core::{
-    Agent, AgentStore, Apply, Clock, ExtractiveLlm, Maintenance, ManualClock, Page, PageRequest, Scope, SpaceExt,
-    StoreExt, SystemClock, Tool,
+    Agent, AgentStore, Clock, ExtractiveLlm, Maintenance, ManualClock, Scope, SpaceExt, StoreExt, SystemClock, Tool,
 };
 use ironclaw_store::LibsqlStore;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::other::{How, Other};
 use crate::support::{Echo, Script, Step, World, response};
 
 fn keyed(text: &str) -> SendRequest {
@@ -110,146 +106,6 @@ impl LlmProvider for Payer {
             _ => response("hello", Vec::new()),
         };
         Ok(Box::pin(stream::iter([Ok(LlmEvent::Finished(answer))])))
-    }
-}
-
-/// What a store does that another process asks.
-#[derive(Debug)]
-enum How {
-    /// Reads jobs just when one has ended, which it lets end.
-    AfterTheEnd(Arc<Semaphore>),
-    /// Never gives jobs.
-    NoJobs,
-    /// Shows messages up to this one, as a standby that is behind.
-    Behind(AtomicU64),
-    /// Gives the first who asks for jobs those that there were, when it is let.
-    Late(Semaphore, AtomicBool),
-    /// Commits the first change with a key when it is let.
-    Waiting(Semaphore, AtomicBool),
-}
-
-#[derive(Debug, Clone)]
-struct Other(LibsqlStore, Arc<How>);
-
-impl Other {
-    fn new(store: &LibsqlStore, how: How) -> Self {
-        Self(store.clone(), Arc::new(how))
-    }
-
-    fn is_seen(&self, message: &Message) -> bool {
-        match &*self.1 {
-            How::Behind(last) => message.sequence <= last.load(Ordering::SeqCst),
-            _ => true,
-        }
-    }
-}
-
-#[async_trait]
-impl Apply for Other {
-    async fn apply(&self, scope: &Scope, change: Change) -> Result<Receipt, StoreError> {
-        if let How::Waiting(gate, was_first) = &*self.1
-            && change.idempotency_key().is_some()
-            && !was_first.swap(true, Ordering::SeqCst)
-        {
-            gate.acquire().await.unwrap().forget();
-        }
-        self.0.apply(scope, change).await
-    }
-}
-
-impl AgentStore for Other {
-    fn conversations(&self) -> &dyn Conversations {
-        self
-    }
-
-    fn jobs(&self) -> &dyn Jobs {
-        self
-    }
-}
-
-#[async_trait]
-impl Conversations for Other {
-    async fn conversation(&self, scope: &Scope, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
-        self.0.conversations().conversation(scope, id).await
-    }
-
-    async fn conversations(&self, scope: &Scope, page: &PageRequest) -> Result<Page<Conversation>, StoreError> {
-        self.0.conversations().conversations(scope, page).await
-    }
-
-    async fn messages(
-        &self,
-        scope: &Scope,
-        conversation: ConversationId,
-        page: &PageRequest,
-    ) -> Result<Page<Message>, StoreError> {
-        let page = self.0.conversations().messages(scope, conversation, page).await?;
-        Ok(Page::new(page.items.into_iter().filter(|message| self.is_seen(message)).collect(), page.next))
-    }
-
-    async fn messages_backwards(
-        &self,
-        scope: &Scope,
-        conversation: ConversationId,
-        backwards: &Backwards,
-    ) -> Result<Vec<Message>, StoreError> {
-        let found = self.0.conversations().messages_backwards(scope, conversation, backwards).await?;
-        Ok(found.into_iter().filter(|message| self.is_seen(message)).collect())
-    }
-
-    async fn search_messages(
-        &self,
-        scope: &Scope,
-        query: &TextQuery,
-        limit: u32,
-    ) -> Result<Vec<MessageHit>, StoreError> {
-        self.0.conversations().search_messages(scope, query, limit).await
-    }
-}
-
-#[async_trait]
-impl Jobs for Other {
-    async fn job(&self, scope: &Scope, id: JobId) -> Result<Option<Job>, StoreError> {
-        self.0.jobs().job(scope, id).await
-    }
-
-    async fn jobs(&self, scope: &Scope, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>, StoreError> {
-        match &*self.1 {
-            How::NoJobs => std::future::pending().await,
-            How::Late(gate, was_first) if !was_first.swap(true, Ordering::SeqCst) => {
-                let jobs = self.0.jobs().jobs(scope, filter, page).await;
-                gate.acquire().await.unwrap().forget();
-                jobs
-            }
-            How::AfterTheEnd(gate) => {
-                gate.add_permits(1);
-                loop {
-                    let jobs = self.0.jobs().jobs(scope, filter, page).await?;
-                    if jobs.items.iter().any(|job| job.state.is_ended()) {
-                        return Ok(jobs);
-                    }
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-            }
-            _ => self.0.jobs().jobs(scope, filter, page).await,
-        }
-    }
-
-    async fn job_events(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<JobEvent>, StoreError> {
-        self.0.jobs().job_events(scope, job, page).await
-    }
-
-    async fn llm_calls(&self, scope: &Scope, job: JobId, page: &PageRequest) -> Result<Page<LlmCall>, StoreError> {
-        self.0.jobs().llm_calls(scope, job, page).await
-    }
-
-    async fn sandbox_jobs(
-        &self,
-        scope: &Scope,
-        job: JobId,
-        page: &PageRequest,
-    ) -> Result<Page<SandboxJob>, StoreError> {
-        self.0.jobs().sandbox_jobs(scope, job, page).await
     }
 }
 
